@@ -41,7 +41,10 @@ class Request(BaseModel):
         default=0.0, ge=0.0, le=3600.0, description="each task sleeps this long: stands for heavy work"
     )
     piece_bytes: int = Field(
-        default=32 * MIB, ge=64, le=1024 * MIB, description="longer texts are cut into tasks of this many bytes"
+        default=32 * MIB,
+        ge=64,
+        le=1024 * MIB,
+        description="longer texts are cut into tasks of this many bytes",
     )
 
     @model_validator(mode="after")

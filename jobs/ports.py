@@ -67,7 +67,7 @@ class JobQueue(Protocol):
     async def depth(self) -> Depth:
         """How much waits and how much is being worked on, now. Delayed messages and dead letters count as neither."""
 
-    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+    async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
         """The parked messages, oldest first."""
 
     async def replay(self, ids: Collection[str] | None, revise: Callable[[CloudEvent], CloudEvent]) -> int:
@@ -101,7 +101,7 @@ class JobStore(Protocol):
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
-    ) -> list[Task]:
+    ) -> Sequence[Task]:
         """Tasks by number, from the first one over `after`. Raises `JobNotFoundError`."""
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
@@ -148,10 +148,10 @@ class JobStore(Protocol):
     async def report(self, worker: Worker, *, gone: bool = False) -> None:
         """Say that a worker lives and what it does; with `gone`, that it has left. To be repeated every few seconds."""
 
-    async def workers(self) -> list[Worker]:
+    async def workers(self) -> Sequence[Worker]:
         """The workers that have reported within the last lease time, oldest first."""
 
-    async def purge(self, before: datetime, limit: int = 1000) -> list[str]:
+    async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
         """Delete up to `limit` jobs that ended before then. Returns their ids."""
 
 
@@ -159,9 +159,7 @@ class TextStore(Protocol):
     """Named files, shared by all. A name is a relative path of 1 to 512 bytes in UTF-8, without empty, `.` or `..` parts,
     backslashes or control characters; part names start with no dot. Methods raise `TextNameError` for any other."""
 
-    async def put(
-        self, name: str, chunks: AsyncIterable[bytes], *, limit: int, overwrite: bool = True
-    ) -> Text:
+    async def put(self, name: str, chunks: AsyncIterable[bytes], *, limit: int, overwrite: bool = True) -> Text:
         """Store a stream, whole or not at all; memory stays flat.
 
         Raises `TextTooLargeError` past `limit` bytes, `TextExistsError` without `overwrite`.
@@ -182,7 +180,7 @@ class TextStore(Protocol):
     async def stat(self, name: str) -> Text:
         """Raises `TextNotFoundError`."""
 
-    async def list(self, pattern: str = "*", *, after: str = "", limit: int = 1000) -> list[Text]:
+    async def list(self, pattern: str = "*", *, after: str = "", limit: int = 1000) -> Sequence[Text]:
         """Texts whose name matches the glob (`*` and `?` cross no `/`, `**` does), by name, from the first after `after`."""
 
     async def delete(self, name: str) -> None:

@@ -1,0 +1,69 @@
+"""From settings to open backends: the one place where a URL picks an adapter, opened together and closed together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from jobs.errors import SettingsError
+from jobs.ports import JobQueue, JobStore, TextStore
+from jobs.results import Results
+from jobs.settings import Settings
+
+
+@dataclass(frozen=True)
+class Backends:
+    """Everything with state. API and workers use the same."""
+
+    queue: JobQueue
+    store: JobStore
+    texts: TextStore
+    results: Results
+
+
+@asynccontextmanager
+async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
+    """Open what the settings name. Raises `SettingsError` for an unknown URL, `UnavailableError` for an unreachable one."""
+    async with AsyncExitStack() as stack:
+        queue = await stack.enter_async_context(_open_queue(settings))
+        store = await stack.enter_async_context(_open_store(settings))
+        texts, large = await stack.enter_async_context(_open_texts(settings))
+        yield Backends(queue, store, texts, Results(large, settings))
+
+
+# Adapters are imported here and not above: a process loads only the drivers that its URLs name (cold start).
+
+
+def _open_queue(settings: Settings) -> AbstractAsyncContextManager[JobQueue]:
+    match urlsplit(settings.queue_url).scheme:
+        case "sqlite":
+            from jobs.adapters.sqlite_queue import open_sqlite_queue
+
+            return open_sqlite_queue(settings.queue_url, settings.release, settings.max_queue_length)
+        case scheme:
+            raise SettingsError(f"ESSAIM_QUEUE_URL: {scheme!r} is no queue; use sqlite:///path")
+
+
+def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:
+    match urlsplit(settings.store_url).scheme:
+        case "sqlite":
+            from jobs.adapters.sqlite_store import open_sqlite_store
+
+            return open_sqlite_store(settings.store_url, settings.lease_seconds)
+        case scheme:
+            raise SettingsError(f"ESSAIM_STORE_URL: {scheme!r} is no job store; use sqlite:///path")
+
+
+@asynccontextmanager
+async def _open_texts(settings: Settings) -> AsyncIterator[tuple[TextStore, TextStore]]:
+    match urlsplit(settings.texts_url).scheme:
+        case "file":
+            from jobs.adapters.texts import open_texts
+
+            async with (
+                open_texts(settings.texts_url, "texts") as texts,
+                open_texts(settings.texts_url, "results") as large,
+            ):
+                yield texts, large
+        case scheme:
+            raise SettingsError(f"ESSAIM_TEXTS_URL: {scheme!r} is no text store; use file:///path")

@@ -1,0 +1,122 @@
+"""The messages on the queue, as CloudEvents. Ids are deterministic, so the same message published twice is one fact.
+
+Data carries a `version`: readers ignore fields they do not know and refuse a higher version.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloudevents.core.exceptions import CloudEventValidationError
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from jobs.errors import MessageUnreadableError
+from jobs.model import Job, JsonObject
+
+VERSION = 1
+JOB_SUBMITTED = "essaim.job.submitted"
+JOB_RETRIED = "essaim.job.retried"
+TASK_READY = "essaim.task.ready"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    """A client has submitted this job; it carries all of it, since the store may not have it yet."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetried:
+    """A failed job shall run again, as its run number `run`."""
+
+    job_id: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReady:
+    """A task of a planned job can be run."""
+
+    job_id: str
+    number: int
+
+
+Message = JobSubmitted | JobRetried | TaskReady
+
+
+def to_event(message: Message, release: str) -> CloudEvent:
+    """The CloudEvent that says it, from this release."""
+    match message:
+        case JobSubmitted(job):
+            data: JsonObject = {
+                "job_id": job.id,
+                "owner": job.owner,
+                "release": job.release,
+                "request": job.request,
+                "fingerprint": job.fingerprint,
+                "created": job.created.isoformat(),
+            }
+            return _event(JOB_SUBMITTED, job.id, job.id, data, release)
+        case JobRetried(job_id, run):
+            return _event(JOB_RETRIED, f"{job_id}/run/{run}", job_id, {"job_id": job_id, "run": run}, release)
+        case TaskReady(job_id, number):
+            data = {"job_id": job_id, "number": number}
+            return _event(TASK_READY, f"{job_id}/task/{number}", job_id, data, release)
+
+
+def from_event(event: CloudEvent) -> Message:
+    """What the event says. Raises `MessageUnreadableError`."""
+    data = event.get_data()
+    kind = event.get_type()
+    if not isinstance(data, dict):
+        raise MessageUnreadableError(f"the data of this {kind} event is no JSON object")
+    try:
+        if data["version"] > VERSION:
+            raise MessageUnreadableError(f"{kind} version {data['version']} is newer than this software")
+        job_id = str(data["job_id"])
+        match kind:
+            case "essaim.job.submitted":
+                return JobSubmitted(
+                    Job(
+                        id=job_id,
+                        owner=str(data["owner"]),
+                        release=str(data["release"]),
+                        request=dict(data["request"]),
+                        fingerprint=str(data["fingerprint"]),
+                        created=datetime.fromisoformat(data["created"]),
+                    )
+                )
+            case "essaim.job.retried":
+                return JobRetried(job_id, int(data["run"]))
+            case "essaim.task.ready":
+                return TaskReady(job_id, int(data["number"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageUnreadableError(f"the data of this {kind} event does not fit: {error!r}") from error
+    raise MessageUnreadableError(f"unknown event type {kind!r}")
+
+
+def dump(event: CloudEvent) -> bytes:
+    """The event as `application/cloudevents+json`."""
+    return JSONFormat().write(event)
+
+
+def load(body: bytes) -> CloudEvent:
+    """The event in an `application/cloudevents+json` body. Raises `MessageUnreadableError`."""
+    try:
+        event = JSONFormat().read(CloudEvent, body)
+    except (CloudEventValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise MessageUnreadableError(f"no CloudEvent: {error}") from error
+    assert isinstance(event, CloudEvent)  # noqa: S101  # the SDK's return type is wider than what its factory makes
+    return event
+
+
+def _event(kind: str, event_id: str, subject: str, data: JsonObject, release: str) -> CloudEvent:
+    attributes = {
+        "id": event_id,
+        "type": kind,
+        "source": f"/essaim/{release}",
+        "subject": subject,
+        "datacontenttype": "application/json",
+    }
+    return CloudEvent(attributes, {"version": VERSION, **data})

@@ -1,0 +1,128 @@
+"""What a client can do with jobs. The order of writes is the guarantee: the message first, then the record.
+
+A crash between the two leaves a message, never an orphan record: the worker inserts the job if it is absent.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+from cloudevents.core.v1.event import CloudEvent
+from uuid_utils import uuid7
+
+from jobs.backends import Backends
+from jobs.errors import (
+    IdempotencyConflictError,
+    JobNotFoundError,
+    JobNotRetryableError,
+    MessageUnreadableError,
+    ResultNotFoundError,
+)
+from jobs.events import JobRetried, JobSubmitted, from_event, to_event
+from jobs.model import Job, State
+from jobs.payload import Request
+from jobs.settings import Settings
+from jobs.telemetry import log
+
+IDEMPOTENCY_KEYS = UUID("6f2c1e0a-7a64-5d1b-9a3e-0e5f0c7b9d11")
+
+
+@dataclass(frozen=True)
+class JobService:
+    """Submit, read, cancel, retry. Errors are those of `jobs.errors`."""
+
+    backends: Backends
+    settings: Settings
+
+    async def submit(self, request: Request, owner: str, key: str | None = None) -> tuple[Job, bool]:
+        """Take the request on. Returns the job, and whether it is new.
+
+        The same owner and key give the same job, once; with another request `IdempotencyConflictError`.
+        """
+        job = self._job(request, owner, key)
+        if key is not None:
+            try:
+                return self._same(await self.backends.store.get(job.id), job), False
+            except JobNotFoundError:
+                pass
+        await self.backends.queue.publish([to_event(JobSubmitted(job), self.settings.release)])
+        stored = self._same(await self.backends.store.submit(job), job)
+        log("job.submitted", job=job.id)
+        return stored, True
+
+    async def get(self, job_id: str) -> Job:
+        return await self.backends.store.get(job_id)
+
+    async def result(self, job: Job) -> bytes:
+        """The job's result, JSON. Raises `ResultNotFoundError` before it has succeeded."""
+        if job.result is None:
+            raise ResultNotFoundError(f"job {job.id} has no result: it is {job.state}")
+        return await self.backends.results.unpack(job.result)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Its running tasks hear of it at their next beat. One that has ended stays as it is."""
+        job = await self.backends.store.cancel(job_id)
+        log("job.cancelled", job=job_id, state=job.state)
+        return job
+
+    async def retry(self, job_id: str) -> Job:
+        """Run a failed job again; its succeeded tasks stay. Raises `JobNotRetryableError` for any other state."""
+        job = await self.backends.store.get(job_id)
+        if job.state is not State.FAILED:
+            raise JobNotRetryableError(f"job {job_id} is {job.state}; only a failed job can be retried")
+        await self.backends.queue.publish([to_event(JobRetried(job_id, job.run + 1), job.release)])
+        log("job.retried", job=job_id, run=job.run + 1)
+        return await self.backends.store.revive(job_id, job.run + 1)
+
+    async def replay(self, ids: Collection[str] | None = None) -> int:
+        """Revive the jobs behind dead letters (None: all). Returns how many messages went back."""
+        runs = {job_id: job.run for job_id, job in [(i, await self._find(i)) for i in await self._dead_jobs()] if job}
+
+        def revise(event: CloudEvent) -> CloudEvent:
+            try:
+                message = from_event(event)
+            except MessageUnreadableError:
+                return event
+            job_id = message.job.id if isinstance(message, JobSubmitted) else message.job_id
+            if job_id not in runs:
+                return event
+            return to_event(JobRetried(job_id, runs[job_id] + 1), self.settings.release)
+
+        return await self.backends.queue.replay(ids, revise)
+
+    async def purge(self) -> int:
+        """Delete jobs, with their results, that ended longer ago than the retention. Returns how many."""
+        before = datetime.now(UTC) - timedelta(seconds=self.settings.retention_seconds)
+        gone = await self.backends.store.purge(before)
+        for job_id in gone:
+            await self.backends.results.delete(job_id)
+        return len(gone)
+
+    async def _dead_jobs(self) -> set[str]:
+        letters = await self.backends.queue.dead_letters(limit=self.settings.max_queue_length)
+        return {str(letter.event["subject"]) for letter in letters if letter.event and "subject" in letter.event}
+
+    async def _find(self, job_id: str) -> Job | None:
+        try:
+            return await self.backends.store.get(job_id)
+        except JobNotFoundError:
+            return None
+
+    def _job(self, request: Request, owner: str, key: str | None) -> Job:
+        body = request.model_dump(mode="json", exclude_unset=True)
+        return Job(
+            id=str(uuid7()) if key is None else str(uuid5(IDEMPOTENCY_KEYS, f"{owner}\n{key}")),
+            owner=owner,
+            release=self.settings.release,
+            request=body,
+            fingerprint=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+            created=datetime.now(UTC),
+        )
+
+    def _same(self, stored: Job, submitted: Job) -> Job:
+        if stored.fingerprint != submitted.fingerprint:
+            raise IdempotencyConflictError("this Idempotency-Key was used before, with another request")
+        return stored
