@@ -129,8 +129,11 @@ class JobStore(Protocol):
     def results(self, job_id: str) -> AsyncIterator[bytes]:
         """The results of the job's tasks, by number."""
 
-    async def complete(self, job_id: str, result: bytes) -> bool:
-        """The job has succeeded, with this result (JSON). Returns whether it was this call that made it so."""
+    async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
+        """End a job whose tasks have all succeeded: it has succeeded with a result (JSON), or failed with a problem.
+
+        Returns whether it was this call that ended it.
+        """
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel the job unless it has ended. Returns it as it is now. Raises `JobNotFoundError`."""

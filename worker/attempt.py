@@ -94,8 +94,7 @@ class Attempt:
         What is done after the last save is done again if this worker dies. Raises `AttemptStopped` when it is time to go.
         """
         data = checkpoint if isinstance(checkpoint, bytes) else checkpoint.model_dump_json().encode()
-        if not self._stop.is_set():
-            asyncio.run_coroutine_threadsafe(self._save(progress, data), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._save(progress, data), self._loop).result()
         self.check()
 
     def check(self) -> None:

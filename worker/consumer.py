@@ -1,0 +1,107 @@
+"""A worker process: deliveries in, at most `concurrency` handled at once, and out in good order when told to leave."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from jobs.backends import Backends
+from jobs.errors import UnavailableError
+from jobs.model import Worker
+from jobs.service import JobService
+from jobs.settings import Settings
+from jobs.telemetry import log
+from worker.handler import Handler
+from worker.runner import Reason
+
+REPORT_SECONDS = 2.0
+PURGE_SECONDS = 600.0
+
+
+class Consumer:
+    """Consumes until `leave()`; then gives back what it has, from its last checkpoint on."""
+
+    def __init__(self, backends: Backends, settings: Settings, worker: str) -> None:
+        self._backends = backends
+        self._settings = settings
+        self._worker = worker
+        self._started = datetime.now(UTC)
+        self._handler = Handler(backends, settings, worker)
+        self._handling: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Start to drain: no new deliveries, running attempts stop at their next checkpoint."""
+        self._leaving.set()
+
+    async def run(self) -> None:
+        """Return when drained: within `drain_seconds` of `leave()`, and a little for the last writes."""
+        beside = [asyncio.create_task(self._report()), asyncio.create_task(self._purge())]
+        consuming = asyncio.create_task(self._consume())
+        leaving = asyncio.create_task(self._leaving.wait())
+        log("worker.started", worker=self._worker, release=self._settings.release)
+        await asyncio.wait({consuming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        log("worker.draining", worker=self._worker, running=len(self._handling))
+        for task in (consuming, leaving, *beside):
+            task.cancel()
+        results = await asyncio.gather(consuming, leaving, *beside, return_exceptions=True)
+        await self._drain()
+        with suppress(UnavailableError):
+            await self._backends.store.report(self._status(), gone=True)
+        log("worker.left", worker=self._worker)
+        for error in results:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _consume(self) -> None:
+        async with self._backends.queue.deliveries(self._settings.concurrency) as deliveries:
+            async for delivery in deliveries:
+                task = asyncio.create_task(self._handler.handle(delivery))
+                self._handling.add(task)
+                task.add_done_callback(self._handled)
+                self._changed.set()
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        self._handling.discard(task)
+        self._changed.set()
+
+    async def _drain(self) -> None:
+        for runner in list(self._handler.running.values()):
+            runner.stop(Reason.DRAINING)
+        if self._handling:
+            await asyncio.wait(self._handling, timeout=self._settings.drain_seconds)
+        for runner in list(self._handler.running.values()):
+            runner.abandon()
+        if self._handling:
+            await asyncio.wait(self._handling, timeout=self._settings.drain_seconds / 10)
+
+    async def _report(self) -> None:
+        """Tell the store who works on what: on every change, and often enough to count as alive."""
+        period = min(REPORT_SECONDS, self._settings.lease_seconds / 3)
+        while True:
+            self._changed.clear()
+            try:
+                await self._backends.store.report(self._status())
+            except UnavailableError as error:
+                log("worker.report_missed", reason=error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), period)
+            await asyncio.sleep(period / 20)  # many small tasks are one report
+
+    async def _purge(self) -> None:
+        service = JobService(self._backends, self._settings)
+        while True:
+            await asyncio.sleep(PURGE_SECONDS)
+            with suppress(UnavailableError):
+                if gone := await service.purge():
+                    log("jobs.purged", count=gone)
+
+    def _status(self) -> Worker:
+        return Worker(
+            id=self._worker,
+            release=self._settings.release,
+            started=self._started,
+            seen=datetime.now(UTC),
+            concurrency=self._settings.concurrency,
+            tasks=tuple(self._handler.running),
+        )

@@ -1,0 +1,201 @@
+"""What a worker does with one delivery: split a job, run a task, merge a job; then settle the delivery.
+
+Every way out settles it: `ack` when nothing is left to do, `retry` to come back later, `release` when this worker
+leaves, `park` when a person must look. A crash settles nothing, and the message comes back.
+"""
+
+import logging
+import random
+from collections.abc import Coroutine
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from jobs.backends import Backends
+from jobs.errors import (
+    JobError,
+    JobNotFoundError,
+    LeaseLostError,
+    MessageUnreadableError,
+    QueueFullError,
+    TooManyTasksError,
+    UnavailableError,
+)
+from jobs.events import JobRetried, JobSubmitted, TaskReady, from_event, to_event
+from jobs.model import Busy, Claimed, Ended, Job, Problem, State
+from jobs.payload import Request, TaskInput
+from jobs.ports import Delivery
+from jobs.settings import Settings
+from jobs.telemetry import log
+from worker import workload
+from worker.attempt import Attempt
+from worker.merging import merge_job
+from worker.runner import Reason, Runner, StoppedError
+
+OPEN = (State.QUEUED, State.RUNNING)
+
+
+class Handler:
+    """Handles deliveries, several at once. `running` holds the attempts under way, by `job id/number`."""
+
+    def __init__(self, backends: Backends, settings: Settings, worker: str) -> None:
+        self._backends = backends
+        self._store = backends.store
+        self._settings = settings
+        self._worker = worker
+        self.running: dict[str, Runner] = {}
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Do what the message asks and settle the delivery. Raises nothing."""
+        try:
+            match from_event(delivery.event):
+                case JobSubmitted(job):
+                    await self._expand(await self._store.submit(job), delivery)
+                case JobRetried(job_id, run):
+                    await self._expand(await self._store.revive(job_id, run), delivery)
+                case TaskReady(job_id, number):
+                    await self._run(await self._store.get(job_id), number, delivery)
+        except JobNotFoundError as error:  # purged since: nobody waits for it any more
+            log("message.obsolete", reason=error)
+            await self._settle(delivery.ack())
+        except (UnavailableError, QueueFullError) as error:
+            log("message.delayed", level=logging.WARNING, reason=error)
+            await self._settle(delivery.retry(self._settings.retry_seconds))
+        except MessageUnreadableError as error:
+            await self._park(delivery, str(error))
+        except Exception as error:  # a mistake of ours: keep the message, go on with the rest
+            await self._park(delivery, f"unexpected {error!r}", error)
+
+    async def _expand(self, job: Job, delivery: Delivery) -> None:
+        """A job with several tasks gets a message for each; one with a single task, or not split yet, runs here."""
+        if job.state.ended:
+            await self._settle(delivery.ack())
+        elif job.tasks is None or job.tasks == 1:
+            await self._run(job, 0, delivery)
+        elif await self._announce(job):
+            await self._settle(delivery.ack())
+        else:  # every task has succeeded before: what is left is the merge
+            await self._run(job, 0, delivery)
+
+    async def _announce(self, job: Job) -> int:
+        """Publish a message for each task that has not ended; a task announced twice still runs once."""
+        after, count = -1, 0
+        while page := await self._store.tasks(job.id, states=OPEN, after=after, limit=1000):
+            ready = [to_event(TaskReady(job.id, task.number), job.release) for task in page]
+            await self._backends.queue.publish(ready)
+            after, count = page[-1].number, count + len(page)
+        log("job.announced", job=job.id, tasks=count)
+        return count
+
+    async def _run(self, job: Job, number: int, delivery: Delivery) -> None:
+        match await self._store.claim(job.id, number, self._worker):
+            case Busy(seconds):
+                await self._settle(delivery.retry(min(seconds, self._settings.lease_seconds)))
+            case Ended(unmerged):
+                if unmerged:
+                    await merge_job(self._backends, job)
+                await self._settle(delivery.ack())
+            case Claimed() as claimed:
+                log("task.claimed", job=job.id, task=number, attempt=claimed.claim.attempt)
+                await self._attempt(job, claimed, delivery)
+
+    async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
+        claim = claimed.claim
+        key = f"{claim.job_id}/{claim.number}"
+        self.running[key] = runner = Runner(self._backends, self._settings, claimed)
+        try:
+            if claimed.lost >= self._settings.max_lost_attempts:
+                raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")
+            if not await self._work(job, claimed, runner):
+                await self._store.release(claim)
+                await self._announce(job)
+        except StoppedError as stopped:
+            await self._stopped(stopped.reason, claimed, delivery)
+        except LeaseLostError:
+            await self._stopped(Reason.LOST, claimed, delivery)
+        except (UnavailableError, QueueFullError):
+            raise
+        except JobError as error:
+            await self._store.finish(claim, Problem("job-error", str(error)))
+            log("job.failed", job=job.id, task=claim.number, reason=error)
+            await self._settle(delivery.ack())
+        except Exception as error:
+            await self._failed(claimed, error, delivery)
+        else:
+            await self._settle(delivery.ack())
+        finally:
+            self.running.pop(key, None)
+
+    async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> bool:
+        """Split the job if nobody has, then run the task. False: there are several tasks; announce them instead."""
+        claim, data = claimed.claim, claimed.input
+        if data is None:
+            inputs = await runner.run(lambda attempt: self._split(job, attempt))
+            if await self._store.plan(job.id, inputs) > 1:
+                return False
+            data = inputs[0]
+        result = await runner.run(lambda attempt: _run_workload(job, data, attempt))
+        packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.attempt}", result)
+        merge = await self._store.finish(claim, packed)
+        log("task.finished", job=job.id, task=claim.number, attempt=claim.attempt)
+        if merge:
+            await merge_job(self._backends, job)
+        return True
+
+    def _split(self, job: Job, attempt: Attempt) -> list[bytes]:
+        inputs = workload.split(_request(job), attempt.texts)
+        limit = self._settings.max_tasks_per_job
+        if not 1 <= len(inputs) <= limit:
+            raise TooManyTasksError(f"the request splits into {len(inputs)} tasks; between 1 and {limit} are allowed")
+        return [task.model_dump_json().encode() for task in inputs]
+
+    async def _stopped(self, reason: Reason, claimed: Claimed, delivery: Delivery) -> None:
+        log("task.stopped", job=claimed.claim.job_id, task=claimed.claim.number, reason=reason)
+        match reason:
+            case Reason.ENDED:
+                await self._settle(delivery.ack())
+            case Reason.LOST:
+                await self._settle(delivery.retry(self._settings.lease_seconds))
+            case Reason.DRAINING:
+                with suppress(LeaseLostError):
+                    await self._store.release(claimed.claim)
+                await self._settle(delivery.release())
+
+    async def _failed(self, claimed: Claimed, error: Exception, delivery: Delivery) -> None:
+        claim, failures = claimed.claim, claimed.failures + 1
+        exhausted = failures >= self._settings.max_attempts or claimed.lost >= self._settings.max_lost_attempts
+        problem = Problem("attempts-exhausted" if exhausted else "exception", f"attempt {claim.attempt}: {error!r}")
+        log("task.failed", level=logging.WARNING, error=error, job=claim.job_id, task=claim.number, failures=failures)
+        try:
+            if exhausted:
+                await self._store.finish(claim, problem)
+                await self._park(delivery, problem.detail)
+            else:
+                await self._store.release(claim, problem)
+                await self._settle(delivery.retry(self._backoff(failures)))
+        except LeaseLostError:
+            await self._stopped(Reason.LOST, claimed, delivery)
+
+    def _backoff(self, failures: int) -> float:
+        delay: float = min(self._settings.retry_seconds * 2 ** (failures - 1), self._settings.max_retry_seconds)
+        return delay * random.uniform(1.0, 1.25)  # noqa: S311  # jitter, no secret
+
+    async def _park(self, delivery: Delivery, reason: str, error: Exception | None = None) -> None:
+        log("message.parked", level=logging.ERROR, reason=reason, error=error)
+        await self._settle(delivery.park(reason))
+
+    async def _settle(self, settling: Coroutine[None, None, None]) -> None:
+        with suppress(UnavailableError):  # not settled: the message comes back by itself
+            await settling
+
+
+def _request(job: Job) -> Request:
+    try:
+        return Request.model_validate(job.request)
+    except ValidationError as error:
+        raise JobError(f"this release does not understand the request: {error}") from error
+
+
+def _run_workload(job: Job, data: bytes, attempt: Attempt) -> bytes:
+    task = TaskInput.model_validate_json(data)
+    return workload.run(_request(job), task, attempt).model_dump_json().encode()

@@ -1,0 +1,48 @@
+"""The last step of a job: all its tasks' results become its own. Done again after a crash: same result, one completion."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+from jobs.backends import Backends
+from jobs.errors import JobError, UnavailableError
+from jobs.model import Job, Problem
+from jobs.payload import Request, TaskResult
+from jobs.telemetry import log
+from worker import workload
+
+
+async def merge_job(backends: Backends, job: Job) -> None:
+    """Merge the results of the job's tasks, which have all succeeded, and complete it.
+
+    A merge that raises fails the job: it would raise again, since its input never changes.
+    """
+    outcome: bytes | Problem
+    try:
+        result = await asyncio.to_thread(_merge, backends, job, asyncio.get_running_loop())
+        outcome = await backends.results.pack(f"{job.id}/job-{job.run}", result)
+    except UnavailableError:
+        raise
+    except JobError as error:
+        outcome = Problem("job-error", str(error))
+    except Exception as error:
+        outcome = Problem("merge-failed", f"merging the results raised {error!r}")
+        log("job.merge_failed", job=job.id, error=error)
+    if await backends.store.complete(job.id, outcome):
+        log("job.failed" if isinstance(outcome, Problem) else "job.succeeded", job=job.id)
+
+
+def _merge(backends: Backends, job: Job, loop: asyncio.AbstractEventLoop) -> bytes:
+    packed = backends.store.results(job.id)
+    results = (TaskResult.model_validate_json(result) for result in _each(backends, packed, loop))
+    return workload.merge(Request.model_validate(job.request), results).model_dump_json().encode()
+
+
+def _each(backends: Backends, packed: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
+    """One at a time: a job's results together may be larger than memory."""
+
+    async def following() -> bytes | None:
+        item = await anext(packed, None)
+        return None if item is None else await backends.results.unpack(item)
+
+    while (result := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not None:
+        yield result
