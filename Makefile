@@ -1,23 +1,58 @@
-# Every habit of this project is one target. `make` lists them.
+# Every habit of this project is one target: `make` lists them. Each sets up what it needs in .venv by itself.
 .DEFAULT_GOAL := help
-SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONUNBUFFERED := 1
+RUN := $(VENV)/.ready
+# uv where it is installed, otherwise the one that the virtual environment got.
+UV := PATH="$$PATH:$(BIN)" uv
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# uv where it is installed; otherwise it is put into the virtual environment first.
-$(VENV)/.run: requirements.lock pyproject.toml
-	@command -v uv >/dev/null 2>&1 && uv venv -q --allow-existing --python $(PYTHON) $(VENV) \
-	  || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check uv; }
-	@PATH="$(BIN):$$PATH" uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
-	@PATH="$(BIN):$$PATH" uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
+$(RUN): requirements.lock pyproject.toml
+	@if command -v uv >/dev/null; then uv venv -q --allow-existing --python $(PYTHON) $(VENV); \
+	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check uv; fi
+	@$(UV) pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
-	@PATH="$(BIN):$$PATH" uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
-	@touch $@
+.PHONY: demo
+demo: $(RUN) ## see it work: a big search, workers 0 -> N -> 0, in about a minute
+	@$(BIN)/essaim demo
+
+.PHONY: run
+run: $(RUN) ## API and workers on this machine, at http://127.0.0.1:8080, until Ctrl-C
+	@$(BIN)/essaim up
+
+.PHONY: lint
+lint: $(RUN) ## style, types and architecture, without running anything
+	@$(BIN)/ruff check -q
+	@$(BIN)/ruff format -q --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 4
+
+.PHONY: fix
+fix: $(RUN) ## let the tools repair what they can
+	@$(BIN)/ruff check -q --fix
+	@$(BIN)/ruff format -q
+
+.PHONY: test
+test: lint ## everything that must hold, without a cluster
+	@$(BIN)/pytest -q -n 2 --dist loadfile
+
+.PHONY: bench
+bench: $(RUN) ## measured claims: search speed and scaling on this machine, against ripgrep
+	@$(BIN)/python loadtests/bench_search.py
+	@$(BIN)/python loadtests/bench_local.py
+	@$(BIN)/python loadtests/bench_store.py
+
+.PHONY: lock
+lock: ## pin the dependencies of pyproject.toml again
+	@$(UV) pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
+	  --group dev pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## remove the virtual environment, caches and local data
+	@rm -rf $(VENV) .essaim .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis dist build

@@ -1,0 +1,39 @@
+"""The architecture, as claims."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("api", "cli", "jobs", "rollout", "scaling", "worker")
+
+
+def test_imports_point_one_way() -> None:
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert linted.returncode == 0, linted.stdout
+
+
+def test_platform_holds_no_python() -> None:
+    """It would shadow the standard library's `platform`."""
+    assert not list((ROOT / "platform").rglob("*.py"))
+
+
+def test_modules_stay_short() -> None:
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    long = {str(path.relative_to(ROOT)): count for path in modules if (count := len(path.read_text().splitlines())) > 200}
+    assert not long, long
+
+
+def test_importing_reads_no_environment() -> None:
+    """Settings that would be refused do no harm until a process builds them."""
+    code = "import api.app, worker.consumer, jobs.settings, scaling.supervisor, cli.main"
+    environment = {"PATH": "", "ESSAIM_RELEASE": "NOT VALID", "ESSAIM_LEASE_SECONDS": "no number"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+
+
+def test_the_workload_knows_its_attempt_and_nothing_else_of_the_worker() -> None:
+    code = "import worker.workload, sys; print(*(name for name in sys.modules if name.startswith('jobs.adapters')))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == ""
