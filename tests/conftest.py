@@ -1,0 +1,122 @@
+"""Real processes for tests: the house with another workload in it, started, watched, and never left behind."""
+
+import asyncio
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.backends import Backends, open_backends
+from jobs.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[1]
+DEADLINE = 60.0  # seconds until a condition that never comes fails its test; no claim about speed
+
+
+@dataclass
+class House:
+    """A copy of the house with another payload and workload, its own data, and the processes that run in it."""
+
+    folder: Path
+    environment: dict[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        values = {name.removeprefix("ESSAIM_").lower(): value for name, value in self.environment.items()}
+        return load_settings(**values)
+
+    @asynccontextmanager
+    async def backends(self) -> AsyncIterator[Backends]:
+        async with open_backends(self.settings) as backends:
+            yield backends
+
+    def start(self, module: str = "worker", **environment: str) -> subprocess.Popen[bytes]:
+        """Start `python -m module`; its log goes to `<module>-<n>.log`."""
+        log = (self.folder / f"{module}-{len(self.processes)}.log").open("wb")
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=self.folder / "house",
+            env={"PATH": os.environ["PATH"], **self.environment, **environment},
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def logs(self) -> str:
+        return "\n".join(f"== {path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
+
+    def kill_all(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Build a house: `workload` is a folder with the two files to put in, or None for the built-in ones."""
+    houses: list[House] = []
+
+    def build(workload: Path | None, **settings: object) -> House:
+        folder = tmp_path / f"house-{len(houses)}"
+        for package in ("api", "jobs", "worker"):
+            shutil.copytree(
+                ROOT / package, folder / "house" / package, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+            )
+        if workload is not None:
+            shutil.copy(workload / "payload.py", folder / "house" / "jobs" / "payload.py")
+            shutil.copy(workload / "workload.py", folder / "house" / "worker" / "workload.py")
+        values = {"data_dir": folder / "data", "lease_seconds": 2, "beat_seconds": 0.25, "retry_seconds": 0.1, **settings}
+        house = House(folder, {f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()})
+        houses.append(house)
+        return house
+
+    yield build
+    for house in houses:
+        house.kill_all()
+
+
+@pytest.fixture
+def journal_house(build_house: Callable[..., House]) -> House:
+    return build_house(ROOT / "tests" / "houses" / "journal")
+
+
+async def _eventually(condition: Callable[[], Awaitable[Any] | Any], *, deadline: float = DEADLINE) -> Any:
+    """The first true value of the condition; an assertion error when the deadline passes without one."""
+    async with asyncio.timeout(deadline):
+        while True:
+            value = condition()
+            if asyncio.iscoroutine(value):
+                value = await value
+            if value:
+                return value
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[Any]]:
+    return _eventually
+
+
+@pytest.fixture(scope="session")
+def journal_request() -> type[Any]:
+    """The request model of the journal workload."""
+    path = ROOT / "tests" / "houses" / "journal" / "payload.py"
+    spec = importlib.util.spec_from_file_location("journal_payload", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    request: type[Any] = module.Request
+    return request

@@ -1,0 +1,53 @@
+"""Each task adds up its steps; each step is a line in the journal, written before the step is saved."""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from jobs.errors import JobError
+from jobs.payload import Checkpoint, Request, Result, TaskInput, TaskResult
+from worker.attempt import Attempt, Texts
+
+
+def split(request: Request, texts: Texts) -> list[TaskInput]:
+    if request.split_fails:
+        tries = Path(request.journal + ".splits")
+        with tries.open("a") as file:
+            file.write("x")
+        if len(tries.read_text()) <= request.split_fails:
+            raise OSError("the disk hums")
+    return [TaskInput(number=number) for number in range(request.tasks)]
+
+
+def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
+    state = Checkpoint.model_validate_json(attempt.checkpoint or b'{"next_step": 0, "total": 0}')
+    if request.rejects:
+        raise JobError("this request cannot succeed")
+    if request.kills:
+        os.abort()
+    while request.stalls:
+        time.sleep(0.1)
+    for step in range(state.next_step, request.steps):
+        write(request, f"{task.number} {attempt.number} {step}")
+        attempt.sleep(request.step_seconds)
+        if request.raises >= attempt.number and step == request.steps // 2:
+            raise ValueError(f"attempt {attempt.number} is not its day")
+        state = Checkpoint(next_step=step + 1, total=state.total + step)
+        attempt.save((step + 1) / request.steps, state)
+    return TaskResult(number=task.number, total=state.total)
+
+
+def merge(request: Request, results: Iterable[TaskResult]) -> Result:
+    if request.merge_raises:
+        raise ZeroDivisionError("the merge is broken")
+    done = list(results)
+    return Result(total=sum(result.total for result in done), numbers=[result.number for result in done])
+
+
+def write(request: Request, line: str) -> None:
+    descriptor = os.open(request.journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,117 @@
+"""The README's promises: its commands run, its example workload is put in and works from HTTP to result."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import House
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SERVER = "http://127.0.0.1:8080"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+async def listening(house: House, eventually: Callable[..., Awaitable[Any]]) -> str:
+    found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))
+    return str(found.group(1))
+
+
+async def test_the_curl_commands_run_as_they_stand(
+    build_house: Callable[..., House], eventually: Callable[..., Awaitable[Any]]
+) -> None:
+    house = build_house(None, api_port=0)
+    house.start("api")
+    house.start("worker")
+    address = await listening(house, eventually)
+    commands = [block for block in blocks("sh") if block.startswith("curl")]
+    assert len(commands) == 2
+    outputs = [
+        subprocess.run(
+            ["sh", "-ec", command.replace(SERVER, address)], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for command in commands
+    ]
+    assert '"state":"succeeded"' in outputs[0].replace(" ", "")
+    assert json.loads("[" + outputs[0].replace("}{", "},{").replace("}\n{", "},{") + "]")[-1]["result"]["counts"]["swarm"] > 0
+    assert "succeeded" in outputs[1]
+
+
+def test_the_search_commands_run_as_they_stand() -> None:
+    (block,) = [block for block in blocks("sh") if block.startswith("essaim search")]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    plain, as_json = [
+        subprocess.run(shlex.split(line), cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+        for line in block.strip().splitlines()
+    ]
+    assert "swarm" in plain
+    assert json.loads(as_json)["counts"]["essaim"] == len(re.findall(r"\bessaim\b", README))
+
+
+def test_every_command_that_the_readme_names_exists() -> None:
+    named = set(re.findall(r"`essaim ([a-z]+)", README))
+    helped = subprocess.run(
+        [Path(sys.executable).with_name("essaim"), "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert named
+    assert not [name for name in named if not re.search(rf"\b{name}\b", helped)]
+
+
+def test_every_target_that_the_readme_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)`|\$ make ([a-z]+)", README)) <= {(t, "") for t in targets} | {("", t) for t in targets}
+
+
+def test_every_link_into_the_repository_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+async def test_your_own_work_in_two_files_runs_from_http_to_result(
+    build_house: Callable[..., House], eventually: Callable[..., Awaitable[Any]], tmp_path: Path
+) -> None:
+    payload, workload = blocks("python")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "payload.py").write_text(payload)
+    (tmp_path / "mine" / "workload.py").write_text(workload)
+    house = build_house(tmp_path / "mine", api_port=0)
+    house.start("api")
+    house.start("worker")
+    house.start("worker")
+    texts = {f"disks/{number}.bin": os.urandom(1000 + number) for number in range(8)}
+    async with httpx.AsyncClient(base_url=await listening(house, eventually), timeout=60) as client:
+        for name, content in texts.items():
+            (await client.put(f"/v1/texts/{name}", content=content)).raise_for_status()
+        answer = await client.post("/v1/jobs", json={"pattern": "disks/*"}, headers={"Prefer": "wait=50"})
+        assert answer.status_code == 200, answer.text + house.logs()
+        result = answer.json()["result"]
+        schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["Request"]
+    assert result == {"sha256": {name: hashlib.sha256(content).hexdigest() for name, content in texts.items()}}
+    assert list(schema["properties"]) == ["pattern"]
+
+
+@pytest.mark.parametrize("path", ["jobs/payload.py", "worker/workload.py"])
+def test_nothing_else_imports_what_only_the_word_search_has(path: str) -> None:
+    """What the rest of the house takes from the two files is what the README's example has too."""
+    example = blocks("python")[0 if path == "jobs/payload.py" else 1]
+    offered = set(re.findall(r"^(?:class|def) (\w+)", example, re.MULTILINE))
+    module = path.removesuffix(".py").replace("/", ".")
+    files = [file for package in ("api", "jobs", "worker", "scaling", "cli") for file in (ROOT / package).rglob("*.py")]
+    others = [file for file in files if file.relative_to(ROOT).as_posix() not in (path, "worker/workload.py", "cli/search.py")]
+    imports = [re.findall(rf"^\s*from {module} import (.+)$", file.read_text(), re.MULTILINE) for file in others]
+    used = {name.strip() for lines in imports for line in lines for name in line.split(",")}
+    assert used <= offered
