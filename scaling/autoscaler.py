@@ -1,0 +1,57 @@
+"""KEDA and the HPA together, as arithmetic: samples in, replica counts out. No clock, no processes."""
+
+from dataclasses import dataclass
+
+from scaling.activation import Activation
+from scaling.hpa import Hpa
+from scaling.policy import HPA_SYNC_SECONDS, Policy
+from scaling.triggers import Sample, Triggers
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many replicas from now on, the formula's value as last seen (None: unknown), and why that many."""
+
+    replicas: int
+    metric: float | None
+    reason: str
+
+
+class Autoscaler:
+    """Follows one policy from `start` on. Deterministic: the same samples give the same decisions.
+
+    KEDA polls at `start` and every `pollingInterval`; the HPA syncs every 15 s, first at `first_sync` (default: after
+    15 s). In a cluster the two have nothing to do with each other, so any `first_sync` is as real as another.
+    """
+
+    def __init__(self, policy: Policy, start: float = 0.0, first_sync: float | None = None) -> None:
+        self._polling_interval = policy.polling_interval
+        self._triggers = Triggers(policy)
+        self._activation = Activation(policy, start)
+        self._hpa = Hpa(policy)
+        self._next_poll = start
+        self._next_sync = start + HPA_SYNC_SECONDS if first_sync is None else first_sync
+        self._metric: float | None = None
+        self._keda, self._wish = "", ""
+
+    @property
+    def due(self) -> float:
+        """When the next sample is wanted. Earlier ones change nothing."""
+        return min(self._next_poll, self._next_sync)
+
+    def observe(self, sample: Sample) -> Decision:
+        """Take a sample, poll and sync if it is time, and say how many replicas there should be from now on."""
+        replicas = sample.replicas
+        if sample.now >= self._next_poll:
+            self._next_poll = sample.now + self._polling_interval
+            reading = self._triggers.poll(sample)
+            self._metric = reading.metric
+            replicas, self._keda = self._activation.decide(reading, sample.now, replicas)
+        if sample.now >= self._next_sync:
+            self._next_sync = sample.now + HPA_SYNC_SECONDS
+            replicas, self._wish = self._hpa.decide(
+                lambda: self._triggers.read(sample).wishes, sample.now, replicas, sample.ready
+            )
+        if not replicas:
+            self._wish = ""
+        return Decision(replicas, self._metric, "; ".join(filter(None, (self._keda, self._wish))))

@@ -1,0 +1,184 @@
+"""What KEDA makes of the triggers' answers: activity for its own poll, a metric for the HPA, fallback when one fails.
+
+Follows KEDA 2.21 (`pkg/scaling/scale_handler.go`, `pkg/fallback/fallback.go`, `pkg/scaling/modifiers/formula.go`),
+including what surprises there; the tests name each surprise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from scaling.policy import Policy, Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is known at `now` (seconds, any origin): each trigger's number, None where it failed; and the replicas."""
+
+    now: float
+    metrics: Mapping[str, float | None]
+    replicas: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One metric of the HPA in thousandths, as Kubernetes counts; None while there is none."""
+
+    milli: int | None
+    target_milli: int
+    average: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one look gave. `stuck`: KEDA could not even look, and does nothing at all."""
+
+    wishes: tuple[Wish, ...]
+    active: bool = False
+    failed: bool = False
+    fallback: bool = False
+    stuck: bool = False
+    metric: float | None = None
+
+
+class _Kind(Enum):
+    VALUE = "value"
+    NIL = "nil"
+    FALLBACK = "fallback"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    kind: _Kind
+    value: float = 0.0
+
+
+_FAILED = _Record(_Kind.FAILED)
+
+
+class Triggers:
+    """Reads samples; remembers failures in a row, and what the last poll saw for those with `useCachedMetrics`."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._failures = {trigger.name: 0 for trigger in policy.triggers}
+        self._cache: dict[str, _Record] = {}
+
+    def poll(self, sample: Sample) -> Reading:
+        """KEDA's own look, every `pollingInterval`."""
+        if self._unbuildable(sample):
+            return self._stuck()
+        records = {}
+        for trigger in self._policy.triggers:
+            records[trigger.name] = record = self._settle(trigger, _raw(trigger, sample), sample)
+            if trigger.cached:
+                self._cache[trigger.name] = self._cacheable(record)
+        return self._reading(records)
+
+    def read(self, sample: Sample) -> Reading:
+        """The HPA's look. A cached answer counts once more: a success ends the row of failures, a failure extends it."""
+        if self._unbuildable(sample):
+            return self._stuck()
+        records = {}
+        for trigger in self._policy.triggers:
+            answer = self._cache.get(trigger.name) or _raw(trigger, sample)
+            records[trigger.name] = self._settle(trigger, answer, sample)
+        return self._reading(records)
+
+    def _unbuildable(self, sample: Sample) -> bool:
+        """An AMQP scaler dials when it is built: one that cannot takes all triggers with it, and counts as no failure."""
+        return any(
+            trigger.protocol == "amqp" and sample.metrics.get(trigger.name) is None for trigger in self._policy.triggers
+        )
+
+    def _stuck(self) -> Reading:
+        return Reading(tuple(self._wish(trigger, None) for trigger in self._wanted()), failed=True, stuck=True)
+
+    def _settle(self, trigger: Trigger, record: _Record, sample: Sample) -> _Record:
+        fallback, name = self._policy.fallback, trigger.name
+        if record.kind is not _Kind.FAILED:
+            self._failures[name] = 0
+            return record
+        if fallback is None:
+            return record
+        self._failures[name] += 1
+        if self._failures[name] <= fallback.failure_threshold:
+            return record
+        target, average = self._target(trigger)
+        match fallback.behavior:
+            case "scalingModifiers":
+                return _Record(_Kind.NIL) if self._policy.formula else _FAILED
+            case "static":
+                replicas = fallback.replicas
+            case "currentReplicas":
+                replicas = sample.replicas
+            case "currentReplicasIfHigher":
+                replicas = max(sample.replicas, fallback.replicas)
+            case "currentReplicasIfLower":
+                replicas = min(sample.replicas, fallback.replicas)
+        if average:
+            return _Record(_Kind.FALLBACK, target * replicas)
+        return _Record(_Kind.FALLBACK, target * replicas / sample.ready) if sample.ready else _FAILED
+
+    def _cacheable(self, record: _Record) -> _Record:
+        """What a later look finds in the cache. Under a formula a fallback's number has lost its trigger's name,
+        and nil has become the -1 that stood for it."""
+        match record.kind:
+            case _Kind.FALLBACK:
+                return _Record(_Kind.NIL) if self._policy.formula else _Record(_Kind.VALUE, record.value)
+            case _Kind.NIL:
+                return _Record(_Kind.VALUE, -1.0)
+            case _:
+                return record
+
+    def _reading(self, records: dict[str, _Record]) -> Reading:
+        kinds = {record.kind for record in records.values()}
+        failed, fallback = _Kind.FAILED in kinds, _Kind.FALLBACK in kinds
+        if self._policy.formula:
+            metric = self._composite(records, failed, fallback)
+            active = not failed and metric is not None and metric > self._policy.activation_target
+            # A failing look still gives the HPA its number while another trigger is in fallback.
+            shown = metric if fallback or not failed else None
+            return Reading((self._wish(None, shown),), active, failed, fallback, metric=shown)
+        wishes, active = [], fallback
+        for trigger in self._policy.triggers:
+            record = records[trigger.name]
+            usable = record.kind in (_Kind.VALUE, _Kind.FALLBACK)
+            wishes.append(self._wish(trigger, record.value if usable else None))
+            active = active or (record.kind is _Kind.VALUE and record.value > trigger.activation)
+        metric = max((record.value for record in records.values()), default=None)
+        return Reading(tuple(wishes), active, failed, fallback, metric=metric)
+
+    def _composite(self, records: dict[str, _Record], failed: bool, fallback: bool) -> float | None:
+        if fallback:
+            return next(record.value for record in records.values() if record.kind is _Kind.FALLBACK)
+        if failed or not self._policy.formula:
+            return None
+        known = {name: record.value for name, record in records.items() if record.kind is _Kind.VALUE}
+        try:
+            value = self._policy.formula.value(known)
+        except ArithmeticError:
+            return None  # KEDA logs it, calls the target inactive, and has nothing for the HPA
+        if value is not None:
+            return int(value * 1000) / 1000
+        return self._policy.fallback.replicas * self._policy.target if self._policy.fallback else None
+
+    def _wanted(self) -> tuple[Trigger | None, ...]:
+        return (None,) if self._policy.formula else self._policy.triggers
+
+    def _target(self, trigger: Trigger | None) -> tuple[float, bool]:
+        if trigger is None or self._policy.formula:
+            return self._policy.target, self._policy.average
+        return trigger.value, trigger.average
+
+    def _wish(self, trigger: Trigger | None, value: float | None) -> Wish:
+        target, average = self._target(trigger)
+        return Wish(None if value is None else round(value * 1000), int(target * 1000), average)
+
+
+def _raw(trigger: Trigger, sample: Sample) -> _Record:
+    value = sample.metrics.get(trigger.name)
+    # A trigger's negative number is 0 since KEDA 2.20.2; a formula's is not.
+    return _FAILED if value is None else _Record(_Kind.VALUE, max(value, 0.0))
