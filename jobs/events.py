@@ -105,7 +105,7 @@ def load(body: bytes) -> CloudEvent:
     """The event in an `application/cloudevents+json` body. Raises `MessageUnreadableError`."""
     try:
         event = JSONFormat().read(CloudEvent, body)
-    except (CloudEventValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (CloudEventValidationError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MessageUnreadableError(f"no CloudEvent: {error}") from error
     assert isinstance(event, CloudEvent)  # noqa: S101  # the SDK's return type is wider than what its factory makes
     return event

@@ -1,0 +1,130 @@
+"""One SQLite file for queue and store, used by many processes at once: how it is read and written.
+
+A transaction is one function, run from BEGIN to COMMIT on the thread of its connection. So the event loop never waits
+for the disk or for another process, and a caller that is cancelled leaves no transaction half done. Reads have a
+connection of their own and wait for nobody. docs/decisions/0004-sqlite-default.md has the reasons and the numbers.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from jobs.adapters.sqlite_file import connect, path_of
+from jobs.errors import UnavailableError
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+CHECKPOINT_CHANGES = 2000  # rows this process changes between two checkpoints: a few MiB of log
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator["Database"]:
+    """Open `sqlite:///relative/path` or `sqlite:////absolute/path`, made with its folders where absent.
+
+    Raises `SettingsError` for what can never be opened, `UnavailableError` for what cannot be opened now.
+    """
+    database = Database(path_of(url))
+    try:
+        await database.open()
+        yield database
+    finally:
+        await database.close()
+
+
+class Database:
+    """An open file. `read` and `write` raise `UnavailableError` when it is locked for too long, full or broken."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reading = ThreadPoolExecutor(1, "sqlite-read")
+        self._writing = ThreadPoolExecutor(1, "sqlite-write")
+        self._connections: list[sqlite3.Connection] = []
+        self._checkpointed = 0
+        self._closed = False
+
+    async def open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._open)
+
+    async def close(self) -> None:
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._reading, lambda: None)  # whatever still runs there
+        await loop.run_in_executor(self._writing, self._close)
+        self._reading.shutdown()
+        self._writing.shutdown()
+
+    async def read(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
+        """What `work(connection, *args)` makes of one consistent state of the file."""
+        return await self._run(self._reading, lambda: self._read(lambda: work(self._reader, *args)))
+
+    async def write(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts, durable: bool = False) -> T:
+        """Run `work(connection, *args)` as one transaction: all of it or, when it raises, nothing.
+
+        It outlives this process in any case. With `durable` it also outlives a loss of power from the moment this
+        returns; without, a loss of power can take the last moments of all writes back, the newest first.
+        """
+        return await self._run(self._writing, lambda: self._write(lambda: work(self._writer, *args), durable))
+
+    async def _run(self, thread: ThreadPoolExecutor, function: Callable[[], T]) -> T:
+        if self._closed:
+            raise UnavailableError(f"the database {self._path} is closed")
+        return await asyncio.get_running_loop().run_in_executor(thread, function)
+
+    def _open(self) -> None:
+        for _ in range(3):
+            self._connections.append(connect(self._path))
+        self._reader, self._writer, self._keeper = self._connections
+
+    def _close(self) -> None:
+        for connection in self._connections:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _read(self, work: Callable[[], T]) -> T:
+        with self._told():
+            self._reader.execute("BEGIN")
+            with self._reader:
+                return work()
+
+    def _write(self, work: Callable[[], T], durable: bool) -> T:
+        with self._told():
+            self._writer.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+            self._writer.execute("BEGIN IMMEDIATE")
+            with self._writer:
+                result = work()
+        if self._writer.total_changes - self._checkpointed > CHECKPOINT_CHANGES:
+            self._checkpointed = self._writer.total_changes
+            self._writing.submit(self._checkpoint)
+        return result
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a mistake in this adapter
+        except sqlite3.DatabaseError as error:
+            raise UnavailableError(f"the database {self._path} does not answer: {error}") from error
+
+    def _checkpoint(self) -> None:
+        """Copy the log into the file, while nobody can write.
+
+        A commit in the middle of a checkpoint can lose data in SQLite before 3.51.3 (sqlite.org/wal.html#walresetbug),
+        and many systems have an older one. So SQLite's own checkpoints are off, and this one holds the write lock.
+        """
+        with suppress(sqlite3.OperationalError):  # the next one will do
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                self._writer.execute("ROLLBACK")
+
+
+def stamp(moment: datetime | None = None) -> str:
+    """A time (None: now) as it is stored."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")

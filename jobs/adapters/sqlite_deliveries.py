@@ -1,0 +1,171 @@
+"""Messages on their way to one consumer."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from cloudevents.core.v1.event import CloudEvent
+
+from jobs.adapters.sqlite import Database, stamp
+from jobs.adapters.sqlite_consumer import SqliteConsumer
+from jobs.errors import MessageUnreadableError, UnavailableError
+from jobs.events import load
+
+POLL_SECONDS = 0.05  # one cheap read each; a message waits half of it on average
+
+Statement = tuple[str, tuple[object, ...]]
+
+
+class _Held(NamedTuple):
+    id: int
+    consumer: int
+    body: bytes
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.id, self.consumer)
+
+
+class SqliteDelivery:
+    """A message held by a consumer. Every statement says so again: what it does not hold any more, it cannot settle."""
+
+    def __init__(self, event: CloudEvent, held: _Held, database: Database, settled: Callable[[], None]) -> None:
+        self._event = event
+        self._held = held
+        self._database = database
+        self._on_settled = settled
+        self._settled = False
+
+    @property
+    def event(self) -> CloudEvent:
+        return self._event
+
+    async def ack(self) -> None:
+        await self._settle([_removal(self._held)])
+
+    async def release(self) -> None:
+        await self._settle([("UPDATE messages SET consumer = NULL WHERE id = ? AND consumer = ?", self._held.key)])
+
+    async def retry(self, delay: float) -> None:
+        due = stamp(datetime.now(UTC) + timedelta(seconds=delay))
+        statement = "UPDATE messages SET consumer = NULL, due = ? WHERE id = ? AND consumer = ?"
+        await self._settle([(statement, (due, *self._held.key))])
+
+    async def park(self, reason: str) -> None:
+        await self._settle(_parking(self._held, reason))
+
+    async def _settle(self, statements: list[Statement]) -> None:
+        if not self._settled:
+            await self._database.write(_execute, statements)
+            if not self._settled:
+                self._settled = True
+                self._on_settled()
+
+
+class SqliteDeliveries:
+    """An iterator of deliveries, at most `prefetch` unsettled at a time."""
+
+    def __init__(self, database: Database, consumer: SqliteConsumer, release: str, prefetch: int) -> None:
+        self._database = database
+        self._consumer = consumer
+        self._release = release
+        self._prefetch = prefetch
+        self._unsettled = 0
+        self._pending: asyncio.Task[SqliteDelivery | None] | None = None
+        self._turn = asyncio.Lock()
+        self._moved = asyncio.Event()
+        self._closed = False
+        self._version: int | None = None  # of the file when nothing was ready
+        self._due: str | None = None  # when the first delayed message will be
+
+    def __aiter__(self) -> "SqliteDeliveries":
+        return self
+
+    async def __anext__(self) -> SqliteDelivery:
+        async with self._turn:
+            if self._closed:
+                raise StopAsyncIteration
+            pending = self._pending = self._pending or asyncio.create_task(self._next())
+            await asyncio.wait({pending})  # a caller who is cancelled here leaves the message to the next call
+            if self._closed:
+                raise StopAsyncIteration  # `close` gives the message back
+            self._pending = None
+            delivery = pending.result()
+            assert delivery is not None  # noqa: S101  # it is only when closed
+            return delivery
+
+    async def close(self) -> None:
+        """Hand out nothing new, and give back what was not handed out."""
+        self._closed = True
+        self._moved.set()
+        if self._pending is not None:
+            await asyncio.wait({self._pending})
+            with suppress(UnavailableError):  # then the message comes back when the queue is closed
+                if delivery := self._pending.result():
+                    await delivery.release()
+
+    async def _next(self) -> SqliteDelivery | None:
+        while not self._closed:
+            if self._unsettled >= self._prefetch:
+                self._moved.clear()
+                await self._moved.wait()
+            elif not await self._database.read(self._something_ready):
+                await asyncio.sleep(POLL_SECONDS)
+            elif held := await self._database.write(self._take):
+                try:
+                    event = load(held.body)
+                except MessageUnreadableError as error:
+                    await self._database.write(_execute, _parking(held, str(error)))
+                else:
+                    self._unsettled += 1
+                    return SqliteDelivery(event, held, self._database, self._one_settled)
+        return None
+
+    def _one_settled(self) -> None:
+        self._unsettled -= 1
+        self._moved.set()
+
+    def _something_ready(self, db: sqlite3.Connection) -> bool:
+        """Look closer only if somebody has written since the last look, be it this process on its other connection."""
+        version: int = db.execute("PRAGMA data_version").fetchone()[0]
+        now = stamp()
+        if version == self._version and (self._due is None or now < self._due):
+            return False
+        sql = "SELECT min(due) FROM messages WHERE release = ? AND due IS NOT NULL"
+        self._due = db.execute(sql, (self._release,)).fetchone()[0]
+        sql = "SELECT 1 FROM messages WHERE release = ? AND consumer IS NULL AND due IS NULL LIMIT 1"
+        ready = bool(db.execute(sql, (self._release,)).fetchone()) or (self._due is not None and self._due <= now)
+        self._version = None if ready else version
+        return ready
+
+    def _take(self, db: sqlite3.Connection) -> _Held | None:
+        consumer = self._consumer.sign_in(db)
+        sql = "UPDATE messages SET due = NULL WHERE release = ? AND due <= ?"
+        db.execute(sql, (self._release, stamp()))
+        sql = "SELECT id, body FROM messages WHERE release = ? AND consumer IS NULL AND due IS NULL ORDER BY id LIMIT 1"
+        row = db.execute(sql, (self._release,)).fetchone()
+        if row is None:
+            return None
+        db.execute("UPDATE messages SET consumer = ? WHERE id = ?", (consumer, row["id"]))
+        return _Held(row["id"], consumer, row["body"])
+
+
+def _execute(db: sqlite3.Connection, statements: list[Statement]) -> None:
+    for sql, values in statements:
+        db.execute(sql, values)
+
+
+def _removal(held: _Held) -> Statement:
+    return "DELETE FROM messages WHERE id = ? AND consumer = ?", held.key
+
+
+def _parking(held: _Held, reason: str) -> list[Statement]:
+    sql = (
+        "INSERT INTO dead_letters (release, reason, parked, body) "
+        "SELECT release, ?, ?, body FROM messages WHERE id = ? AND consumer = ?"
+    )
+    readable = reason.encode(errors="backslashreplace").decode()  # an error message may hold half a surrogate pair
+    return [(sql, (readable, stamp(), *held.key)), _removal(held)]

@@ -1,0 +1,99 @@
+"""Jobs, tasks and workers as rows. What a row holds beyond the named columns is none of this version's business."""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from datetime import datetime
+
+from jobs.adapters.sqlite import stamp
+from jobs.model import Job, JsonObject, Problem, State, Task, Worker
+
+JOB_COLUMNS = (
+    "id, owner, release, request, fingerprint, created, state, run, started, ended, "
+    "tasks, tasks_ended, progress_sum, problem"
+)
+JOB_ROWS = "jobs JOIN payloads ON payloads.job_id = jobs.id"
+TASK_COLUMNS = "job_id, number, state, attempts, failures, progress, worker, lease_until, started, ended, problem"
+
+
+def to_json(value: JsonObject | Collection[str]) -> str:
+    """JSON text that a person can read. Half a surrogate pair, which SQLite cannot store, stays escaped."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
+
+
+def problem_to_json(problem: Problem | None) -> str | None:
+    return to_json({"type": problem.type, "detail": problem.detail}) if problem else None
+
+
+def states_to_json(states: Collection[State]) -> str:
+    return to_json([state.value for state in states])
+
+
+def job_from(row: sqlite3.Row, result: bytes | None = None) -> Job:
+    return Job(
+        id=row["id"],
+        owner=row["owner"],
+        release=row["release"],
+        request=json.loads(row["request"]),
+        fingerprint=row["fingerprint"],
+        created=datetime.fromisoformat(row["created"]),
+        state=State(row["state"]),
+        run=row["run"],
+        started=_moment(row["started"]),
+        ended=_moment(row["ended"]),
+        tasks=row["tasks"],
+        tasks_ended=row["tasks_ended"],
+        progress=_progress(row),
+        result=result,
+        problem=_problem(row["problem"]),
+    )
+
+
+def task_from(row: sqlite3.Row) -> Task:
+    return Task(
+        job_id=row["job_id"],
+        number=row["number"],
+        state=State(row["state"]),
+        attempts=row["attempts"],
+        failures=row["failures"],
+        progress=row["progress"],
+        worker=row["worker"],
+        lease_until=_moment(row["lease_until"]),
+        started=_moment(row["started"]),
+        ended=_moment(row["ended"]),
+        problem=_problem(row["problem"]),
+    )
+
+
+def worker_from(row: sqlite3.Row) -> Worker:
+    return Worker(
+        id=row["id"],
+        release=row["release"],
+        started=datetime.fromisoformat(row["started"]),
+        seen=datetime.fromisoformat(row["seen"]),
+        concurrency=row["concurrency"],
+        tasks=tuple(json.loads(row["tasks"])),
+    )
+
+
+def stamp_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else stamp(moment)
+
+
+def _progress(row: sqlite3.Row) -> float:
+    """The mean over the tasks; a job that is not split yet has one. Rounded, since a sum of many floats drifts."""
+    if row["state"] == State.SUCCEEDED:
+        return 1.0
+    mean: float = row["progress_sum"] / (row["tasks"] or 1)
+    return round(min(1.0, max(0.0, mean)), 9)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _problem(text: str | None) -> Problem | None:
+    if text is None:
+        return None
+    fields = json.loads(text)
+    return Problem(fields["type"], fields["detail"])

@@ -1,0 +1,109 @@
+"""The job store in a SQLite file. What a loss of power may take back is only what is done again: claims and beats."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from jobs.adapters import sqlite_jobs, sqlite_tasks
+from jobs.adapters.sqlite import Database, open_database, stamp
+from jobs.adapters.sqlite_rows import to_json, worker_from
+from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
+
+RESULTS_AT_ONCE = 32  # results in memory; a read that lasts as long as a merge would keep the log from shrinking
+FORGET_LEASES = 20  # a worker that has been silent for so many lease times is deleted
+
+
+@asynccontextmanager
+async def open_sqlite_store(url: str, lease_seconds: float) -> AsyncIterator["SqliteStore"]:
+    """The jobs in the file. Raises as `open_database`."""
+    async with open_database(url) as database:
+        yield SqliteStore(database, timedelta(seconds=lease_seconds))
+
+
+class SqliteStore:
+    """See `jobs.ports.JobStore`."""
+
+    def __init__(self, database: Database, lease: timedelta) -> None:
+        self._database = database
+        self._lease = lease
+
+    async def submit(self, job: Job) -> Job:
+        return await self._database.write(sqlite_jobs.submit, job, durable=True)
+
+    async def get(self, job_id: str) -> Job:
+        return await self._database.read(sqlite_jobs.get, job_id)
+
+    async def plan(self, job_id: str, inputs: Sequence[bytes]) -> int:
+        return await self._database.write(sqlite_tasks.plan, job_id, inputs, durable=True)
+
+    async def tasks(
+        self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
+    ) -> Sequence[Task]:
+        return await self._database.read(sqlite_tasks.tasks, job_id, states, after, limit)
+
+    async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
+        return await self._database.write(sqlite_tasks.claim, job_id, number, worker, self._lease)
+
+    async def beat(self, claim: Claim, progress: float, checkpoint: bytes | None = None) -> bool:
+        return await self._database.write(sqlite_tasks.beat, claim, progress, checkpoint, self._lease)
+
+    async def release(self, claim: Claim, problem: Problem | None = None) -> None:
+        await self._database.write(sqlite_tasks.release, claim, problem)
+
+    async def finish(self, claim: Claim, outcome: bytes | Problem) -> bool:
+        return await self._database.write(sqlite_tasks.finish, claim, outcome, durable=True)
+
+    async def results(self, job_id: str) -> AsyncIterator[bytes]:
+        after = -1
+        while page := await self._database.read(sqlite_tasks.results, job_id, after, RESULTS_AT_ONCE):
+            for _, result in page:
+                yield result
+            after = page[-1][0]
+
+    async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
+        return await self._database.write(sqlite_jobs.complete, job_id, outcome, durable=True)
+
+    async def cancel(self, job_id: str) -> Job:
+        return await self._database.write(sqlite_jobs.cancel, job_id, durable=True)
+
+    async def revive(self, job_id: str, run: int) -> Job:
+        return await self._database.write(sqlite_jobs.revive, job_id, run, durable=True)
+
+    async def counts(self) -> dict[str, dict[State, int]]:
+        return await self._database.read(sqlite_jobs.counts)
+
+    async def report(self, worker: Worker, *, gone: bool = False) -> None:
+        await self._database.write(self._report, worker, gone)
+
+    async def workers(self) -> Sequence[Worker]:
+        since = stamp(datetime.now(UTC) - self._lease)
+        sql = "SELECT * FROM workers WHERE seen >= ? ORDER BY started, id"
+        return await self._database.read(lambda db: [worker_from(row) for row in db.execute(sql, (since,))])
+
+    async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
+        """A transaction for each job, so that thousands of tasks to delete keep nobody waiting."""
+        ended = await self._database.read(sqlite_jobs.ended_before, before, limit)
+        return [job_id for job_id in ended if await self._database.write(sqlite_jobs.delete, job_id, before)]
+
+    async def list(
+        self,
+        *,
+        states: Collection[State] = (),
+        release: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        return await self._database.read(sqlite_jobs.list_page, states, release, limit, cursor)
+
+    def _report(self, db: sqlite3.Connection, worker: Worker, gone: bool) -> None:
+        forget = stamp(datetime.now(UTC) - FORGET_LEASES * self._lease)
+        db.execute("DELETE FROM workers WHERE id = ? OR seen < ?", (worker.id, forget))
+        if not gone:
+            db.execute(
+                "INSERT INTO workers (id, release, started, seen, concurrency, tasks) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    *(worker.id, worker.release, stamp(worker.started), stamp(worker.seen)),
+                    *(worker.concurrency, to_json(worker.tasks)),
+                ),
+            )

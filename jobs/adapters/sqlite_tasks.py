@@ -1,0 +1,172 @@
+"""What happens to tasks and their attempts, each function inside one transaction."""
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+
+from jobs.adapters.sqlite import stamp
+from jobs.adapters.sqlite_jobs import cancel_tasks
+from jobs.adapters.sqlite_rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
+from jobs.errors import JobNotFoundError, LeaseLostError
+from jobs.model import Busy, Claim, Claimed, Ended, Problem, State, Task
+
+_TASKS = (
+    f"SELECT {TASK_COLUMNS} FROM tasks WHERE job_id = :id AND number > :after "  # noqa: S608  # constants
+    "AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states))) ORDER BY number LIMIT :limit"
+)
+
+
+def plan(db: sqlite3.Connection, job_id: str, inputs: Sequence[bytes]) -> int:
+    if not inputs:
+        raise ValueError("a job has at least one task")
+    job = _job(db, job_id)
+    if job["tasks"] is None and not State(job["state"]).ended:
+        db.executemany(
+            "INSERT INTO tasks (job_id, number, input) VALUES (?, ?, ?) "
+            "ON CONFLICT (job_id, number) DO UPDATE SET input = excluded.input",  # task 0 is there: it was claimed
+            [(job_id, number, data) for number, data in enumerate(inputs)],
+        )
+        db.execute("UPDATE jobs SET tasks = ? WHERE id = ?", (len(inputs), job_id))
+    return _job(db, job_id)["tasks"] or 0
+
+
+def tasks(db: sqlite3.Connection, job_id: str, states: Collection[State], after: int, limit: int) -> list[Task]:
+    _job(db, job_id)
+    values = {"id": job_id, "after": after, "states": states_to_json(states), "limit": limit}
+    return [task_from(row) for row in db.execute(_TASKS, values)]
+
+
+def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: timedelta) -> Claimed | Busy | Ended:
+    job = _job(db, job_id)
+    ended = State(job["state"]).ended
+    if job["tasks"] is None and number == 0:
+        if ended:
+            return Ended(unmerged=False)
+        db.execute("INSERT INTO tasks (job_id, number) VALUES (?, 0) ON CONFLICT DO NOTHING", (job_id,))
+    sql = (
+        "SELECT state, attempts, failures, lost, lease_until, input, checkpoint FROM tasks "
+        "WHERE job_id = ? AND number = ?"
+    )
+    task = db.execute(sql, (job_id, number)).fetchone()
+    if task is None:
+        raise JobNotFoundError(f"job {job_id} has no task {number}")
+    if ended or State(task["state"]).ended:
+        return Ended(unmerged=not ended and job["tasks"] == job["tasks_ended"])
+
+    now = datetime.now(UTC)
+    lost = task["state"] == State.RUNNING
+    if lost and task["lease_until"] > stamp(now):
+        return Busy((datetime.fromisoformat(task["lease_until"]) - now).total_seconds())
+    db.execute(
+        "UPDATE tasks SET state = 'running', attempts = attempts + 1, lost = lost + ?, worker = ?, lease_until = ?, "
+        "started = coalesce(started, ?) WHERE job_id = ? AND number = ?",
+        (lost, worker, stamp(now + lease), stamp(now), job_id, number),
+    )
+    sql = "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'queued'"
+    db.execute(sql, (stamp(now), job_id))
+    return Claimed(
+        Claim(job_id, number, task["attempts"] + 1, worker),
+        input=task["input"],
+        checkpoint=task["checkpoint"],
+        failures=task["failures"],
+        lost=task["lost"] + lost,
+    )
+
+
+def beat(db: sqlite3.Connection, claim: Claim, progress: float, checkpoint: bytes | None, lease: timedelta) -> bool:
+    row = _attempt(db, claim)
+    if State(row["job_state"]).ended:
+        return False
+    _must_run(row, claim)
+    within = min(1.0, max(0.0, progress))
+    db.execute(
+        "UPDATE tasks SET lease_until = ?, progress = ?, checkpoint = coalesce(?, checkpoint) "
+        "WHERE job_id = ? AND number = ?",
+        (stamp(datetime.now(UTC) + lease), within, checkpoint, claim.job_id, claim.number),
+    )
+    return True
+
+
+def release(db: sqlite3.Connection, claim: Claim, problem: Problem | None) -> None:
+    _must_run(_attempt(db, claim), claim)
+    db.execute(
+        "UPDATE tasks SET state = 'queued', worker = NULL, lease_until = NULL, failures = failures + ?, "
+        "problem = coalesce(?, problem) WHERE job_id = ? AND number = ?",
+        (problem is not None, problem_to_json(problem), claim.job_id, claim.number),
+    )
+
+
+def finish(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> bool:
+    """Said twice by the same attempt, because it did not hear the answer, it is answered twice and done once."""
+    row = _attempt(db, claim)
+    wanted = State.FAILED if isinstance(outcome, Problem) else State.SUCCEEDED
+    if row["state"] != wanted:
+        _must_run(row, claim)
+        _end(db, claim, outcome)
+        row = _attempt(db, claim)
+    return not State(row["job_state"]).ended and row["tasks"] == row["tasks_ended"]
+
+
+def results(db: sqlite3.Connection, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+    """Whoever still merges a job that is complete must not take what is gone for the end of the list."""
+    _job(db, job_id)
+    sql = (
+        "SELECT number, result FROM tasks WHERE job_id = ? AND number > ? AND state = 'succeeded' "
+        "ORDER BY number LIMIT ?"
+    )
+    rows = [(row["number"], row["result"]) for row in db.execute(sql, (job_id, after, limit))]
+    if any(result is None for _, result in rows):
+        raise LeaseLostError(f"job {job_id} was completed by somebody else, and the results of its tasks are gone")
+    return rows
+
+
+def _end(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> None:
+    now = stamp()
+    key = (claim.job_id, claim.number)
+    if isinstance(outcome, Problem):
+        problem = problem_to_json(outcome)
+        sql = (
+            "UPDATE tasks SET state = 'failed', ended = ?, lease_until = NULL, problem = ? "
+            "WHERE job_id = ? AND number = ?"
+        )
+        db.execute(sql, (now, problem, *key))
+        sql = "UPDATE jobs SET state = 'failed', ended = ?, problem = ? WHERE id = ?"
+        db.execute(sql, (now, problem, claim.job_id))
+        cancel_tasks(db, claim.job_id)
+    else:
+        sql = (
+            "UPDATE tasks SET state = 'succeeded', ended = ?, lease_until = NULL, problem = NULL, progress = 1, "
+            "checkpoint = NULL, result = ? WHERE job_id = ? AND number = ?"
+        )
+        db.execute(sql, (now, outcome, *key))
+
+
+def _job(db: sqlite3.Connection, job_id: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = db.execute(
+        "SELECT state, tasks, tasks_ended FROM jobs WHERE id = ?", (job_id,)
+    ).fetchone()
+    if row is None:
+        raise JobNotFoundError(f"there is no job {job_id}")
+    return row
+
+
+def _attempt(db: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
+    """The task and its job, if no newer attempt holds it."""
+    sql = (
+        "SELECT tasks.state, attempts, jobs.state AS job_state, jobs.tasks, tasks_ended "
+        "FROM tasks JOIN jobs ON jobs.id = job_id WHERE job_id = ? AND number = ?"
+    )
+    row: sqlite3.Row | None = db.execute(sql, (claim.job_id, claim.number)).fetchone()
+    if row is None or row["attempts"] != claim.attempt:
+        raise _lost(claim)
+    return row
+
+
+def _must_run(row: sqlite3.Row, claim: Claim) -> None:
+    """A task whose job has ended, or that was released, revived or ended, runs no more."""
+    if row["state"] != State.RUNNING or State(row["job_state"]).ended:
+        raise _lost(claim)
+
+
+def _lost(claim: Claim) -> LeaseLostError:
+    return LeaseLostError(f"attempt {claim.attempt} of task {claim.number} of job {claim.job_id} has lost its lease")
