@@ -1,11 +1,15 @@
 """Results of tasks and jobs: small ones in the job store, large ones in the text store, and nobody else knows which."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jobs.errors import ResultTooLargeError
 from jobs.ports import TextStore
-from jobs.settings import Settings
+
+if TYPE_CHECKING:  # start-up time
+    from jobs.settings import Settings
 
 STORED = b"@"  # no JSON value starts with it
 
@@ -15,7 +19,7 @@ class Results:
     """Packs results for the job store. `name` must be new for each attempt, so that a late one overwrites nothing."""
 
     texts: TextStore
-    settings: Settings
+    settings: "Settings"
 
     async def pack(self, name: str, result: bytes) -> bytes:
         """What to keep in the job store for this result (JSON). Raises `ResultTooLargeError`."""
@@ -34,6 +38,12 @@ class Results:
             return packed
         name = packed.removeprefix(STORED).decode()
         return await self.texts.read(name, 0, (await self.texts.stat(name)).size)
+
+    def open(self, packed: bytes) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The result itself, in pieces: memory stays flat. Raises on entry as `unpack`."""
+        if not packed.startswith(STORED):
+            return nullcontext(_once(packed))
+        return self.texts.open(packed.removeprefix(STORED).decode())
 
     async def delete(self, job_id: str) -> None:
         """Forget the large results of a job."""

@@ -5,15 +5,16 @@ A crash between the two leaves a message, never an orphan record: the worker ins
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from cloudevents.core.v1.event import CloudEvent
 from uuid_utils import uuid7
 
-from jobs.backends import Backends
 from jobs.errors import (
     IdempotencyConflictError,
     JobNotFoundError,
@@ -24,8 +25,11 @@ from jobs.errors import (
 from jobs.events import JobRetried, JobSubmitted, from_event, to_event
 from jobs.model import Job, State
 from jobs.payload import Request
-from jobs.settings import Settings
 from jobs.telemetry import log
+
+if TYPE_CHECKING:  # start-up time
+    from jobs.backends import Backends
+    from jobs.settings import Settings
 
 IDEMPOTENCY_KEYS = UUID("6f2c1e0a-7a64-5d1b-9a3e-0e5f0c7b9d11")
 
@@ -34,8 +38,8 @@ IDEMPOTENCY_KEYS = UUID("6f2c1e0a-7a64-5d1b-9a3e-0e5f0c7b9d11")
 class JobService:
     """Submit, read, cancel, retry. Errors are those of `jobs.errors`."""
 
-    backends: Backends
-    settings: Settings
+    backends: "Backends"
+    settings: "Settings"
 
     async def submit(self, request: Request, owner: str, key: str | None = None) -> tuple[Job, bool]:
         """Take the request on. Returns the job, and whether it is new.
@@ -58,9 +62,11 @@ class JobService:
 
     async def result(self, job: Job) -> bytes:
         """The job's result, JSON. Raises `ResultNotFoundError` before it has succeeded."""
-        if job.result is None:
-            raise ResultNotFoundError(f"job {job.id} has no result: it is {job.state}")
-        return await self.backends.results.unpack(job.result)
+        return await self.backends.results.unpack(_packed(job))
+
+    def open_result(self, job: Job) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The same in pieces, for results of any size."""
+        return self.backends.results.open(_packed(job))
 
     async def cancel(self, job_id: str) -> Job:
         """Its running tasks hear of it at their next beat. One that has ended stays as it is."""
@@ -126,3 +132,9 @@ class JobService:
         if stored.fingerprint != submitted.fingerprint:
             raise IdempotencyConflictError("this Idempotency-Key was used before, with another request")
         return stored
+
+
+def _packed(job: Job) -> bytes:
+    if job.result is None:
+        raise ResultNotFoundError(f"job {job.id} has no result: it is {job.state}")
+    return job.result

@@ -95,6 +95,12 @@ class Settings(BaseSettings):
     max_wait_seconds: float = Field(default=60.0, ge=0)
     """Longest `Prefer: wait` that is granted; stays under the timeouts of proxies."""
 
+    max_open_requests: int = Field(default=1000, ge=1)
+    """Requests one API process serves at once, streams included, before it answers 503. Probes do not count."""
+
+    idle_seconds: float = Field(default=30.0, gt=0)
+    """How long a client may send nothing of a request it began, or take nothing of its answer, before it is cut off."""
+
     stream_seconds: float = Field(default=240.0, gt=0)
     """An event stream ends itself after this, under Knative's 300-second response limit; clients resume."""
 

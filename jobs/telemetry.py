@@ -3,8 +3,10 @@
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from jobs.settings import Settings
+if TYPE_CHECKING:  # start-up time
+    from jobs.settings import Settings
 
 logger = logging.getLogger("essaim")
 
@@ -25,7 +27,7 @@ class ConsoleFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: "Settings") -> None:
     """Send log lines to standard error, from the level on that the settings name."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ConsoleFormatter())
