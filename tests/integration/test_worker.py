@@ -127,13 +127,16 @@ async def test_a_task_that_always_raises_is_parked_and_a_replay_revives_it(site:
     assert not await site.backends.queue.dead_letters()
 
 
-async def test_a_failed_job_can_be_retried(site: Site) -> None:
+async def test_a_failed_job_can_be_retried_and_what_has_succeeded_stays(site: Site) -> None:
+    """Tasks 1 and 2 raise in their first attempt, and one failure is allowed (task 0's first attempt was the split)."""
     site.house.start(ESSAIM_MAX_ATTEMPTS="1")
-    job, _ = await site.submit(tasks=3, steps=2, raises=1)
-    assert (await site.ended(job)).state is State.FAILED
-    retried = await site.service.retry(job.id)
-    assert (retried.state, retried.run) == (State.QUEUED, 2)
+    job, journal = await site.submit(tasks=3, steps=2, raises=1)
+    for run in (2, 3):
+        assert (await site.ended(job)).state is State.FAILED
+        retried = await site.service.retry(job.id)
+        assert (retried.state, retried.run) == (State.QUEUED, run)
     assert await site.result(job) == {"total": 3, "numbers": [0, 1, 2]}
+    assert redone(journal) == 2  # the failed step of each task; nothing that had succeeded
 
 
 async def test_what_the_workload_rejects_fails_at_once_and_is_not_parked(site: Site) -> None:
