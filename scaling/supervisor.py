@@ -103,7 +103,8 @@ class Supervisor:
         autoscaler = Autoscaler(self._policy, self._now())
         try:
             while True:
-                await self._step(autoscaler)
+                if self._now() >= autoscaler.due:  # a sleep may end a little early
+                    await self._step(autoscaler)
                 await asyncio.sleep(max(0.0, autoscaler.due - self._now()) / self._speed)
         except Exception as error:
             log("supervisor.failed", level=logging.ERROR, error=error)

@@ -56,7 +56,7 @@ def test_what_is_not_said_has_kedas_default(tmp_path: Path) -> None:
     plain = policy(tmp_path, triggers=[{"type": "rabbitmq", "metadata": {"protocol": "amqp"}}])
     assert (plain.polling_interval, plain.cooldown_period, plain.initial_cooldown_period) == (30, 300, 0)
     assert (plain.min_replicas, plain.max_replicas, plain.idle_replicas) == (0, 100, None)
-    assert plain.fallback is plain.formula is plain.scale_up is plain.scale_down is None
+    assert (plain.fallback, plain.formula, plain.scale_up, plain.scale_down) == (None, None, None, None)
     assert [(trigger.name, trigger.value, trigger.activation) for trigger in plain.triggers] == [("s0", 20, 0)]
 
 
