@@ -44,6 +44,7 @@ def look(hpa: Hpa, now: float, workers: float | None, replicas: int) -> int:
         ("a little less than that is not", 8.99, 10, 9),
         ("the HPA never goes to zero", 0, 3, 1),
         ("it stops at the maximum", 500, 3, 100),
+        ("from the maximum it still goes down", 7, 100, 7),
         ("a number below zero is taken for an overflow, and everything is started", -0.5, 3, 100),
         ("without a metric nothing moves", None, 3, 3),
         ("at zero replicas it does not look", 50, 0, 0),
