@@ -1,0 +1,34 @@
+"""`python -m api`: serve HTTP until SIGTERM, SIGINT or the end of the parent process, then drain and exit 0."""
+
+import asyncio
+import sys
+
+from api.server import serve
+from jobs import telemetry
+from jobs.errors import EssaimError
+from jobs.settings import load_settings
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        telemetry.configure(settings)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(settings))
+    except (EssaimError, OSError) as error:
+        sys.stderr.write(f"essaim api: {error}\n")
+        return 2
+    return 0
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # a quarter more requests per second where it exists
+
+        return uvloop.Loop
+    except ImportError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""The HTTP app. `register` shows the whole API on one screen."""
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from api.context import Context
+from api.edge import Edge
+from api.endpoint import add
+from api.handlers import handle_problems
+from api.openapi import Api
+from api.routes import health, house, jobs, texts
+from api.security import digests
+from jobs.service import JobService
+
+if TYPE_CHECKING:  # start-up time
+    from jobs.backends import Backends
+    from jobs.settings import Settings
+
+TITLE = "Essaim"
+SUMMARY = "Long jobs over HTTP, on workers that come and go with the queue."
+
+
+def create_app(settings: "Settings", backends: "Backends") -> Api:
+    """The app over open backends; who opened them closes them."""
+    app = Api(
+        title=TITLE,
+        summary=SUMMARY,
+        version=settings.release,
+        redoc_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    app.state.context = Context(settings, backends, JobService(backends, settings), digests(settings.tokens()))
+    app.add_middleware(Edge, limit=settings.max_open_requests)
+    handle_problems(app)
+    register(app.router)
+    return app
+
+
+def register(api: APIRouter) -> None:
+    """The whole API."""
+    add(api, "GET HEAD", "/livez", health.livez, public=True)
+    add(api, "GET HEAD", "/readyz", health.readyz, public=True)
+
+    add(api, "GET HEAD", "/v1/texts", texts.index)
+    add(api, "PUT", "/v1/texts/{name:path}", texts.put)
+    add(api, "GET", "/v1/texts/{name:path}", texts.get)
+    add(api, "HEAD", "/v1/texts/{name:path}", texts.head)
+    add(api, "DELETE", "/v1/texts/{name:path}", texts.delete)
+
+    add(api, "POST", "/v1/jobs", jobs.submit)
+    add(api, "GET HEAD", "/v1/jobs", jobs.index)
+    add(api, "GET HEAD", "/v1/jobs/{id}", jobs.show)
+    add(api, "DELETE", "/v1/jobs/{id}", jobs.cancel)
+    add(api, "POST", "/v1/jobs/{id}/retry", jobs.retry)
+    add(api, "GET", "/v1/jobs/{id}/result", jobs.result)
+    add(api, "GET HEAD", "/v1/jobs/{id}/tasks", jobs.tasks)
+    add(api, "GET", "/v1/jobs/{id}/events", jobs.follow)
+
+    add(api, "GET HEAD", "/v1/workers", house.workers)
+    add(api, "GET HEAD", "/v1/stats", house.stats)
+    add(api, "GET HEAD", "/v1/dead-letters", house.dead_letters)
+    add(api, "POST", "/v1/dead-letters/replay", house.replay)

@@ -1,0 +1,98 @@
+"""uvicorn's HTTP/1.1 connection, and what it leaves open: how large a head may be, and how long a silent client stays."""
+
+import asyncio
+import json
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.errors import HeadTooLargeError, MalformedError, StalledError
+from api.problems import MEDIA_TYPE, document
+from jobs.errors import EssaimError
+
+MAX_HEAD_BYTES = 64 * 1024  # path and header fields together; proxies commonly take 8 to 32 KiB
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """Refuses an endless head, a head that does not come, and a body that goes on long after its request was refused.
+
+    What the app never sees is a problem (RFC 9457) here too.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._timer: asyncio.TimerHandle | None = None
+        self._head = 0
+        self._between()
+        self._give(self._silent)
+
+    def data_received(self, data: bytes) -> None:
+        head = self._head
+        super().data_received(data)
+        if self._in_head and self._head == head:  # else most of this was a body
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(HeadTooLargeError(f"path and header fields have more than {MAX_HEAD_BYTES} bytes"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._give(self._silent)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: uvicorn would keep any number of them, and nobody reads them
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._between()
+        self._stop_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._in_head and not self.transport.is_closing():
+            # The client may read our refusal only once it has sent all: its body is taken and dropped for a while.
+            self._give(self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(MalformedError(msg))
+
+    def _between(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        self._head += 1
+
+    def _silent(self) -> None:
+        self._refuse(StalledError("the head of the request did not come to its end"))
+
+    def _give(self, then: Any) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.config.idle_seconds, then)  # type: ignore[attr-defined]  # ServerConfig
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, error: EssaimError) -> None:
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()  # in the middle of another response there is no place for a problem
+            return
+        problem = document(error, "")
+        body = json.dumps(problem).encode()
+        head = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(b"%s: %s\r\n" % field for field in [*self.server_state.default_headers, *head])
+        self.transport.write(STATUS_LINE[int(str(problem["status"]))] + lines + b"\r\n" + body)
+        self.transport.close()

@@ -1,0 +1,76 @@
+"""The outermost layer of the app: what holds for every request, whichever route it is for."""
+
+import logging
+import re
+import time
+from urllib.parse import unquote_to_bytes
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import BusyError, FailedError, MalformedError
+from api.problems import respond
+from jobs.errors import EssaimError
+from jobs.telemetry import log
+
+REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+PROBES = ("/livez", "/readyz")
+
+
+class Edge:
+    """Names each request, bounds how many are open, says in the log how each was answered, and hides what went wrong.
+
+    Plain ASGI: Starlette's `BaseHTTPMiddleware` would stand between a stream and its client.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, began, status = _request_id(scope), time.monotonic(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        self._open += 1
+        try:
+            refusal = self._refusal(scope)
+            await (respond(scope, refusal) if refusal else self._app)(scope, receive, answer)
+        except Exception as error:
+            log("http.failed", level=logging.ERROR, error=error, request=request_id)
+            # after the first byte it is too late to say so: the server cuts the connection, and the client sees that
+            if not status:
+                failed = FailedError(f"an error of ours; its log entry is {request_id}")
+                await respond(scope, failed)(scope, receive, answer)
+        finally:
+            self._open -= 1
+            seconds = f"{time.monotonic() - began:.4f}"
+            path = scope["raw_path"].decode("latin-1")
+            fields = {"method": scope["method"], "path": path, "status": status, "seconds": seconds}
+            log("http.answered", level=logging.DEBUG, request=request_id, **fields)
+
+    def _refusal(self, scope: Scope) -> EssaimError | None:
+        if self._open > self._limit and scope["path"] not in PROBES:
+            return BusyError(f"{self._limit} requests are open; try again later")
+        try:  # servers replace bad bytes with U+FFFD, which would make one name of many
+            unquote_to_bytes(scope["raw_path"]).decode()
+            unquote_to_bytes(scope["query_string"]).decode()
+        except UnicodeDecodeError:
+            return MalformedError("the address is no UTF-8")
+        return None
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own, if it can go into a header and a log line."""
+    given = dict(scope["headers"]).get(b"x-request-id", b"")
+    return given.decode() if REQUEST_ID.fullmatch(given) else uuid4().hex

@@ -1,0 +1,67 @@
+"""The OpenAPI document: FastAPI's own, plus what routes that read their body themselves refer to."""
+
+from typing import Any, Literal
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import models_json_schema
+
+from api.problems import ProblemDetails
+from api.views import EXAMPLE, JobDetails, Replay
+from jobs.payload import Request, Result
+
+REFERENCES = "#/components/schemas/{model}"
+METHODS = ("get", "put", "post", "delete", "head")
+
+
+class RequestEvent(BaseModel):
+    """A request as a CloudEvent in structured mode. `source` and `id` together are its idempotency key."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"specversion": "1.0", "type": "com.example.asked", "source": "/desk/7", "id": "1", "data": {}}
+            ]
+        }
+    )
+
+    specversion: Literal["1.0"]
+    type: str
+    source: str
+    id: str
+    data: Request
+
+
+class Api(FastAPI):
+    """FastAPI with a complete document. It is made when it is first asked for."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = _complete(super().openapi())
+        return self.openapi_schema
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    models: list[tuple[type[BaseModel], Literal["validation"]]] = [
+        (model, "validation") for model in (Request, RequestEvent, Replay, Result, ProblemDetails)
+    ]
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(models_json_schema(models, ref_template=REFERENCES)[1]["$defs"])
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of a 422
+        schemas.pop(name, None)
+    for operations in document["paths"].values():
+        for method in METHODS:
+            if method in operations:
+                _tidy(operations[method])
+    example = (Request.model_json_schema().get("examples") or [{}])[0]
+    schemas[JobDetails.__name__]["examples"] = [{**EXAMPLE, "request": example, "result": None}]
+    if Request.model_json_schema().get("examples"):
+        schemas[RequestEvent.__name__]["examples"][0]["data"] = example
+    return document
+
+
+def _tidy(operation: dict[str, Any]) -> None:
+    """Take out FastAPI's own 422: `api.problems` says what a route answers, and its routes say when."""
+    found = operation["responses"].get("422", {}).get("content", {})
+    if "HTTPValidationError" in str(found.get("application/json", {})):
+        del operation["responses"]["422"]

@@ -1,0 +1,155 @@
+"""Texts: named files, streamed in and out."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Path, Query, Request, Response
+
+from api.bodies import Streamed, received
+from api.conditions import byte_range, check_before_read, check_before_write, entity_tag, not_modified
+from api.context import Context, Here
+from api.endpoint import endpoint
+from api.errors import MalformedError, MediaTypeError
+from api.links import next_page
+from api.views import TextPage
+from jobs.errors import (
+    RangeInvalidError,
+    RequestInvalidError,
+    TextChangedError,
+    TextExistsError,
+    TextNameError,
+    TextNotFoundError,
+    TextTooLargeError,
+)
+from jobs.model import Text
+
+NAME = r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*(/[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*)*$"
+TextName = Annotated[
+    str,
+    Path(
+        description="a relative path of at most 512 bytes in UTF-8; its parts are not empty and start with no dot",
+        json_schema_extra={"pattern": NAME, "minLength": 1, "maxLength": 128},  # the store decides; this is for clients
+        examples=["books/moby-dick.txt"],
+    ),
+]
+PLAIN = {"text/plain": {"schema": {"type": "string"}}}
+EXAMPLE = {
+    "name": "books/moby-dick.txt",
+    "size": 1276201,
+    "etag": '"61a9-5f0c2b-1379e9"',
+    "modified": "2026-03-01T12:00:00Z",
+}
+ANYTHING = {"text/plain": {"schema": {"type": "string"}}, "application/octet-stream": {"schema": {}}}
+
+
+@endpoint(
+    201,
+    answers={200: {"description": "Replaced", "model": Text}},
+    headers={"Location": "the text", "ETag": "its version"},
+    body=ANYTHING,
+    example=EXAMPLE,
+    errors=[TextNameError, TextTooLargeError, TextExistsError, TextChangedError, MediaTypeError],
+)
+async def put(name: TextName, request: Request, response: Response, here: Here) -> Text:
+    """Store the body as a text, whole or not at all. `If-None-Match: *` replaces nothing."""
+    if "content-range" in request.headers:
+        raise MalformedError("a text is stored whole; leave Content-Range away")
+    before = await _find(here, name)
+    check_before_write(request.headers, before)
+    limit, idle = here.settings.max_text_bytes, here.settings.idle_seconds
+    chunks = received(request, limit=limit, idle=idle, refuse=TextTooLargeError)
+    only_new = request.headers.get("if-none-match", "").strip() == "*"
+    text = await here.backends.texts.put(name, chunks, limit=limit, overwrite=not only_new)
+    response.status_code = 201 if before is None else 200
+    response.headers.update({"Location": f"/v1/texts/{quote(name)}", "ETag": entity_tag(text)})
+    return text
+
+
+@endpoint(
+    answers={
+        200: {"description": "The text", "content": PLAIN},
+        206: {"description": "The bytes asked for", "content": PLAIN},
+        304: {"description": "The client has this version"},
+    },
+    headers={"ETag": "its version", "Accept-Ranges": "bytes"},
+    errors=[TextNameError, TextNotFoundError, TextChangedError, RangeInvalidError],
+    response_class=Response,
+)
+async def get(name: TextName, request: Request, here: Here) -> Response:
+    """The text, or the byte range in `Range`. `If-None-Match`, `If-Match` and `If-Range` compare with `ETag`."""
+    text = await here.backends.texts.stat(name)
+    headers = _headers(text)
+    check_before_read(request.headers, text)
+    if not_modified(request.headers, text):
+        return Response(status_code=304, headers=headers)
+    found = byte_range(request.headers, text)
+    start, end = found or (0, text.size)
+    headers["Content-Length"] = str(end - start)
+    if found:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{text.size}"
+    source = here.backends.texts.open(name, start, end, etag=text.etag)
+    return Streamed(source, status_code=206 if found else 200, headers=headers, media_type="text/plain")
+
+
+@endpoint(
+    answers={200: {"description": "It is there"}, 304: {"description": "The client has this version"}},
+    headers={"ETag": "its version", "Accept-Ranges": "bytes"},
+    errors=[TextNameError, TextNotFoundError, TextChangedError],
+    response_class=Response,
+)
+async def head(name: TextName, request: Request, here: Here) -> Response:
+    """Size and version of the text."""
+    text = await here.backends.texts.stat(name)
+    headers = _headers(text)
+    check_before_read(request.headers, text)
+    if not_modified(request.headers, text):
+        return Response(status_code=304, headers=headers)
+    return Response(headers={**headers, "Content-Length": str(text.size)}, media_type="text/plain")
+
+
+@endpoint(204, errors=[TextNameError, TextNotFoundError, TextChangedError])
+async def delete(name: TextName, request: Request, here: Here) -> None:
+    """Delete the text; with `If-Match`, only that version."""
+    if "if-match" in request.headers:
+        check_before_write(request.headers, await _find(here, name))
+    await here.backends.texts.delete(name)
+
+
+@endpoint(
+    headers={"Link": "the next page, as `rel=next`"},
+    example={"texts": [EXAMPLE], "cursor": None},
+    errors=[RequestInvalidError],
+)
+async def index(
+    request: Request,
+    response: Response,
+    here: Here,
+    pattern: Annotated[
+        str, Query(max_length=512, pattern=r"^[^\x00]+$", description="a glob: `*` and `?` cross no `/`, `**` does")
+    ] = "**",
+    cursor: Annotated[str, Query(max_length=512, pattern=r"^[^\x00]*$", description="from the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> TextPage:
+    """Texts by name."""
+    found = await here.backends.texts.list(pattern, after=cursor, limit=limit + 1)
+    page = list(found[:limit])
+    following = page[-1].name if len(found) > limit else None
+    next_page(request, response, cursor=following)
+    return TextPage(texts=page, cursor=following)
+
+
+async def _find(here: Context, name: str) -> Text | None:
+    try:
+        return await here.backends.texts.stat(name)
+    except TextNotFoundError:
+        return None
+
+
+def _headers(text: Text) -> dict[str, str]:
+    """What goes with a text. It may hold anything, so a browser must not guess that it is a page."""
+    return {
+        "ETag": entity_tag(text),
+        "Last-Modified": text.modified.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+    }

@@ -1,0 +1,97 @@
+"""One API process: its socket, uvicorn on it, and how it leaves."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+
+from api.app import create_app
+from api.connection import BoundedConnection
+from api.openapi import Api
+from jobs.backends import open_backends
+from jobs.parent import parent_gone
+from jobs.settings import Settings
+from jobs.telemetry import log
+
+DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
+BACKLOG = 2048
+
+
+class ServerConfig(uvicorn.Config):
+    """uvicorn with our connections, and without its own logs, signals of life and trust in proxies."""
+
+    def __init__(self, app: Api, settings: Settings) -> None:
+        super().__init__(
+            app,
+            http=BoundedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+        self.idle_seconds = settings.idle_seconds
+
+
+class Server(uvicorn.Server):
+    """Leaves on SIGTERM, SIGINT or a call: no new connections, streams told, requests finished, exit code 0."""
+
+    def __init__(self, config: ServerConfig, draining: asyncio.Event) -> None:
+        super().__init__(config)
+        self._draining = draining
+        self._loop = asyncio.get_running_loop()
+
+    def leave(self) -> None:
+        self.should_exit = True
+        self._loop.call_soon_threadsafe(self._drain)  # a signal may come in the middle of anything
+
+    def _drain(self) -> None:
+        if not self._draining.is_set():
+            log("api.draining")
+            self._draining.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # unlike uvicorn's own, it does not raise the signal again in the end: leaving in good order is a success
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.leave()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            log("api.listening", address=address(listening))
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until it is time to leave. Raises as `open_backends`, and `OSError` for an address that cannot be had."""
+    with listen(settings) as listening:
+        async with open_backends(settings) as backends:
+            app = create_app(settings, backends)
+            server = Server(ServerConfig(app, settings), app.state.context.draining)
+            orphaned = asyncio.create_task(parent_gone())
+            orphaned.add_done_callback(lambda _: server.leave())
+            await server.serve([listening])
+            orphaned.cancel()
+            tasks = {orphaned, *server.server_state.tasks}
+            await asyncio.wait(tasks, timeout=1)  # what was cut off still tidies up, with the backends open
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket on the address in the settings; the kernel gives up on clients that take nothing for the idle time."""
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    listening = socket.create_server((settings.api_host, settings.api_port), family=family, backlog=BACKLOG)
+    with contextlib.suppress(AttributeError, OSError):  # Linux only
+        milliseconds = int(settings.idle_seconds * 1000)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    return listening
+
+
+def address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

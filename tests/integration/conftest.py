@@ -1,0 +1,100 @@
+"""The API for tests: the real app on the real server, sockets included, over SQLite and files in a folder of the test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from api.server import Server, ServerConfig, address, listen
+from jobs.backends import Backends, open_backends
+from jobs.model import Claimed, Job
+from jobs.settings import Settings, load_settings
+
+Serving = Callable[..., AbstractAsyncContextManager["Site"]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running API, and what stands behind it."""
+
+    http: httpx.AsyncClient
+    backends: Backends
+    settings: Settings
+    server: Server
+    port: int
+
+    async def submit(self, **request: object) -> str:
+        """The id of a new job."""
+        response = await self.http.post("/v1/jobs", json={"text": "a swarm of bees", "words": ["swarm"], **request})
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    async def claim(self, job_id: str, number: int = 0) -> Claimed:
+        claimed = await self.backends.store.claim(job_id, number, "tester")
+        assert isinstance(claimed, Claimed)
+        return claimed
+
+    async def succeed(self, job_id: str, result: bytes = b'{"counts":{"swarm":1},"texts":{}}') -> None:
+        """Do what a worker does with a job of one task."""
+        claimed = await self.claim(job_id)
+        await self.backends.store.plan(job_id, [b"{}"])
+        packed = await self.backends.results.pack(f"{job_id}/0", result)
+        await self.backends.store.finish(claimed.claim, packed)
+        await self.backends.store.complete(job_id, packed)
+
+    async def job(self, job_id: str) -> Job:
+        return await self.backends.store.get(job_id)
+
+    async def exchange(self, *parts: bytes) -> bytes:
+        """Send these bytes as they are, and read until the server closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+            async with asyncio.timeout(30):
+                return await reader.read()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def _serving(
+    folder: Path, change: Callable[[Backends], Backends], options: dict[str, Any]
+) -> AsyncIterator[Site]:
+    settings = load_settings(data_dir=folder, api_port=0, **options)
+    with listen(settings) as listening:
+        url, port = address(listening), listening.getsockname()[1]
+        async with open_backends(settings) as backends:
+            app = create_app(settings, change(backends))
+            server = Server(ServerConfig(app, settings), app.state.context.draining)
+            running = asyncio.create_task(server.serve([listening]))
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+                yield Site(http, backends, settings, server, port)
+            server.leave()
+            await running
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Serving:
+    """Start an API with these settings; `change` may put other backends under it."""
+
+    def start(
+        change: Callable[[Backends], Backends] = lambda backends: backends, **options: Any
+    ) -> AbstractAsyncContextManager[Site]:
+        return _serving(tmp_path / "data", change, options)
+
+    return start
+
+
+@pytest.fixture
+async def site(serving: Serving) -> AsyncIterator[Site]:
+    """An API with small bounds."""
+    async with serving(max_text_bytes=1024 * 1024, max_request_bytes=8 * 1024, idle_seconds=5.0) as site:
+        yield site
