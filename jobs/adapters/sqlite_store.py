@@ -1,4 +1,7 @@
-"""The job store in a SQLite file. What a loss of power may take back is only what is done again: claims and beats."""
+"""The job store in a SQLite file.
+
+A loss of power may take back only what is then done again: a submission, which its message repeats, a claim, a beat.
+"""
 
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -29,7 +32,7 @@ class SqliteStore:
         self._lease = lease
 
     async def submit(self, job: Job) -> Job:
-        return await self._database.write(sqlite_jobs.submit, job, durable=True)
+        return await self._database.write(sqlite_jobs.submit, job)
 
     async def get(self, job_id: str) -> Job:
         return await self._database.read(sqlite_jobs.get, job_id)

@@ -1,0 +1,184 @@
+"""One suite for every adapter: a new backend is one more entry in a table here, and no test knows which one it has."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import pytest
+from cloudevents.core.v1.event import CloudEvent
+from uuid_utils import uuid7
+
+from jobs.adapters.sqlite_queue import open_sqlite_queue
+from jobs.adapters.sqlite_store import open_sqlite_store
+from jobs.errors import UnavailableError
+from jobs.model import Claimed, Job
+from jobs.ports import JobQueue, JobStore
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class QueueBackend:
+    """`open(release, max_length)` gives a handle, as another process would; `inject` puts any bytes into the queue."""
+
+    open: Callable[[str, int], AbstractAsyncContextManager[JobQueue]]
+    inject: Callable[[str, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class StoreBackend:
+    """`open(lease_seconds)` gives a handle, as another process would."""
+
+    open: Callable[[float], AbstractAsyncContextManager[JobStore]]
+
+
+def sqlite_queue(folder: Path) -> QueueBackend:
+    path = folder / "queue.db"
+
+    async def inject(release: str, body: bytes) -> None:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO messages (release, body) VALUES (?, ?)", (release, body))
+
+    return QueueBackend(lambda release, most: open_sqlite_queue(f"sqlite:///{path}", release, most), inject)
+
+
+def sqlite_store(folder: Path) -> StoreBackend:
+    return StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
+
+
+QUEUES = {"sqlite": sqlite_queue}
+STORES = {"sqlite": sqlite_store}
+
+
+@asynccontextmanager
+async def reached(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """A server that is not there is no news on a laptop; in CI it would leave claims unproven."""
+    async with AsyncExitStack() as stack:
+        try:
+            handle = await stack.enter_async_context(opening)
+        except UnavailableError as error:
+            if os.environ.get("CI"):
+                pytest.fail(f"in CI every backend must answer: {error}")
+            pytest.skip(str(error))
+        yield handle
+
+
+@pytest.fixture
+def release() -> str:
+    """No other test's: a server's queues outlive a test."""
+    return f"test-{uuid4().hex[:12]}"
+
+
+@pytest.fixture(params=QUEUES)
+def queue_backend(request: pytest.FixtureRequest, tmp_path: Path) -> QueueBackend:
+    return QUEUES[request.param](tmp_path)
+
+
+@pytest.fixture(params=STORES)
+def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> StoreBackend:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+def open_queue(queue_backend: QueueBackend, release: str) -> Callable[..., AbstractAsyncContextManager[JobQueue]]:
+    """Another handle on the same queue, or with `release` on another one of the same backend."""
+
+    def opened(*, release: str = release, max_length: int = 1000) -> AbstractAsyncContextManager[JobQueue]:
+        return reached(queue_backend.open(release, max_length))
+
+    return opened
+
+
+@pytest.fixture
+async def queue(open_queue: Callable[..., AbstractAsyncContextManager[JobQueue]]) -> AsyncIterator[JobQueue]:
+    async with open_queue() as opened:
+        yield opened
+
+
+@pytest.fixture
+def inject(queue_backend: QueueBackend, release: str) -> Callable[[bytes], Awaitable[None]]:
+    """Put a message into the queue that no CloudEvent has to be."""
+    return lambda body: queue_backend.inject(release, body)
+
+
+@pytest.fixture
+def open_store(store_backend: StoreBackend) -> Callable[..., AbstractAsyncContextManager[JobStore]]:
+    """Another handle on the same store. Its leases last longer than any test, unless it asks for shorter ones."""
+
+    def opened(*, lease_seconds: float = 300.0) -> AbstractAsyncContextManager[JobStore]:
+        return reached(store_backend.open(lease_seconds))
+
+    return opened
+
+
+@pytest.fixture
+async def store(open_store: Callable[..., AbstractAsyncContextManager[JobStore]]) -> AsyncIterator[JobStore]:
+    async with open_store() as opened:
+        yield opened
+
+
+@pytest.fixture
+def event() -> Callable[..., CloudEvent]:
+    """An event with this id, or the next number as its id."""
+    numbers = count()
+
+    def make(event_id: str | None = None, **data: Any) -> CloudEvent:
+        attributes = {
+            "id": event_id or str(next(numbers)),
+            "type": "essaim.test",
+            "source": "/tests",
+            "subject": "a job",
+            "datacontenttype": "application/json",
+        }
+        return CloudEvent(attributes, data)
+
+    return make
+
+
+@pytest.fixture
+def new_job(release: str) -> Callable[..., Job]:
+    """A job that no store has yet."""
+
+    def make(**fields: Any) -> Job:
+        given = {
+            "id": str(uuid7()),
+            "owner": "ada",
+            "release": release,
+            "request": {"words": ["liberté"]},
+            "fingerprint": "f" * 64,
+            "created": datetime.now(UTC),
+        }
+        return Job(**{**given, **fields})
+
+    return make
+
+
+@pytest.fixture
+def planned(store: JobStore, new_job: Callable[..., Job]) -> Callable[..., Awaitable[Job]]:
+    """A job in the store, split into `tasks` tasks that nobody has claimed."""
+
+    async def make(tasks: int = 1, **fields: Any) -> Job:
+        job = await store.submit(new_job(**fields))
+        await store.plan(job.id, [f"input {number}".encode() for number in range(tasks)])
+        return await store.get(job.id)
+
+    return make
+
+
+@pytest.fixture
+def claimed(store: JobStore) -> Callable[..., Awaitable[Claimed]]:
+    """A claim of a task that nobody else has."""
+
+    async def claim(job: Job, number: int = 0, worker: str = "worker-1") -> Claimed:
+        answer = await store.claim(job.id, number, worker)
+        assert isinstance(answer, Claimed)
+        return answer
+
+    return claim

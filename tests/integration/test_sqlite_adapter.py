@@ -1,0 +1,112 @@
+"""What SQLite promises beyond the contract: all or nothing, and a clear word when the file cannot be used."""
+
+import asyncio
+import resource
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from jobs.adapters.sqlite_queue import open_sqlite_queue
+from jobs.adapters.sqlite_store import open_sqlite_store
+from jobs.errors import QueueFullError, UnavailableError
+from jobs.events import JobRetried, to_event
+from jobs.model import Depth, Job, State
+
+
+def a_job(job_id: str = "job-1") -> Job:
+    return Job(job_id, "ada", "r1", {"words": ["liberté"]}, "f" * 64, datetime.now(UTC))
+
+
+async def test_of_many_messages_all_are_taken_or_none(tmp_path: Path) -> None:
+    async with open_sqlite_queue(f"sqlite:///{tmp_path}/essaim.db", "r1", 10) as queue:
+        events = [to_event(JobRetried("job-1", run), "r1") for run in range(6)]
+        await queue.publish(events)
+        with pytest.raises(QueueFullError, match="10"):
+            await queue.publish(events)
+        assert await queue.depth() == Depth(ready=6, in_flight=0)
+        async with queue.deliveries(6) as deliveries:
+            await anext(deliveries)
+            await (await anext(deliveries)).retry(100)
+            with pytest.raises(QueueFullError):  # what is in flight or delayed counts too
+                await queue.publish(events[:5])
+            await queue.publish(events[:4])
+
+
+async def test_a_closed_queue_says_so(tmp_path: Path) -> None:
+    async with open_sqlite_queue(f"sqlite:///{tmp_path}/essaim.db", "r1", 10) as queue:
+        await queue.publish([to_event(JobRetried("job-1", 2), "r1")])
+        async with queue.deliveries(1) as deliveries:
+            delivery = await anext(deliveries)
+    for late in (delivery.ack(), queue.depth(), queue.publish([])):
+        with pytest.raises(UnavailableError, match="closed"):
+            await late
+
+
+async def test_a_broken_file_is_unavailable_and_comes_back_when_it_is_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "essaim.db"
+    async with open_sqlite_store(f"sqlite:///{path}", 15.0) as store:
+        job = await store.submit(a_job())
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE jobs RENAME TO elsewhere")
+            with pytest.raises(UnavailableError, match=r"essaim\.db"):
+                await store.get(job.id)
+            with pytest.raises(UnavailableError, match=r"essaim\.db"):
+                await store.cancel(job.id)
+            other.execute("ALTER TABLE elsewhere RENAME TO jobs")
+        assert await store.get(job.id) == job
+
+
+async def test_a_full_disk_is_unavailable_and_nothing_is_half_written(tmp_path: Path) -> None:
+    """A limit on the size of files fails a write in the middle, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with open_sqlite_store(f"sqlite:///{tmp_path}/essaim.db", 15.0) as store:
+        await store.submit(a_job("first"))
+        large = Job("large", "ada", "r1", {"text": "x" * 1_000_000}, "f" * 64, datetime.now(UTC))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+        try:
+            with pytest.raises(UnavailableError, match=r"essaim\.db"):
+                await store.submit(large)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert await store.counts() == {"r1": {State.QUEUED: 1}}
+        assert (await store.submit(large)).request == large.request
+
+
+async def test_a_cancelled_caller_leaves_no_transaction_open(tmp_path: Path) -> None:
+    async with open_sqlite_store(f"sqlite:///{tmp_path}/essaim.db", 15.0) as store:
+        for number in range(100):
+            task = asyncio.create_task(store.submit(a_job(f"job-{number}")))
+            await asyncio.sleep(0.0001 * (number % 10))
+            task.cancel()
+        await store.submit(a_job("last"))
+        listed = (await store.list(limit=200)).jobs
+        assert "last" in {job.id for job in listed}
+        assert await store.counts() == {"r1": {State.QUEUED: len(listed)}}
+
+
+async def test_reads_do_not_wait_for_a_writer(tmp_path: Path) -> None:
+    path = tmp_path / "essaim.db"
+    async with open_sqlite_store(f"sqlite:///{path}", 15.0) as store:
+        job = await store.submit(a_job())
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            waiting = asyncio.create_task(store.cancel(job.id))
+            assert await store.get(job.id) == job
+            assert (await store.list()).jobs == [job]
+            assert not waiting.done()
+            other.execute("COMMIT")
+        assert (await waiting).state is State.CANCELLED
+
+
+async def test_the_log_does_not_grow_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "essaim.db"
+    async with open_sqlite_queue(f"sqlite:///{path}", "r1", 100_000) as queue:
+        events = [to_event(JobRetried("job-1", run), "r1") for run in range(1000)]
+        sizes = []
+        for _ in range(20):
+            await queue.publish(events)
+            sizes.append(path.with_name("essaim.db-wal").stat().st_size)
+    assert max(sizes[10:]) <= 2 * max(sizes[:10])
