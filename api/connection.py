@@ -23,15 +23,18 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
+        self._refused = False
         self._between()
         self._give(self._silent)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         head = self._head
         super().data_received(data)
         if self._in_head and self._head == head:  # else most of this was a body
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            if self._head_bytes > MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
                 self._refuse(HeadTooLargeError(f"path and header fields have more than {MAX_HEAD_BYTES} bytes"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -60,8 +63,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self._in_head and not self.transport.is_closing():
-            # The client may read our refusal only once it has sent all: its body is taken and dropped for a while.
-            self._give(self.transport.abort)
+            self._linger()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedError(msg))
@@ -69,6 +71,10 @@ class BoundedConnection(HttpToolsProtocol):
     def _between(self) -> None:
         self._in_head, self._head_bytes = True, 0
         self._head += 1
+
+    def _linger(self) -> None:
+        """Take and drop what still comes: a client may read our answer only once it has sent everything."""
+        self._give(self.transport.abort)
 
     def _silent(self) -> None:
         self._refuse(StalledError("the head of the request did not come to its end"))
@@ -95,4 +101,6 @@ class BoundedConnection(HttpToolsProtocol):
         ]
         lines = b"".join(b"%s: %s\r\n" % field for field in [*self.server_state.default_headers, *head])
         self.transport.write(STATUS_LINE[int(str(problem["status"]))] + lines + b"\r\n" + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self._refused = True
+        self._linger()

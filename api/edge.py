@@ -15,6 +15,7 @@ from jobs.errors import EssaimError
 from jobs.telemetry import log
 
 REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+CONTROL = re.compile("[\x00-\x1f\x7f]")
 PROBES = ("/livez", "/readyz")
 
 
@@ -63,11 +64,11 @@ class Edge:
         if self._open > self._limit and scope["path"] not in PROBES:
             return BusyError(f"{self._limit} requests are open; try again later")
         try:  # servers replace bad bytes with U+FFFD, which would make one name of many
-            unquote_to_bytes(scope["raw_path"]).decode()
+            path = unquote_to_bytes(scope["raw_path"]).decode()
             unquote_to_bytes(scope["query_string"]).decode()
         except UnicodeDecodeError:
             return MalformedError("the address is no UTF-8")
-        return None
+        return MalformedError("the path has control characters in it") if CONTROL.search(path) else None
 
 
 def _request_id(scope: Scope) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
 from api.problems import ProblemDetails
-from api.views import EXAMPLE, JobDetails, Replay
+from api.views import EXAMPLE, JobDetails, JobSummary, Replay
 from jobs.payload import Request, Result
 
 REFERENCES = "#/components/schemas/{model}"
@@ -54,6 +54,8 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             if method in operations:
                 _tidy(operations[method])
     example = (Request.model_json_schema().get("examples") or [{}])[0]
+    # here and not in the model: FastAPI leaves out what is null, in examples too
+    schemas[JobSummary.__name__]["examples"] = [EXAMPLE]
     schemas[JobDetails.__name__]["examples"] = [{**EXAMPLE, "request": example, "result": None}]
     if Request.model_json_schema().get("examples"):
         schemas[RequestEvent.__name__]["examples"][0]["data"] = example

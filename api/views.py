@@ -49,8 +49,6 @@ class Links(BaseModel):
 class JobSummary(BaseModel):
     """A job without its request and result."""
 
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [EXAMPLE]})
-
     id: str
     state: State
     run: int = Field(description="1, and one more with each retry")
@@ -68,8 +66,6 @@ class JobSummary(BaseModel):
 
 class JobDetails(JobSummary):
     """A job. `result` is null before success, and where it is large: then it is only at `links.result`."""
-
-    model_config = ConfigDict(json_schema_extra={})
 
     request: payload.Request
     result: payload.Result | None
@@ -116,8 +112,8 @@ class DeadLetterView(BaseModel):
     id: str
     reason: str
     parked: datetime
-    event: dict[str, Any] | None
-    body: str | None
+    event: dict[str, Any] | None = None
+    body: str | None = None
 
 
 class DeadLetters(BaseModel):

@@ -30,7 +30,6 @@ DEAD = {
     "reason": "ValueError: broken piece",
     "parked": "2026-03-01T12:00:00Z",
     "event": {"specversion": "1.0", "type": "essaim.task.ready", "source": "/essaim/1.4.0", "id": "0199f3a2/task/3"},
-    "body": None,
 }
 
 

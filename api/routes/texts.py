@@ -23,12 +23,14 @@ from jobs.errors import (
 )
 from jobs.model import Text
 
-NAME = r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*(/[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*)*$"
 TextName = Annotated[
     str,
     Path(
-        description="a relative path of at most 512 bytes in UTF-8; its parts are not empty and start with no dot",
-        json_schema_extra={"pattern": NAME, "minLength": 1, "maxLength": 128},  # the store decides; this is for clients
+        description=(
+            "a relative path of at most 512 bytes in UTF-8, 255 a part; parts are not empty and start with no dot; "
+            "without control characters, `\\`, `*` and `?`; it may not end like `#1` or `C:`"
+        ),
+        json_schema_extra={"format": "text-name"},
         examples=["books/moby-dick.txt"],
     ),
 ]
@@ -117,7 +119,7 @@ async def delete(name: TextName, request: Request, here: Here) -> None:
 
 @endpoint(
     headers={"Link": "the next page, as `rel=next`"},
-    example={"texts": [EXAMPLE], "cursor": None},
+    example={"texts": [EXAMPLE], "cursor": "books/moby-dick.txt"},
     errors=[RequestInvalidError],
 )
 async def index(

@@ -299,7 +299,7 @@ async def test_only_a_failed_job_can_be_tried_again(site: Site) -> None:
 )
 async def test_a_job_that_is_not_there_is_not_found(site: Site, method: str, tail: str) -> None:
     spellings = [NOBODY, NOBODY.replace("-", ""), f"{{{NOBODY}}}", f"urn:uuid:{NOBODY}"]
-    for job_id in [*spellings, "1", "x" * 4000, "%00", "%C3%A9", "..%2f"]:
+    for job_id in [*spellings, "1", "x" * 4000, "%C3%A9", "..%2f"]:
         answer = await site.http.request(method, f"/v1/jobs/{job_id}{tail}")
         assert answer.status_code == 404, job_id
         assert answer.headers["content-type"] == "application/problem+json"
