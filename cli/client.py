@@ -1,0 +1,116 @@
+"""Essaim over HTTP: requests, JSON answers, and problem details turned into errors that a person can act on."""
+
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from cli.errors import AbsentError, CliError, RefusedError, UnreachableError
+from cli.output import plural
+
+JsonObject = dict[str, Any]
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 90.0  # `Prefer: wait` may take a minute
+
+
+class Client:
+    """One server. Methods return the decoded JSON; all raise `UnreachableError` and `RefusedError`."""
+
+    def __init__(self, server: str, http: httpx.AsyncClient) -> None:
+        self.server = server
+        self._http = http
+
+    async def get(self, path: str, **params: object) -> Any:
+        return await self.call(
+            "GET", path, params={name: value for name, value in params.items() if value not in (None, [])}
+        )
+
+    async def call(self, method: str, path: str, **request: Any) -> Any:
+        """The answer's JSON, or None where it has no body."""
+        async with self.stream(method, path, **request) as response:
+            body = await response.aread()
+        if not body:
+            return None
+        try:
+            return response.json()
+        except ValueError as error:
+            raise RefusedError(response.status_code, f"{self.server} does not speak JSON: is it Essaim?") from error
+
+    @asynccontextmanager
+    async def stream(self, method: str, path: str, **request: Any) -> AsyncIterator[httpx.Response]:
+        """The open response, once it is no problem."""
+        try:
+            async with self._http.stream(method, path, **request) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise refusal(self.server, response)
+                yield response
+        except httpx.TransportError as error:
+            raise UnreachableError(self.server, reason(error)) from error
+
+    async def put_text(self, name: str, chunks: AsyncIterable[bytes], size: int | None = None) -> JsonObject:
+        """Store a text. `size` in bytes, where known, lets the server refuse it before it is sent."""
+        headers = {} if size is None else {"content-length": str(size)}
+        stored: JsonObject = await self.call("PUT", self.text_path(name), content=chunks, headers=headers)
+        return stored
+
+    @staticmethod
+    def text_path(name: str) -> str:
+        return f"/v1/texts/{quote(name)}"
+
+    async def submit(self, request: object, key: str | None = None) -> JsonObject:
+        headers = {} if key is None else {"idempotency-key": key}
+        job: JsonObject = await self.call("POST", "/v1/jobs", json=request, headers=headers)
+        return job
+
+
+@asynccontextmanager
+async def open_client(server: str, token: str = "") -> AsyncIterator[Client]:
+    """A client of the server at this URL. Raises `CliError` for what is no URL."""
+    url = urlsplit(server if "://" in server else f"http://{server}")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise CliError(f"{server!r} is no address of a server: write --server http://host:port")
+    local = url.hostname in ("127.0.0.1", "localhost", "::1")
+    async with httpx.AsyncClient(
+        base_url=url.geturl().rstrip("/"),
+        headers={"authorization": f"Bearer {token}"} if token else {},
+        timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+        trust_env=not local,  # a proxy of the machine does not know this machine's own addresses
+        verify=False if local and url.scheme == "http" else ssl.create_default_context(),  # loading roots takes 20 ms
+    ) as http:
+        yield Client(url.geturl().rstrip("/"), http)
+
+
+def refusal(server: str, response: httpx.Response) -> RefusedError:
+    """The error that says what the problem details say."""
+    status = response.status_code
+    try:
+        problem = response.json()
+        detail = str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, AttributeError):
+        return RefusedError(status, f"{server} answers {status} {response.reason_phrase}: is it Essaim?")
+    lines = [detail]
+    for field in problem.get("errors") or ():
+        where = field.get("parameter") or field.get("pointer", "").removeprefix("#") or "the request"
+        lines.append(f"  {where}: {field.get('detail')}")
+    if status == 401:
+        lines.append("  name yourself with --token or ESSAIM_TOKEN")
+    if after := response.headers.get("retry-after"):
+        lines.append(f"  try again in {plural(int(after), 'second') if after.isdigit() else after}")
+    return (AbsentError if status == 404 else RefusedError)(status, "\n".join(lines))
+
+
+def reason(error: httpx.TransportError) -> str:
+    """A few words for what went wrong on the way."""
+    match error:
+        case httpx.ConnectTimeout():
+            return f"no connection within {CONNECT_SECONDS:.0f} seconds"
+        case httpx.ReadTimeout():
+            return f"silent for {ANSWER_SECONDS:.0f} seconds"
+        case httpx.ConnectError():
+            return "no connection"
+        case _:
+            return str(error) or type(error).__name__

@@ -1,0 +1,43 @@
+"""Why a command could not do what was asked: what to say on standard error, and the exit code.
+
+CliError                     2: one sentence and what to do about it
+├── UnreachableError         nothing answers at the server's address
+├── RefusedError             the server answered with a problem
+│   └── AbsentError          … namely that it has no such thing (404)
+└── JobUnsuccessfulError     1: the job has failed or was cancelled
+"""
+
+from jobs.errors import EssaimError
+
+
+class CliError(EssaimError):
+    """The root. `str(error)` is what the user reads."""
+
+    exit_code = 2
+
+
+class UnreachableError(CliError):
+    """No server answers there."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(
+            f"nothing answers at {server} ({reason}): start it with `essaim up`, or name a server with --server"
+        )
+
+
+class RefusedError(CliError):
+    """The server said no. `status` is the HTTP status; the message has the fields that it minds, one a line."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AbsentError(RefusedError):
+    """The server has no such job, text or dead letter."""
+
+
+class JobUnsuccessfulError(CliError):
+    """The job ended without a result."""
+
+    exit_code = 1

@@ -1,0 +1,133 @@
+"""A job as it changes, to its end: over server-sent events, resumed where a stream broke off, or by asking again."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+
+from cli.client import Client, JsonObject
+from cli.errors import CliError, RefusedError, UnreachableError
+
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 30.0  # how long a server may be away (a restart, a new version) before we give up
+RETRY_SECONDS = 0.2  # doubles with each failure in a row
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One event of a stream, as the HTML standard defines it; `retry` in seconds, None if it was not said."""
+
+    id: str
+    name: str
+    data: str
+    retry: float | None
+
+
+class _Patience:
+    """Lets failures pass that a restart of the server explains, for a while."""
+
+    def __init__(self) -> None:
+        self._answered = time.monotonic()
+
+    def answered(self) -> None:
+        self._answered = time.monotonic()
+
+    def bear(self, error: CliError) -> None:
+        """Raise the error if it will not pass, or has not for too long."""
+        passing = isinstance(error, UnreachableError) or (
+            isinstance(error, RefusedError) and error.status in (429, 502, 503, 504)
+        )
+        if not passing or time.monotonic() - self._answered > PATIENCE_SECONDS:
+            raise error
+
+
+async def follow(client: Client, job_id: str) -> AsyncIterator[JsonObject]:
+    """Yield the job now, and again whenever it has changed; the last one yielded has ended.
+
+    Rides out a server that is away for half a minute, then raises `UnreachableError`.
+    """
+    last_id, pause, patience = "", RETRY_SECONDS, _Patience()
+    while True:
+        try:
+            async for event in _stream(client, job_id, last_id):
+                last_id, pause = event.id or last_id, event.retry or RETRY_SECONDS
+                patience.answered()
+                job = json.loads(event.data)
+                yield job
+                if job["state"] in ENDED:
+                    return
+        except _NoStreamError:  # a proxy that wants whole answers, perhaps: ask instead
+            break
+        except CliError as error:
+            patience.bear(error)
+            pause = min(pause * 2, 5.0)
+        await asyncio.sleep(pause)
+    async for job in poll(client, job_id):
+        yield job
+
+
+async def poll(client: Client, job_id: str) -> AsyncIterator[JsonObject]:
+    """The same by asking every half second."""
+    previous, patience = None, _Patience()
+    while True:
+        try:
+            job = await client.get(f"/v1/jobs/{job_id}")
+        except CliError as error:
+            patience.bear(error)
+        else:
+            patience.answered()
+            if job != previous:
+                yield job
+            if job["state"] in ENDED:
+                return
+            previous = job
+        await asyncio.sleep(POLL_SECONDS)
+
+
+class _NoStreamError(CliError):
+    """The answer is no event stream."""
+
+
+async def _stream(client: Client, job_id: str, last_id: str) -> AsyncIterator[ServerEvent]:
+    headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
+    timeout = httpx.Timeout(PATIENCE_SECONDS, connect=5.0)  # a live server says something more often than this
+    async with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers, timeout=timeout) as response:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            raise _NoStreamError
+        async for event in events(response.aiter_text()):
+            yield event
+
+
+async def events(chunks: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
+    """Parse an event stream. Comments and events without data are dropped, as is an unfinished last event."""
+    identity, name, data, retry = "", "message", list[str](), None
+    async for line in _lines(chunks):
+        if not line:
+            if data:
+                yield ServerEvent(identity, name, "\n".join(data), retry)
+            name, data = "message", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "id":
+                identity = value
+            case "event":
+                name = value
+            case "data":
+                data.append(value)
+            case "retry" if value.isdigit():
+                retry = int(value) / 1000
+
+
+async def _lines(chunks: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Lines as an event stream has them: httpx's own also end at U+2028, which JSON may hold."""
+    rest = ""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split("\n")
+        for line in lines:
+            yield line.removesuffix("\r")

@@ -1,0 +1,83 @@
+"""Commands about the house itself: workers, numbers, dead letters."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import DEFAULT_SERVER, Json, Server, Token
+from cli.output import ago, document, plural, table
+from cli.running import ask
+
+if TYPE_CHECKING:
+    from cli.client import Client
+
+dead = typer.Typer(no_args_is_help=True, help="Messages that no attempt could settle: look, and send them again.")
+
+
+def workers(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
+    """Show who works, and on what.
+
+    Example: essaim workers
+    """
+    found = ask(server, token, lambda client: client.get("/v1/workers"))
+    if as_json:
+        return document(found)
+    rows = [(it["id"], it["release"], ago(it["started"]), ", ".join(it["tasks"]) or "idle") for it in found["workers"]]
+    table(("worker", "release", "since", "doing"), rows)
+
+
+def stats(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
+    """Show the house in numbers: the queue, the workers, the jobs by release and state.
+
+    Example: essaim stats --json
+    """
+    found = ask(server, token, lambda client: client.get("/v1/stats"))
+    if as_json:
+        return document(found)
+    queue = found["queue"]
+    rows: list[tuple[Any, ...]] = [("messages ready", queue["ready"]), ("messages in flight", queue["in_flight"])]
+    rows.append(("workers", found["workers"]))
+    for release, states in sorted(found["jobs"].items()):
+        rows += [(f"jobs {state} ({release})", count) for state, count in sorted(states.items())]
+    table(("what", "count"), rows, right=("count",))
+
+
+@dead.command("ls")
+def list_dead(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, metavar="N", help="At most this many.")] = 100,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """List dead letters, oldest first.
+
+    Example: essaim dead ls
+    """
+    found = ask(server, token, lambda client: client.get("/v1/dead-letters", limit=limit))
+    if as_json:
+        return document(found)
+    rows = [(it["id"], _subject(it["event"]), ago(it["parked"]), it["reason"]) for it in found["dead_letters"]]
+    table(("letter", "about", "age", "reason"), rows)
+
+
+@dead.command("replay")
+def replay_dead(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which; all, if none is given.")] = None,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Send dead letters again: their jobs run again, and succeeded tasks stay.
+
+    Examples: essaim dead replay | essaim dead replay 17
+    """
+    found = ask(server, token, lambda client: _replay(client, ids or None))
+    document(found) if as_json else typer.echo(f"replayed {plural(found['replayed'], 'dead letter')}")
+
+
+async def _replay(client: "Client", ids: list[str] | None) -> Any:
+    return await client.call("POST", "/v1/dead-letters/replay", json={"ids": ids})
+
+
+def _subject(event: dict[str, Any] | None) -> str:
+    return f"{event.get('type', '?')} {event.get('subject', '')}" if event else "unreadable"

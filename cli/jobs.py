@@ -1,0 +1,163 @@
+"""Commands about jobs that are there: list, look, follow, cancel, retry."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.errors import JobUnsuccessfulError
+from cli.options import DEFAULT_SERVER, Json, Server, Token
+from cli.output import ago, document, note, table
+from cli.running import ask
+from jobs.model import State
+
+if TYPE_CHECKING:
+    from cli.client import Client, JsonObject
+
+PAGE = 200  # as many as the server gives at once
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+
+
+def jobs(
+    state: Annotated[list[State] | None, typer.Option("--state", help="Only these; may be given twice.")] = None,
+    release: Annotated[str | None, typer.Option("--release", metavar="NAME", help="Only this version's.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most this many.")] = 20,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first.
+
+    Example: essaim jobs --state failed --limit 100
+    """
+    found = ask(server, token, lambda client: _list(client, state or [], release, limit))
+    if as_json:
+        return document({"jobs": found})
+    table(("job", "state", "tasks", "done", "age", "problem"), [_row(job) for job in found], right=("tasks", "done"))
+
+
+def job(
+    job_id: JobId,
+    result: Annotated[bool, typer.Option("--result", help="Print its result, JSON.")] = False,
+    tasks: Annotated[bool, typer.Option("--tasks", help="List its tasks.")] = False,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Show one job.
+
+    Example: essaim job 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10 --result
+    """
+    if result:
+        return document(ask(server, token, lambda client: client.get(f"/v1/jobs/{job_id}/result")))
+    if tasks:
+        found = ask(server, token, lambda client: all_tasks(client, job_id))
+        return document({"tasks": found}) if as_json else _show_tasks(found)
+    shown = ask(server, token, lambda client: client.get(f"/v1/jobs/{job_id}"))
+    return document(shown) if as_json else _show(shown)
+
+
+def watch(job_id: JobId, server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
+    """Follow a job to its end. Exit code 1: it failed or was cancelled.
+
+    Example: essaim watch 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
+    """
+    ended = ask(server, token, lambda client: await_end(client, job_id))
+    document(ended) if as_json else _show(ended)
+    outcome(ended)
+
+
+def cancel(job_id: JobId, server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
+    """Cancel a job. One that has ended stays as it is.
+
+    Example: essaim cancel 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
+    """
+    shown = ask(server, token, lambda client: client.call("DELETE", f"/v1/jobs/{job_id}"))
+    document(shown) if as_json else typer.echo(f"{shown['id']} is {shown['state']}")
+
+
+def retry(job_id: JobId, server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
+    """Run a failed job again; its succeeded tasks stay as they are.
+
+    Example: essaim retry 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
+    """
+    shown = ask(server, token, lambda client: client.call("POST", f"/v1/jobs/{job_id}/retry"))
+    document(shown) if as_json else typer.echo(f"{shown['id']} is {shown['state']}, run {shown['run']}")
+
+
+async def await_end(client: "Client", job_id: str) -> "JsonObject":
+    """The job, whole, once it has ended. Leaving early leaves the job alone, and says so."""
+    import asyncio
+
+    from cli.progress import progress, until_ended
+
+    try:
+        with progress() as bars:
+            await until_ended(client, job_id, bars)
+    except asyncio.CancelledError:
+        note(f"the job goes on; `essaim watch {job_id}` follows it, `essaim cancel {job_id}` ends it")
+        raise
+    ended: JsonObject = await client.get(f"/v1/jobs/{job_id}")
+    if ended["state"] == "succeeded" and ended["result"] is None:  # too large to come along
+        ended["result"] = await client.get(f"/v1/jobs/{job_id}/result")
+    return ended
+
+
+async def all_tasks(client: "Client", job_id: str) -> list["JsonObject"]:
+    """Every task of the job."""
+    found: list[JsonObject] = []
+    after: int | None = -1
+    while after is not None:
+        page = await client.get(f"/v1/jobs/{job_id}/tasks", after=after, limit=1000)
+        found += page["tasks"]
+        after = page["after"]
+    return found
+
+
+def outcome(ended: "JsonObject") -> None:
+    """Raises `JobUnsuccessfulError` unless the job has succeeded."""
+    if ended["state"] != "succeeded":
+        problem = f": {ended['problem']['detail']}" if ended["problem"] else ""
+        raise JobUnsuccessfulError(f"job {ended['id']} {_said(ended['state'])}{problem}")
+
+
+async def _list(client: "Client", states: list[State], release: str | None, limit: int) -> list["JsonObject"]:
+    found: list[JsonObject] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        size = min(limit - len(found), PAGE)
+        page = await client.get("/v1/jobs", state=list(states), release=release, limit=size, cursor=cursor)
+        found += page["jobs"]
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    return found
+
+
+def _said(state: str) -> str:
+    return "was cancelled" if state == "cancelled" else "has failed" if state == "failed" else f"is {state}"
+
+
+def _row(shown: "JsonObject") -> tuple[Any, ...]:
+    tasks = "–" if shown["tasks"] is None else f"{shown['tasks_ended']}/{shown['tasks']}"
+    problem = shown["problem"]["detail"] if shown["problem"] else ""
+    return shown["id"], shown["state"], tasks, f"{shown['progress']:.0%}", ago(shown["created"]), problem
+
+
+def _show(shown: "JsonObject") -> None:
+    tasks = "not known yet" if shown["tasks"] is None else f"{shown['tasks_ended']} of {shown['tasks']} ended"
+    rows = [("id", shown["id"]), ("state", shown["state"]), ("progress", f"{shown['progress']:.0%}"), ("tasks", tasks)]
+    rows += [("run", shown["run"]), ("release", shown["release"]), ("owner", shown["owner"])]
+    rows += [(name, shown[name] or "–") for name in ("created", "started", "ended")]
+    if shown["problem"]:
+        rows.append(("problem", shown["problem"]["detail"]))
+    table(("job", ""), rows)
+
+
+def _show_tasks(tasks: list["JsonObject"]) -> None:
+    rows = []
+    for task in tasks:
+        problem = task["problem"]["detail"] if task["problem"] else ""
+        numbers = task["attempts"], task["failures"], f"{task['progress']:.0%}"
+        rows.append((task["number"], task["state"], *numbers, task["worker"] or "–", problem))
+    headers = ("task", "state", "attempts", "failures", "done", "worker", "problem")
+    table(headers, rows, right=("task", "attempts", "failures", "done"))

@@ -1,0 +1,61 @@
+"""The `essaim` command. All of it is on this screen; what a command does is in the module of its name."""
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from cli import demo, house, jobs, search, submit, texts, up
+from jobs.errors import EssaimError
+
+app = typer.Typer(
+    name="essaim",
+    help="Long jobs over HTTP, on workers that come and go with the queue.\n\nStart with: essaim demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ON_THIS_MACHINE = "On this machine"
+app.command(rich_help_panel=ON_THIS_MACHINE)(demo.demo)
+app.command(rich_help_panel=ON_THIS_MACHINE)(up.up)
+app.command(rich_help_panel=ON_THIS_MACHINE, cls=search.SearchCommand)(search.search)
+
+JOBS = "Jobs (--server URL or ESSAIM_SERVER says where)"
+app.command(rich_help_panel=JOBS)(submit.submit)
+app.command("jobs", rich_help_panel=JOBS)(jobs.jobs)
+app.command("job", rich_help_panel=JOBS)(jobs.job)
+app.command(rich_help_panel=JOBS)(jobs.watch)
+app.command(rich_help_panel=JOBS)(jobs.cancel)
+app.command(rich_help_panel=JOBS)(jobs.retry)
+
+HOUSE = "The house"
+app.add_typer(texts.app, name="texts", rich_help_panel=HOUSE)
+app.add_typer(house.dead, name="dead", rich_help_panel=HOUSE)
+app.command(rich_help_panel=HOUSE)(house.workers)
+app.command(rich_help_panel=HOUSE)(house.stats)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"essaim {metadata.version('essaim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """The options before any command."""
+
+
+def main() -> None:
+    """Run the command line. Errors of ours are sentences, never tracebacks."""
+    try:
+        app()
+    except EssaimError as error:
+        sys.stderr.write(f"essaim: {error}\n")
+        sys.exit(getattr(error, "exit_code", 2))

@@ -1,0 +1,83 @@
+"""What a command prints: a JSON document for machines, or a table for people. Notes go to standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # Rich takes a tenth of a second to import: only where it draws
+    from rich.console import Console
+
+UNLIMITED = 100_000
+
+
+def document(value: Any) -> None:
+    """Print one JSON document. ASCII only, so that it survives any terminal, pipe and file name."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def note(sentence: str) -> None:
+    """Say something that is not the result."""
+    sys.stderr.write(printable(sentence) + "\n")
+
+
+def console() -> "Console":
+    """Where tables are drawn. In a pipe or file nothing is cut to a width."""
+    from rich.console import Console
+
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=UNLIMITED)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """Print rows under headers; the columns named in `right` hold numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        numeric = header in right
+        drawn.add_column(header, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
+    console().print(drawn)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: what others wrote must not steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n " else "·" for c in text)
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`, `1,200 tasks`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(number: float) -> str:
+    """Bytes for people: `312 B`, `1.5 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d`."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 2 * 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86400} d"
+
+
+def ago(moment: str | None, now: datetime | None = None) -> str:
+    """How long ago an RFC 3339 time was."""
+    if moment is None:
+        return "–"
+    return duration(((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds())

@@ -1,0 +1,50 @@
+"""Progress on standard error, where it is a terminal; elsewhere silence, so that scripts read nothing but results."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from cli.client import Client, JsonObject
+from cli.follow import follow
+from cli.output import plural, printable, size
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Bars that vanish when they are done."""
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield bars
+
+
+def sending(bars: Progress, files: int, total: int | None) -> Callable[[int], None]:
+    """A bar for an upload; call what comes back with each number of bytes that has left."""
+    bar = bars.add_task(f"sending {plural(files, 'file')}", total=total, note="")
+    sent = 0
+
+    def more(count: int) -> None:
+        nonlocal sent
+        sent += count
+        bars.update(bar, completed=sent, note=size(sent))
+
+    return more
+
+
+async def until_ended(client: Client, job_id: str, bars: Progress) -> JsonObject:
+    """The job once it has ended, with a bar until then. Raises as `cli.follow.follow`."""
+    bar = bars.add_task("waiting for a worker", total=1.0, note="")
+    job: JsonObject = {}
+    async for job in follow(client, job_id):
+        tasks = "" if job["tasks"] is None else f"{job['tasks_ended']}/{plural(job['tasks'], 'task')}"
+        saying = "running" if job["state"] == "running" else f"job is {job['state']}"
+        bars.update(bar, completed=job["progress"], description=printable(saying), note=tasks)
+    return job

@@ -1,0 +1,153 @@
+"""`essaim search`: words in files. The only module of the CLI that knows about words."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from cli.errors import CliError
+from cli.files import File, find
+from cli.options import Json, Token
+from cli.output import document, note, plural, table
+from cli.running import run
+
+if TYPE_CHECKING:
+    from cli.client import Client, JsonObject
+
+FILES = "essaim.files"
+SPEED = 10.0  # of a private autoscaler: nobody waits there for a burst to pass
+PLACES_SHOWN = 100
+
+
+class SearchCommand(TyperCommand):
+    """Everything after `--` is a file, even where it looks like a word or an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[FILES] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+def search(
+    ctx: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="WORD... -- FILE...", help="What to look for, and where.")],
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="É is é.")] = False,
+    ignore_accents: Annotated[bool, typer.Option("--ignore-accents", help="e is é.")] = False,
+    substrings: Annotated[bool, typer.Option("--substrings", help="Also inside of words.")] = False,
+    positions: Annotated[
+        int, typer.Option("--positions", metavar="N", help="How many first places to show, per word and file.")
+    ] = 3,
+    pause: Annotated[
+        float, typer.Option("--pause", metavar="SECONDS", help="Each task sleeps this long: stands for heavy work.")
+    ] = 0.0,
+    recursive: Annotated[bool, typer.Option("-r", hidden=True)] = False,
+    server: Annotated[
+        str, typer.Option("--server", envvar="ESSAIM_SERVER", metavar="URL", help="Where; without it, on this machine.")
+    ] = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Count words in files, on workers that come and go. Folders are searched with all that is in them.
+
+    Exit code 0: found. 1: nothing found. 2: it went wrong. Hidden and binary files in folders are left out; FILE may be
+    - for standard input.
+
+    Examples: essaim search -i swarm bees -- notes.txt books/ | essaim search --json liberté -- *.txt
+    """
+    files, binary = find(ctx.meta.get(FILES) or [])
+    if not files:
+        raise CliError("which files? Write `essaim search WORD... -- FILE...`")
+    if binary:
+        note(f"left out {plural(binary, 'binary file')}")
+    options = {"ignore_case": ignore_case, "ignore_accents": ignore_accents, "whole_words": not substrings}
+    request = _request({"words": words, **options, "positions": positions, "pause_seconds": pause})
+    report = run(_search(request, files, server, token))
+    document(report) if as_json else _show(report)
+    raise typer.Exit(0 if any(report["counts"].values()) else 1)
+
+
+def _request(fields: "JsonObject") -> "JsonObject":
+    """The request, checked before anything is sent. Raises `CliError`."""
+    from pydantic import ValidationError
+
+    from jobs.payload import Request
+
+    try:
+        request = Request.model_validate({**fields, "texts": ["**"]})
+    except ValidationError as error:
+        faults = [f"  {' '.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise CliError("\n".join(["that cannot be searched for:", *faults])) from error
+    return request.model_dump(mode="json", exclude_unset=True)
+
+
+async def _search(request: "JsonObject", files: list[File], server: str, token: str) -> "JsonObject":
+    """What was found, in the shape of `--json`."""
+    from cli.batch import Batch
+
+    batch = Batch(files)
+    async with _house(server, token, request["pause_seconds"]) as client:
+        job = await batch.run(client, {**request, "texts": [batch.pattern]}, private=not server)
+        result = job["result"]
+    for name, found in result["texts"].items():
+        if found["invalid_bytes"]:
+            note(
+                f"{batch.files[name].name}: not UTF-8 in {plural(found['invalid_bytes'], 'byte')}; searched all the same"
+            )
+    texts = {batch.files[name].name: found["words"] for name, found in result["texts"].items()}
+    return {
+        "job": job["id"],
+        "counts": result["counts"],
+        "texts": {name: words for name, words in texts.items() if words},
+    }
+
+
+@asynccontextmanager
+async def _house(server: str, token: str, pause: float) -> AsyncIterator["Client"]:
+    """The server that was named, or one of our own that is gone afterwards."""
+    from cli.client import open_client
+
+    if server:
+        async with open_client(server, token) as client:
+            yield client
+        return
+    from cli.local import open_local, private, rules
+
+    # There will be work, so the first worker may start at once; and a search keeps a core busy: more workers than
+    # cores only help where they mostly sleep.
+    policy = replace(rules(), min_replicas=1)
+    if not pause:
+        policy = replace(policy, max_replicas=min(policy.max_replicas, os.cpu_count() or 1))
+    with tempfile.TemporaryDirectory(prefix="essaim-search-") as folder:
+        async with (
+            open_local(private(Path(folder)), policy, speed=SPEED) as local,
+            open_client(local.server) as client,
+        ):
+            yield client
+
+
+def _show(report: "JsonObject") -> None:
+    places = [
+        f"{name}:{place['line']}:{place['column']}: {place['snippet']}"
+        for name, words in report["texts"].items()
+        for found in words.values()
+        for place in found["positions"]
+    ]
+    from cli.output import printable
+
+    for place in places[:PLACES_SHOWN]:
+        typer.echo(printable(place))
+    if len(places) > PLACES_SHOWN:
+        note(f"… and {plural(len(places) - PLACES_SHOWN, 'more place')}: --json has them all")
+    if places:
+        typer.echo()
+    standing = [name for words in report["texts"].values() for name, found in words.items() if found["count"]]
+    rows = [(word, f"{count:,}", standing.count(word)) for word, count in report["counts"].items()]
+    table(("word", "count", "files"), rows, right=("count", "files"))

@@ -1,0 +1,82 @@
+"""The API as a child process: started, waited for until it answers, and drained at the end, whatever end that is."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from cli.errors import CliError
+from scaling.replica import Launch, Replica, WorkerState
+
+LOOK_SECONDS = 0.03
+START_SECONDS = 60.0
+GRACE_SECONDS = 10.0
+LAST_LINES = 5
+
+
+@asynccontextmanager
+async def open_server(host: str, port: int, env: Mapping[str, str], log: Path) -> AsyncIterator[str]:
+    """The URL at which the API answers, while the context is open; `port` 0 takes a free one.
+
+    Raises `CliError` when the port is taken, or the API does not come up.
+    """
+    number = free_port(host, port)
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nobody binds here
+    url = f"http://[{reachable}]:{number}" if ":" in reachable else f"http://{reachable}:{number}"
+    with log.open("ab") as output:
+        command = module("api")
+        settings = {**env, "ESSAIM_API_HOST": host, "ESSAIM_API_PORT": str(number)}
+        # A replica is what we need here too: a process that dies with this one, and comes back when it crashes.
+        replica = Replica("api", Launch(command, settings, output, GRACE_SECONDS, speed=1.0))
+        running = asyncio.create_task(replica.run(), name="api")
+        try:
+            await _answers(url, replica, log)
+            yield url
+        finally:
+            replica.stop()
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError:
+                running.cancel()  # no time left to drain
+                await asyncio.wait({running})
+                raise
+
+
+def module(name: str) -> tuple[str, ...]:
+    """The command that runs a module of ours: -P, or a folder of that name where the user stands would be run instead."""
+    return sys.executable, "-P", "-m", name
+
+
+def free_port(host: str, port: int) -> int:
+    """This port, or a free one for 0. Raises `CliError` when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as listener:
+            number: int = listener.getsockname()[1]
+            return number
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)  # its own text says too much
+        raise CliError(f"cannot listen on {host} port {port} ({reason}): choose another with --port") from error
+
+
+async def _answers(url: str, replica: Replica, log: Path) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + START_SECONDS
+    async with httpx.AsyncClient(trust_env=False, verify=False) as http:  # noqa: S501  # no TLS on the way to ourselves
+        while loop.time() < deadline:
+            with suppress(httpx.TransportError):
+                if (await http.get(f"{url}/readyz")).is_success:
+                    return
+            if replica.status().state is WorkerState.CRASHED:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+    raise CliError("\n  ".join(["the API did not start; its log ends:", *_last_lines(log)]))
+
+
+def _last_lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()[-LAST_LINES:]

@@ -1,0 +1,79 @@
+"""`essaim submit`: any request, for whatever workload the server runs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.errors import CliError
+from cli.jobs import outcome
+from cli.options import DEFAULT_SERVER, Json, Server, Token
+from cli.output import document, note
+from cli.running import ask
+
+if TYPE_CHECKING:
+    from cli.client import Client, JsonObject
+
+
+def submit(
+    request: Annotated[
+        str, typer.Argument(metavar="[FILE|-|JSON]", help="The request: a file, - for standard input, or itself.")
+    ] = "-",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end and print the result.")] = False,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="Idempotency-Key: the same key is the same job, once.")
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Submit a job, given as JSON. Prints its id, or with --wait its result.
+
+    Exit code 1: it was waited for, and failed.
+
+    Example: essaim submit --wait '{"text": "The swarm hums.", "words": ["swarm"]}'
+    """
+    body = read_request(request)
+    job = ask(server, token, lambda client: _submit(client, body, key, wait))
+    if not wait:
+        note(f"submitted; `essaim watch {job['id']}` follows it")
+        return document(job) if as_json else typer.echo(job["id"])
+    if as_json:
+        document(job)
+    elif job["state"] == "succeeded":
+        document(job["result"])
+    outcome(job)
+
+
+async def _submit(client: "Client", body: object, key: str | None, wait: bool) -> "JsonObject":
+    from cli.jobs import await_end
+
+    job = await client.submit(body, key)
+    return await await_end(client, str(job["id"])) if wait else job
+
+
+def read_request(given: str) -> Any:
+    """The JSON that the argument is or names. Raises `CliError`."""
+    if given.lstrip().startswith(("{", "[")):
+        source, text = "the request", given
+    elif given == "-":
+        if sys.stdin.isatty():
+            raise CliError("what shall be submitted? Give the request as JSON, a file, or - and standard input")
+        source, text = "standard input", _read("-")
+    else:
+        source, text = given, _read(given)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise CliError(f"{source} is no JSON: {error}") from error
+
+
+def _read(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"{name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CliError(f"{name} is not UTF-8: {error}") from error

@@ -1,0 +1,121 @@
+"""`essaim up`: the API and local workers, until Ctrl-C."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from cli.output import note
+from cli.running import run
+
+if TYPE_CHECKING:
+    from cli.live import Scene
+    from cli.local import Local
+
+LIVE_SECONDS = 0.25
+LINE_SECONDS = 0.5
+T = TypeVar("T")
+Seen = Callable[["Scene"], None]
+
+
+def up(
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Where to listen; 0 takes a free one.", show_default="8080"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Where everything is kept.", show_default=".essaim")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option("--speed", min=0.1, max=100, metavar="X", help="How fast time runs in the autoscaler.")
+    ] = 1.0,
+    scaledobject: Annotated[
+        Path | None, typer.Option("--scaledobject", metavar="FILE", help="Rules for the number of workers (KEDA).")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live/--no-live", help="A live view, in a terminal; otherwise lines.")] = True,
+) -> None:
+    """Run Essaim on this machine: the API, and workers that come and go with the queue. Ctrl-C drains it all.
+
+    Examples: essaim up | essaim up --port 9000 --data /var/lib/essaim --speed 5
+    """
+    try:
+        run(_up(port, data, speed, scaledobject, live))
+    except typer.Exit:  # Ctrl-C is how it is meant to end
+        note("everything is drained")
+
+
+async def _up(port: int | None, data: Path | None, speed: float, scaledobject: Path | None, live: bool) -> None:
+    from cli.local import open_local, rules
+    from jobs.settings import load_settings
+
+    given = {"api_port": port, "data_dir": data}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    async with open_local(settings, rules(scaledobject), speed=speed) as local:
+        note(f"Essaim answers at {local.server}; data and logs are in {settings.data_dir}; Ctrl-C ends it")
+        try:
+            await show(local, forever(), live=live)
+        finally:
+            note("draining …")
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def show(local: "Local", work: Coroutine[Any, Any, T], *, live: bool = True, also: Seen | None = None) -> T:
+    """Do the work, and show what goes on until it is done: live in a terminal, otherwise a line for each change.
+
+    `also` is called with each scene. Returns and raises what the work does.
+    """
+    working = asyncio.create_task(work)
+    looking = asyncio.create_task(_live(local, also) if live and sys.stdout.isatty() else _lines(local, also))
+    try:
+        await asyncio.wait({working, looking}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            await looking  # it does not end but with an error
+        return await working
+    finally:
+        for task in (working, looking):
+            task.cancel()
+        await asyncio.gather(working, looking, return_exceptions=True)
+
+
+async def _live(local: "Local", also: Seen | None) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    from cli.live import screen
+
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=True) as view:
+        async for scene in _scenes(local, LIVE_SECONDS, also):
+            view.update(screen(scene, console.width, console.height), refresh=True)
+
+
+async def _lines(local: "Local", also: Seen | None) -> None:
+    from cli.live import changes
+
+    before: Scene | None = None
+    async for scene in _scenes(local, LINE_SECONDS, also):
+        for line in changes(before, scene):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        before = scene
+
+
+async def _scenes(local: "Local", pause: float, also: Seen | None) -> "AsyncIterator[Scene]":
+    from jobs.errors import UnavailableError
+
+    while True:
+        try:
+            scene = await local.scene()
+        except UnavailableError:  # the store is slow or away: the autoscaler says so, and the view stands still
+            pass
+        else:
+            if also is not None:
+                also(scene)
+            yield scene
+        await asyncio.sleep(pause)
