@@ -6,6 +6,7 @@ connection of their own and wait for nobody. docs/decisions/0004-sqlite-default.
 """
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -128,3 +129,13 @@ class Database:
 def stamp(moment: datetime | None = None) -> str:
     """A time (None: now) as it is stored."""
     return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def storable(text: str) -> str:
+    """SQLite stores no half of a surrogate pair, as file names and error messages may contain: it is escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def to_json(value: object) -> str:
+    """JSON that a person can read in the file; what `storable` escapes is an escape in JSON too."""
+    return storable(json.dumps(value, ensure_ascii=False))

@@ -5,8 +5,10 @@ import logging
 import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import uuid4
 
-from jobs.adapters.sqlite import Database, stamp
+from jobs.adapters.sqlite import Database, stamp, to_json
 from jobs.errors import UnavailableError
 from jobs.telemetry import log
 
@@ -14,12 +16,20 @@ RENEW_SECONDS = 1.0
 DEAD_SECONDS = 5.0  # without renewal; a stalled process is no harm, since the lease in the store decides
 
 
+class Hold(NamedTuple):
+    """A message in the hands of a consumer."""
+
+    message: int
+    consumer: str
+
+
 class SqliteConsumer:
     """This process among the consumers of the file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._id: int | None = None
+        self._id = ""
+        self._holds: set[Hold] = set()
         self._renewing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -37,16 +47,16 @@ class SqliteConsumer:
         with suppress(UnavailableError):  # then the others notice in a few seconds
             await self._database.write(self._sign_out)
 
-    def sign_in(self, db: sqlite3.Connection) -> int:
-        """The number under which to hold messages. A new one if the others have given up the last: its messages are gone."""
-        renewed = db.execute("UPDATE consumers SET seen = ? WHERE id = ?", (stamp(), self._id)).rowcount
-        if self._id is None or not renewed:
-            self._id = db.execute("INSERT INTO consumers (seen) VALUES (?)", (stamp(),)).lastrowid
-        assert self._id is not None  # noqa: S101  # an INSERT has a row id
-        return self._id
+    def hold(self, db: sqlite3.Connection, message: int) -> Hold:
+        """Take a free message, inside the caller's transaction."""
+        hold = Hold(message, self._sign_in(db))
+        db.execute("UPDATE messages SET consumer = ? WHERE id = ?", (hold.consumer, message))
+        self._holds.add(hold)
+        return hold
 
-    def _sign_out(self, db: sqlite3.Connection) -> None:
-        db.execute("DELETE FROM consumers WHERE id = ?", (self._id,))
+    def let_go(self, hold: Hold) -> None:
+        """The message is settled or, if that went wrong, comes back with the next renewal."""
+        self._holds.discard(hold)
 
     async def _renew(self) -> None:
         while True:
@@ -57,8 +67,21 @@ class SqliteConsumer:
             await asyncio.sleep(RENEW_SECONDS)
 
     def _renew_once(self, db: sqlite3.Connection) -> None:
-        self.sign_in(db)
+        consumer = self._sign_in(db)
+        held = to_json([hold.message for hold in tuple(self._holds) if hold.consumer == consumer])
+        sql = "UPDATE messages SET consumer = NULL WHERE consumer = ? AND id NOT IN (SELECT value FROM json_each(?))"
+        db.execute(sql, (consumer, held))
         db.execute("DELETE FROM consumers WHERE seen < ?", (last_sign_of_life(),))
+
+    def _sign_in(self, db: sqlite3.Connection) -> str:
+        """If the others have given up this consumer, what it held is not its own any more, so it gets a new name."""
+        if not db.execute("UPDATE consumers SET seen = ? WHERE id = ?", (stamp(), self._id)).rowcount:
+            self._id = uuid4().hex
+            db.execute("INSERT INTO consumers (id, seen) VALUES (?, ?)", (self._id, stamp()))
+        return self._id
+
+    def _sign_out(self, db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM consumers WHERE id = ?", (self._id,))
 
 
 def last_sign_of_life() -> str:

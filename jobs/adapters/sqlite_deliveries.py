@@ -5,12 +5,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite import Database, stamp
-from jobs.adapters.sqlite_consumer import SqliteConsumer
+from jobs.adapters.sqlite import Database, stamp, storable
+from jobs.adapters.sqlite_consumer import Hold, SqliteConsumer
 from jobs.errors import MessageUnreadableError, UnavailableError
 from jobs.events import load
 
@@ -19,24 +18,17 @@ POLL_SECONDS = 0.05  # one cheap read each; a message waits half of it on averag
 Statement = tuple[str, tuple[object, ...]]
 
 
-class _Held(NamedTuple):
-    id: int
-    consumer: int
-    body: bytes
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        return (self.id, self.consumer)
-
-
 class SqliteDelivery:
-    """A message held by a consumer. Every statement says so again: what it does not hold any more, it cannot settle."""
+    """A held message. Every statement names the holder again: what it does not hold any more, it cannot settle.
 
-    def __init__(self, event: CloudEvent, held: _Held, database: Database, settled: Callable[[], None]) -> None:
+    When settling fails, the message comes back by itself, as if its process had died.
+    """
+
+    def __init__(self, event: CloudEvent, hold: Hold, database: Database, over: Callable[[Hold], None]) -> None:
         self._event = event
-        self._held = held
+        self._hold = hold
         self._database = database
-        self._on_settled = settled
+        self._over = over
         self._settled = False
 
     @property
@@ -44,25 +36,26 @@ class SqliteDelivery:
         return self._event
 
     async def ack(self) -> None:
-        await self._settle([_removal(self._held)])
+        await self._settle([_removal(self._hold)])
 
     async def release(self) -> None:
-        await self._settle([("UPDATE messages SET consumer = NULL WHERE id = ? AND consumer = ?", self._held.key)])
+        await self._settle([("UPDATE messages SET consumer = NULL WHERE id = ? AND consumer = ?", self._hold)])
 
     async def retry(self, delay: float) -> None:
         due = stamp(datetime.now(UTC) + timedelta(seconds=delay))
         statement = "UPDATE messages SET consumer = NULL, due = ? WHERE id = ? AND consumer = ?"
-        await self._settle([(statement, (due, *self._held.key))])
+        await self._settle([(statement, (due, *self._hold))])
 
     async def park(self, reason: str) -> None:
-        await self._settle(_parking(self._held, reason))
+        await self._settle(_parking(self._hold, reason))
 
     async def _settle(self, statements: list[Statement]) -> None:
         if not self._settled:
-            await self._database.write(_execute, statements)
-            if not self._settled:
+            try:
+                await self._database.write(_execute, statements)
                 self._settled = True
-                self._on_settled()
+            finally:
+                self._over(self._hold)
 
 
 class SqliteDeliveries:
@@ -73,7 +66,7 @@ class SqliteDeliveries:
         self._consumer = consumer
         self._release = release
         self._prefetch = prefetch
-        self._unsettled = 0
+        self._unsettled: set[Hold] = set()
         self._pending: asyncio.Task[SqliteDelivery | None] | None = None
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
@@ -109,23 +102,26 @@ class SqliteDeliveries:
 
     async def _next(self) -> SqliteDelivery | None:
         while not self._closed:
-            if self._unsettled >= self._prefetch:
+            if len(self._unsettled) >= self._prefetch:
                 self._moved.clear()
                 await self._moved.wait()
             elif not await self._database.read(self._something_ready):
                 await asyncio.sleep(POLL_SECONDS)
-            elif held := await self._database.write(self._take):
+            elif taken := await self._database.write(self._take):
+                hold, body = taken
                 try:
-                    event = load(held.body)
+                    event = load(body)
                 except MessageUnreadableError as error:
-                    await self._database.write(_execute, _parking(held, str(error)))
+                    self._consumer.let_go(hold)
+                    await self._database.write(_execute, _parking(hold, str(error)))
                 else:
-                    self._unsettled += 1
-                    return SqliteDelivery(event, held, self._database, self._one_settled)
+                    self._unsettled.add(hold)
+                    return SqliteDelivery(event, hold, self._database, self._over)
         return None
 
-    def _one_settled(self) -> None:
-        self._unsettled -= 1
+    def _over(self, hold: Hold) -> None:
+        self._consumer.let_go(hold)
+        self._unsettled.discard(hold)
         self._moved.set()
 
     def _something_ready(self, db: sqlite3.Connection) -> bool:
@@ -141,16 +137,12 @@ class SqliteDeliveries:
         self._version = None if ready else version
         return ready
 
-    def _take(self, db: sqlite3.Connection) -> _Held | None:
-        consumer = self._consumer.sign_in(db)
+    def _take(self, db: sqlite3.Connection) -> tuple[Hold, bytes] | None:
         sql = "UPDATE messages SET due = NULL WHERE release = ? AND due <= ?"
         db.execute(sql, (self._release, stamp()))
         sql = "SELECT id, body FROM messages WHERE release = ? AND consumer IS NULL AND due IS NULL ORDER BY id LIMIT 1"
         row = db.execute(sql, (self._release,)).fetchone()
-        if row is None:
-            return None
-        db.execute("UPDATE messages SET consumer = ? WHERE id = ?", (consumer, row["id"]))
-        return _Held(row["id"], consumer, row["body"])
+        return (self._consumer.hold(db, row["id"]), row["body"]) if row else None
 
 
 def _execute(db: sqlite3.Connection, statements: list[Statement]) -> None:
@@ -158,14 +150,13 @@ def _execute(db: sqlite3.Connection, statements: list[Statement]) -> None:
         db.execute(sql, values)
 
 
-def _removal(held: _Held) -> Statement:
-    return "DELETE FROM messages WHERE id = ? AND consumer = ?", held.key
+def _removal(hold: Hold) -> Statement:
+    return "DELETE FROM messages WHERE id = ? AND consumer = ?", hold
 
 
-def _parking(held: _Held, reason: str) -> list[Statement]:
+def _parking(hold: Hold, reason: str) -> list[Statement]:
     sql = (
         "INSERT INTO dead_letters (release, reason, parked, body) "
         "SELECT release, ?, ?, body FROM messages WHERE id = ? AND consumer = ?"
     )
-    readable = reason.encode(errors="backslashreplace").decode()  # an error message may hold half a surrogate pair
-    return [(sql, (readable, stamp(), *held.key)), _removal(held)]
+    return [(sql, (storable(reason), stamp(), *hold)), _removal(hold)]

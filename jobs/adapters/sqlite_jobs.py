@@ -7,14 +7,13 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from jobs.adapters.sqlite import stamp
+from jobs.adapters.sqlite import stamp, to_json
 from jobs.adapters.sqlite_rows import (
     JOB_COLUMNS,
     JOB_ROWS,
     job_from,
     problem_to_json,
     stamp_or_none,
-    to_json,
 )
 from jobs.errors import CursorInvalidError, JobNotFoundError
 from jobs.model import Job, Page, Problem, State

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from jobs.adapters.sqlite import stamp
-from jobs.model import Job, JsonObject, Problem, State, Task, Worker
+from jobs.adapters.sqlite import stamp, to_json
+from jobs.model import Job, Problem, State, Task, Worker
 
 JOB_COLUMNS = (
     "id, owner, release, request, fingerprint, created, state, run, started, ended, "
@@ -14,11 +14,6 @@ JOB_COLUMNS = (
 )
 JOB_ROWS = "jobs JOIN payloads ON payloads.job_id = jobs.id"
 TASK_COLUMNS = "job_id, number, state, attempts, failures, progress, worker, lease_until, started, ended, problem"
-
-
-def to_json(value: JsonObject | Collection[str]) -> str:
-    """JSON text that a person can read. Half a surrogate pair, which SQLite cannot store, stays escaped."""
-    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def problem_to_json(problem: Problem | None) -> str | None:

@@ -7,13 +7,13 @@ counts rows that grow with the number of jobs, messages or tasks.
 
 _QUEUE = (
     # A consumer that does not renew itself is deleted by the others, and its messages are free again.
-    "CREATE TABLE consumers (id INTEGER PRIMARY KEY AUTOINCREMENT, seen TEXT NOT NULL)",
+    "CREATE TABLE consumers (id TEXT PRIMARY KEY, seen TEXT NOT NULL)",
     """
     CREATE TABLE messages (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         release TEXT NOT NULL,
         due TEXT,
-        consumer INTEGER REFERENCES consumers (id) ON DELETE SET NULL,
+        consumer TEXT REFERENCES consumers (id) ON DELETE SET NULL,
         body BLOB NOT NULL
     )
     """,

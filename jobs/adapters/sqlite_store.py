@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from jobs.adapters import sqlite_jobs, sqlite_tasks
-from jobs.adapters.sqlite import Database, open_database, stamp
-from jobs.adapters.sqlite_rows import to_json, worker_from
+from jobs.adapters.sqlite import Database, open_database, stamp, to_json
+from jobs.adapters.sqlite_rows import worker_from
 from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
 
 RESULTS_AT_ONCE = 32  # results in memory; a read that lasts as long as a merge would keep the log from shrinking

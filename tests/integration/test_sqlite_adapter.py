@@ -12,7 +12,7 @@ import pytest
 from jobs.adapters.sqlite_queue import open_sqlite_queue
 from jobs.adapters.sqlite_store import open_sqlite_store
 from jobs.errors import QueueFullError, UnavailableError
-from jobs.events import JobRetried, to_event
+from jobs.events import JobRetried, from_event, to_event
 from jobs.model import Depth, Job, State
 
 
@@ -43,6 +43,23 @@ async def test_a_closed_queue_says_so(tmp_path: Path) -> None:
     for late in (delivery.ack(), queue.depth(), queue.publish([])):
         with pytest.raises(UnavailableError, match="closed"):
             await late
+
+
+async def test_a_delivery_that_could_not_be_settled_comes_back(tmp_path: Path) -> None:
+    """Or its consumer would hold it as long as it lives, and take no other."""
+    path = tmp_path / "essaim.db"
+    async with open_sqlite_queue(f"sqlite:///{path}", "r1", 10) as queue, queue.deliveries(1) as deliveries:
+        await queue.publish([to_event(JobRetried("job-1", 2), "r1")])
+        delivery = await anext(deliveries)
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE messages RENAME TO elsewhere")
+            with pytest.raises(UnavailableError, match=r"essaim\.db"):
+                await delivery.ack()
+            other.execute("ALTER TABLE elsewhere RENAME TO messages")
+        again = await asyncio.wait_for(anext(deliveries), 60)
+        assert from_event(again.event) == JobRetried("job-1", 2)
+        await again.ack()
+        assert await queue.depth() == Depth(ready=0, in_flight=0)
 
 
 async def test_a_broken_file_is_unavailable_and_comes_back_when_it_is_repaired(tmp_path: Path) -> None:
