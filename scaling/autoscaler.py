@@ -32,7 +32,7 @@ class Autoscaler:
         self._next_poll = start
         self._next_sync = start + HPA_SYNC_SECONDS if first_sync is None else first_sync
         self._metric: float | None = None
-        self._keda, self._wish = "", ""
+        self._keda_reason, self._hpa_reason = "", ""
 
     @property
     def due(self) -> float:
@@ -46,12 +46,12 @@ class Autoscaler:
             self._next_poll = sample.now + self._polling_interval
             reading = self._triggers.poll(sample)
             self._metric = reading.metric
-            replicas, self._keda = self._activation.decide(reading, sample.now, replicas)
+            replicas, self._keda_reason = self._activation.decide(reading, sample.now, replicas)
         if sample.now >= self._next_sync:
             self._next_sync = sample.now + HPA_SYNC_SECONDS
-            replicas, self._wish = self._hpa.decide(
-                lambda: self._triggers.read(sample).wishes, sample.now, replicas, sample.ready
+            replicas, self._hpa_reason = self._hpa.decide(
+                lambda: self._triggers.read(sample).metrics, sample.now, replicas, sample.ready
             )
         if not replicas:
-            self._wish = ""
-        return Decision(replicas, self._metric, "; ".join(filter(None, (self._keda, self._wish))))
+            self._hpa_reason = ""
+        return Decision(replicas, self._metric, "; ".join(filter(None, (self._keda_reason, self._hpa_reason))))

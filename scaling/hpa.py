@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from scaling.policy import Policy, ScalingRules
-from scaling.triggers import Wish
+from scaling.triggers import HpaMetric
 
 TOLERANCE = 0.1
 LEGACY_WINDOW = 300.0
@@ -28,7 +28,7 @@ class Hpa:
         self._downs: list[tuple[float, int]] = []
         self._began = False
 
-    def decide(self, read: Callable[[], Sequence[Wish]], now: float, replicas: int, ready: int) -> tuple[int, str]:
+    def decide(self, read: Callable[[], Sequence[HpaMetric]], now: float, replicas: int, ready: int) -> tuple[int, str]:
         """How many replicas there should be now, and why. Reads the metrics only when it needs them."""
         if not self._began:
             self._began = True
@@ -115,19 +115,19 @@ class Hpa:
             changes.append((now, change))
 
 
-def _proposal(wishes: Sequence[Wish], replicas: int, ready: int) -> int | None:
+def _proposal(metrics: Sequence[HpaMetric], replicas: int, ready: int) -> int | None:
     """The highest of all metrics. One that is missing forbids to go down, all missing forbid to move."""
-    proposals = [_replicas(wish, wish.milli, replicas, ready) for wish in wishes if wish.milli is not None]
+    proposals = [_replicas(metric, metric.milli, replicas, ready) for metric in metrics if metric.milli is not None]
     highest = max(proposals, default=None)
-    if highest is not None and highest < replicas and len(proposals) < len(wishes):
+    if highest is not None and highest < replicas and len(proposals) < len(metrics):
         return None
     return highest
 
 
-def _replicas(wish: Wish, milli: int, replicas: int, ready: int) -> int:
-    if wish.average and milli < 0:
+def _replicas(metric: HpaMetric, milli: int, replicas: int, ready: int) -> int:
+    if metric.average and milli < 0:
         return _OVERFLOW  # Kubernetes takes a sum below 0 for an integer overflow
-    ratio = milli / (wish.target_milli * (replicas if wish.average else 1))
+    ratio = milli / (metric.target_milli * (replicas if metric.average else 1))
     if 1 - TOLERANCE <= ratio <= 1 + TOLERANCE:
         return replicas
-    return max(0, math.ceil(milli / wish.target_milli * (1 if wish.average else ready)))
+    return max(0, math.ceil(milli / metric.target_milli * (1 if metric.average else ready)))

@@ -22,7 +22,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class HpaMetric:
     """One metric of the HPA in thousandths, as Kubernetes counts; None while there is none."""
 
     milli: int | None
@@ -34,7 +34,7 @@ class Wish:
 class Reading:
     """What one look gave. `stuck`: KEDA could not even look, and does nothing at all."""
 
-    wishes: tuple[Wish, ...]
+    metrics: tuple[HpaMetric, ...]
     active: bool = False
     failed: bool = False
     fallback: bool = False
@@ -94,7 +94,7 @@ class Triggers:
         )
 
     def _stuck(self) -> Reading:
-        return Reading(tuple(self._wish(trigger, None) for trigger in self._wanted()), failed=True, stuck=True)
+        return Reading(tuple(self._hpa_metric(trigger, None) for trigger in self._wanted()), failed=True, stuck=True)
 
     def _settle(self, trigger: Trigger, record: _Record, sample: Sample) -> _Record:
         fallback, name = self._policy.fallback, trigger.name
@@ -139,20 +139,18 @@ class Triggers:
         if self._policy.formula:
             metric = self._composite(records, failed, fallback)
             active = not failed and metric is not None and metric > self._policy.activation_target
-            # A failing look still gives the HPA its number while another trigger is in fallback.
-            shown = metric if fallback or not failed else None
-            return Reading((self._wish(None, shown),), active, failed, fallback, metric=shown)
-        wishes, active = [], fallback
+            return Reading((self._hpa_metric(None, metric),), active, failed, fallback, metric=metric)
+        metrics, active = [], fallback
         for trigger in self._policy.triggers:
             record = records[trigger.name]
             usable = record.kind in (_Kind.VALUE, _Kind.FALLBACK)
-            wishes.append(self._wish(trigger, record.value if usable else None))
+            metrics.append(self._hpa_metric(trigger, record.value if usable else None))
             active = active or (record.kind is _Kind.VALUE and record.value > trigger.activation)
         metric = max((record.value for record in records.values()), default=None)
-        return Reading(tuple(wishes), active, failed, fallback, metric=metric)
+        return Reading(tuple(metrics), active, failed, fallback, metric=metric)
 
     def _composite(self, records: dict[str, _Record], failed: bool, fallback: bool) -> float | None:
-        if fallback:
+        if fallback:  # also while another trigger fails and has not got so far
             return next(record.value for record in records.values() if record.kind is _Kind.FALLBACK)
         if failed or not self._policy.formula:
             return None
@@ -173,9 +171,9 @@ class Triggers:
             return self._policy.target, self._policy.average
         return trigger.value, trigger.average
 
-    def _wish(self, trigger: Trigger | None, value: float | None) -> Wish:
+    def _hpa_metric(self, trigger: Trigger | None, value: float | None) -> HpaMetric:
         target, average = self._target(trigger)
-        return Wish(None if value is None else round(value * 1000), int(target * 1000), average)
+        return HpaMetric(None if value is None else round(value * 1000), int(target * 1000), average)
 
 
 def _raw(trigger: Trigger, sample: Sample) -> _Record:

@@ -40,6 +40,8 @@ def counts(policy: Policy, looks: Sequence[tuple[float, Metrics, int]], first_sy
         ("a thousand wake one too: more is the HPA's", {}, [(0, some(1000), 0)], [1]),
         ("no task wakes nobody", {}, [(0, some(0), 0)], [0]),
         ("a minimum is what is woken", {"min_replicas": 3, "idle_replicas": 0}, [(0, some(1), 0)], [3]),
+        ("a few above idle are filled up too", {"min_replicas": 3, "idle_replicas": 0}, [(0, some(1), 1)], [3]),
+        ("without idle that is the HPA's", {"min_replicas": 3}, [(0, some(1), 1)], [1]),
         ("activity must be over the activation target, not at it", {"activation_target": 0.2}, [(0, some(1), 0)], [0]),
         ("a task in flight keeps its worker", {}, [(0, some(1), 0), (90, some(0, 1), 1)], [1, 1]),
         (

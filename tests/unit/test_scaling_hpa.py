@@ -8,7 +8,7 @@ import pytest
 from scaling.hpa import Hpa
 from scaling.manifest import RatePolicy
 from scaling.policy import Policy, ScalingRules, default_path, load
-from scaling.triggers import Wish
+from scaling.triggers import HpaMetric
 
 Select = Literal["Max", "Min", "Disabled"]
 NO_LIMIT = (RatePolicy.model_validate({"type": "Pods", "value": 1000, "periodSeconds": 1}),)
@@ -25,12 +25,12 @@ def policy(**changes: Any) -> Policy:
     return replace(load(default_path()), **changes)
 
 
-def wish(workers: float | None, target: float = 1.0, average: bool = True) -> Wish:
-    return Wish(None if workers is None else round(workers * 1000), round(target * 1000), average)
+def metric(workers: float | None, target: float = 1.0, average: bool = True) -> HpaMetric:
+    return HpaMetric(None if workers is None else round(workers * 1000), round(target * 1000), average)
 
 
 def look(hpa: Hpa, now: float, workers: float | None, replicas: int) -> int:
-    return hpa.decide(lambda: [wish(workers)], now, replicas, replicas)[0]
+    return hpa.decide(lambda: [metric(workers)], now, replicas, replicas)[0]
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,17 @@ def test_fewer_than_the_minimum_are_filled_up_without_a_look() -> None:
 
 
 def test_the_target_says_how_much_one_replica_takes() -> None:
-    assert Hpa(policy()).decide(lambda: [wish(23, target=5)], 0, 1, 1)[0] == 5
+    assert Hpa(policy()).decide(lambda: [metric(23, target=5)], 0, 1, 1)[0] == 5
 
 
 def test_a_value_metric_is_shared_by_the_ready_replicas() -> None:
-    shared = [wish(30, target=10, average=False)]
+    shared = [metric(30, target=10, average=False)]
     assert Hpa(policy()).decide(lambda: shared, 0, 4, 2)[0] == 6
-    assert Hpa(policy()).decide(lambda: [wish(10.5, target=10, average=False)], 0, 4, 2)[0] == 4
+    assert Hpa(policy()).decide(lambda: [metric(10.5, target=10, average=False)], 0, 4, 2)[0] == 4
 
 
 @pytest.mark.parametrize(
-    ("claim", "wishes", "wanted"),
+    ("claim", "metrics", "wanted"),
     [
         ("the highest metric wins", [2, 7, 3], 7),
         ("one missing metric does not keep it from going up", [7, None], 7),
@@ -79,8 +79,8 @@ def test_a_value_metric_is_shared_by_the_ready_replicas() -> None:
         ("all missing keep it still", [None, None], 5),
     ],
 )
-def test_several_metrics(claim: str, wishes: list[float | None], wanted: int) -> None:
-    assert Hpa(policy()).decide(lambda: [wish(workers) for workers in wishes], 0, 5, 5)[0] == wanted, claim
+def test_several_metrics(claim: str, metrics: list[float | None], wanted: int) -> None:
+    assert Hpa(policy()).decide(lambda: [metric(workers) for workers in metrics], 0, 5, 5)[0] == wanted, claim
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,16 @@ def test_several_metrics(claim: str, wishes: list[float | None], wanted: int) ->
             "a period counts from the replicas at its start",
             rates(("Pods", 4, 60)),
             [(0, 50, 1, 5), (15, 50, 5, 5), (59, 50, 5, 5), (60, 50, 5, 9)],
+        ),
+        (
+            "every change in a period counts",
+            rates(("Pods", 4, 60)),
+            [(0, 3, 1, 3), (15, 50, 3, 5), (30, 50, 5, 5)],
+        ),
+        (
+            "a longer period remembers longer",
+            rates(("Pods", 4, 15), ("Pods", 6, 60), select="Min"),
+            [(0, 50, 1, 5), (16, 50, 5, 7), (32, 50, 7, 7)],
         ),
         (
             "the window takes the lowest wish in it, the first count included",
@@ -181,6 +191,6 @@ def test_without_behavior_an_old_wish_even_raises_the_count() -> None:
 
 def test_the_reason_tells_wish_window_and_limit() -> None:
     own = Hpa(load(default_path()))
-    assert own.decide(lambda: [wish(12)], 0, 1, 1) == (5, "12 wanted, 5 by the limits")
-    assert own.decide(lambda: [wish(3)], 15, 5, 5) == (5, "3 wanted, 5 by the window of 60 s")
-    assert own.decide(lambda: [wish(None)], 30, 5, 5) == (5, "frozen: no metric")
+    assert own.decide(lambda: [metric(12)], 0, 1, 1) == (5, "12 wanted, 5 by the limits")
+    assert own.decide(lambda: [metric(3)], 15, 5, 5) == (5, "3 wanted, 5 by the window of 60 s")
+    assert own.decide(lambda: [metric(None)], 30, 5, 5) == (5, "frozen: no metric")
