@@ -71,6 +71,7 @@ class SqliteDeliveries:
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._closed = False
+        self._more = False  # the last attempt to take a message took one, so it is worth another without a look
         self._version: int | None = None  # of the file when nothing was ready
         self._due: str | None = None  # when the first delayed message will be
 
@@ -105,10 +106,11 @@ class SqliteDeliveries:
             if len(self._unsettled) >= self._prefetch:
                 self._moved.clear()
                 await self._moved.wait()
-            elif not await self._database.read(self._something_ready):
+            elif not (self._more or await self._database.read(self._something_ready)):
                 await asyncio.sleep(POLL_SECONDS)
             elif taken := await self._database.write(self._take):
                 hold, body = taken
+                self._more = True
                 try:
                     event = load(body)
                 except MessageUnreadableError as error:
@@ -117,6 +119,8 @@ class SqliteDeliveries:
                 else:
                     self._unsettled.add(hold)
                     return SqliteDelivery(event, hold, self._database, self._over)
+            else:
+                self._more = False
         return None
 
     def _over(self, hold: Hold) -> None:

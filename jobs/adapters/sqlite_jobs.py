@@ -64,7 +64,7 @@ def list_page(
     keys = [tuple(row) for state in set(states or State) for row in db.execute(sql, {**values, "state": state})]
     chosen = sorted(keys, reverse=True)[:limit]
     rows = db.execute(_GET_MANY, (to_json([job_id for _, job_id in chosen]),))
-    return Page([job_from(row) for row in rows], _cursor(chosen[-1]) if len(keys) > limit else None)
+    return Page([job_from(row) for row in rows], cursor_at(*chosen[-1]) if len(keys) > limit else None)
 
 
 def complete(db: sqlite3.Connection, job_id: str, outcome: bytes | Problem) -> bool:
@@ -129,8 +129,9 @@ def delete(db: sqlite3.Connection, job_id: str, before: datetime) -> bool:
     return db.execute("DELETE FROM jobs WHERE id = ? AND ended < ?", (job_id, stamp(before))).rowcount > 0
 
 
-def _cursor(key: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+def cursor_at(created: str, job_id: str) -> str:
+    """The cursor to go on after this job."""
+    return base64.urlsafe_b64encode(json.dumps([created, job_id]).encode()).decode().rstrip("=")
 
 
 def _parse(cursor: str) -> tuple[str, str]:

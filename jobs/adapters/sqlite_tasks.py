@@ -163,8 +163,8 @@ def _attempt(db: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
 
 
 def _must_run(row: sqlite3.Row, claim: Claim) -> None:
-    """A task whose job has ended, or that was released, revived or ended, runs no more."""
-    if row["state"] != State.RUNNING or State(row["job_state"]).ended:
+    """A task that was released, revived or ended runs no more; when a job ends, so do its tasks."""
+    if row["state"] != State.RUNNING:
         raise _lost(claim)
 
 
