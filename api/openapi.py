@@ -1,9 +1,9 @@
 """The OpenAPI document: FastAPI's own, plus what routes that read their body themselves refer to."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from api.problems import ProblemDetails
@@ -11,6 +11,7 @@ from api.views import EXAMPLE, JobDetails, JobSummary, Replay
 from jobs.payload import Request, Result
 
 REFERENCES = "#/components/schemas/{model}"
+Named = Annotated[str, Field(min_length=1)]
 METHODS = ("get", "put", "post", "delete", "head")
 
 
@@ -18,17 +19,18 @@ class RequestEvent(BaseModel):
     """A request as a CloudEvent in structured mode. `source` and `id` together are its idempotency key."""
 
     model_config = ConfigDict(
+        defer_build=True,
         json_schema_extra={
             "examples": [
                 {"specversion": "1.0", "type": "com.example.asked", "source": "/desk/7", "id": "1", "data": {}}
             ]
-        }
+        },
     )
 
     specversion: Literal["1.0"]
-    type: str
-    source: str
-    id: str
+    type: Named
+    source: Named
+    id: Named
     data: Request
 
 

@@ -75,6 +75,8 @@ KINDS: dict[type[EssaimError], Kind] = {
 class FieldProblem(BaseModel):
     """What is wrong in one place: in the body (`pointer`, a JSON pointer) or in a parameter."""
 
+    model_config = ConfigDict(defer_build=True)
+
     detail: str
     pointer: str | None = None
     parameter: str | None = None
@@ -83,7 +85,7 @@ class FieldProblem(BaseModel):
 class ProblemDetails(BaseModel):
     """Problem details for HTTP APIs, RFC 9457."""
 
-    model_config = ConfigDict(title="ProblemDetails")
+    model_config = ConfigDict(defer_build=True)  # only the OpenAPI document wants it
 
     type: str = Field(description="names the kind of problem, for programs")
     title: str = Field(description="names it for people")

@@ -4,9 +4,10 @@ import json
 from typing import Any, TypeVar
 
 from cloudevents.core.base import BaseCloudEvent
-from cloudevents.core.bindings.http import HTTPMessage, from_http
+from cloudevents.core.bindings.http import HTTPMessage, from_binary, from_structured
 from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ValidationError
 
@@ -20,6 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 JSON = "application/json"
 CLOUD_EVENT = JSONFormat.CONTENT_TYPE
+REQUIRED = {"specversion", "id", "source", "type"}
 
 
 async def submitted(http: HttpRequest, here: Context) -> tuple[Request, str | None]:
@@ -34,7 +36,7 @@ async def submitted(http: HttpRequest, here: Context) -> tuple[Request, str | No
     data = parse(body)
     if kind == JSON and "ce-specversion" not in http.headers:
         return fitting(Request, data), None
-    event = _event(http, body)
+    event = _event(http, body, data) if kind == CLOUD_EVENT else _event(http, body, _attributes(http))
     inner = event.get_data()
     request = fitting(Request, parse(inner) if isinstance(inner, bytes) else inner)
     return request, f"event\n{json.dumps([event.get_source(), event.get_id()])}"  # no Idempotency-Key has a line end
@@ -56,8 +58,16 @@ def fitting(model: type[Model], data: Any) -> Model:
         raise RequestInvalidError("the request does not fit", [dict(item) for item in found]) from error
 
 
-def _event(http: HttpRequest, body: bytes) -> BaseCloudEvent:
+def _attributes(http: HttpRequest) -> dict[str, str]:
+    return {name.removeprefix("ce-"): value for name, value in http.headers.items() if name.startswith("ce-")}
+
+
+def _event(http: HttpRequest, body: bytes, attributes: Any) -> BaseCloudEvent:
+    # the SDK makes up what is missing, so that is looked for before
+    if not isinstance(attributes, dict) or not attributes.keys() >= REQUIRED:
+        raise MessageUnreadableError(f"this is no CloudEvent: it needs {', '.join(sorted(REQUIRED))}")
+    read_event = from_structured if media_type(http) == CLOUD_EVENT else from_binary
     try:
-        return from_http(HTTPMessage(dict(http.headers), body), JSONFormat())
+        return read_event(HTTPMessage(dict(http.headers), body), JSONFormat(), CloudEvent)
     except (CloudEventValidationError, ValueError, TypeError, AttributeError) as error:
         raise MessageUnreadableError(f"this is no CloudEvent: {error}") from error

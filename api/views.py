@@ -127,7 +127,7 @@ class Replay(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": ["17"]}, {"ids": None}]})
 
-    ids: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=10_000)] | None = None
+    ids: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=1000)] | None = None
 
 
 class Replayed(BaseModel):

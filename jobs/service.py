@@ -54,8 +54,10 @@ class JobService:
                 pass
         await self.backends.queue.publish([to_event(JobSubmitted(job), self.settings.release)])
         stored = self._same(await self.backends.store.submit(job), job)
-        log("job.submitted", job=job.id)
-        return stored, True
+        new = stored.created == job.created  # else the same key came twice at the same time
+        if new:
+            log("job.submitted", job=job.id)
+        return stored, new
 
     async def get(self, job_id: str) -> Job:
         return await self.backends.store.get(job_id)

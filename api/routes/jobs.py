@@ -42,6 +42,18 @@ PREFER = Header(description="`wait=N`: answer when the job has ended, or after N
 LAST_EVENT_ID = Header(description="the last event that was seen; sent again is only what came after it")
 DONE: dict[int, dict[str, Any]] = {200: {"description": "The job, as it is", "model": JobDetails}}
 ACCEPTED: dict[int, dict[str, Any]] = {202: {"description": "The job, still to be done", "model": JobDetails}}
+EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["state", "progress", "end"]},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobSummary"},
+        },
+    },
+}
 LARGEST = 2**31 - 1
 
 
@@ -153,7 +165,7 @@ async def tasks(
 
 @endpoint(
     answers={
-        200: {"description": "The events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"description": "The events", "content": {"text/event-stream": {"schema": EVENT}}},
         204: {"description": "The job has ended, and the client has seen that"},
     },
     errors=[JobNotFoundError],

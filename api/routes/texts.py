@@ -23,6 +23,8 @@ from jobs.errors import (
 )
 from jobs.model import Text
 
+FIRST, OTHER = r"[^./\\*?\x00-\x1f\x7f-\x9f]", r"[^/\\*?\x00-\x1f\x7f-\x9f]{0,254}"
+NAME = rf"^(?!.*(^|[^#])#[0-9]+$)(?!.*[A-Za-z][:|]$){FIRST}{OTHER}(/{FIRST}{OTHER})*$"
 TextName = Annotated[
     str,
     Path(
@@ -30,7 +32,7 @@ TextName = Annotated[
             "a relative path of at most 512 bytes in UTF-8, 255 a part; parts are not empty and start with no dot; "
             "without control characters, `\\`, `*` and `?`; it may not end like `#1` or `C:`"
         ),
-        json_schema_extra={"format": "text-name"},
+        json_schema_extra={"pattern": NAME, "maxLength": 512},  # for clients; the store decides
         examples=["books/moby-dick.txt"],
     ),
 ]

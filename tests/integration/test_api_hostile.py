@@ -161,6 +161,7 @@ async def test_a_compressed_bomb_is_not_unpacked(site: Site) -> None:
     assert (await site.http.post("/v1/jobs", content=b"\x1f\x8b", headers=headers)).status_code == 415
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
 async def test_two_gigabytes_against_a_limit_leave_the_memory_flat(
     build_house: Callable[..., Any], eventually: Eventually, announced: bool
@@ -206,3 +207,16 @@ def _peak(pid: int) -> int:
 def _port(house: Any) -> str | None:
     found = re.search(r"api\.listening address=http://127\.0\.0\.1:(\d+)", house.logs())
     return found[1] if found else None
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel does this on Linux")
+async def test_who_takes_nothing_of_an_answer_is_cut_off(
+    serving: Serving, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "essaim")
+    async with serving(idle_seconds=1.0) as site:
+        await site.http.put("/v1/texts/big", content=b"x" * 40_000_000)
+        with socket.create_connection(("127.0.0.1", site.port)) as client:
+            client.sendall(b"GET /v1/texts/big HTTP/1.1\r\nHost: x\r\n\r\n")
+            await eventually(lambda: len([message for message in caplog.messages if message == "http.answered"]) == 2)
+    assert "http.failed" not in caplog.messages

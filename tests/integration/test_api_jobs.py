@@ -123,6 +123,12 @@ async def test_a_cloud_event_is_a_job_once(site: Site, mode: str) -> None:
     assert len(await jobs(site)) == 1
 
 
+async def test_a_whole_cloud_event_is_read_whole_whatever_else_the_headers_say(site: Site) -> None:
+    headers = {"content-type": "application/cloudevents+json", "ce-id": "other", "ce-source": "/elsewhere"}
+    body = json.dumps({**EVENT, "data": REQUEST})
+    assert (await site.http.post("/v1/jobs", content=body, headers=headers)).json()["request"] == REQUEST
+
+
 async def test_the_key_of_a_client_comes_before_that_of_its_event(site: Site) -> None:
     headers = {f"ce-{name}": value for name, value in EVENT.items()}
     ids = set()
@@ -141,6 +147,8 @@ async def test_the_key_of_a_client_comes_before_that_of_its_event(site: Site) ->
         ({"content-type": "application/cloudevents+json"}, b"3"),
         ({"content-type": "application/cloudevents+json"}, b"{}"),
         ({"content-type": "application/cloudevents+json"}, json.dumps({**EVENT, "id": 3}).encode()),
+        ({"content-type": "application/cloudevents+json"}, json.dumps({"source": "/", "data": REQUEST}).encode()),
+        ({"content-type": "application/cloudevents+json"}, json.dumps({**EVENT, "specversion": "0.3"}).encode()),
         ({"content-type": "application/cloudevents+json"}, json.dumps({**EVENT, "time": 3}).encode()),
         ({"content-type": "application/cloudevents+json"}, json.dumps({**EVENT, "data_base64": "%"}).encode()),
     ],
@@ -174,6 +182,7 @@ async def test_the_same_key_at_the_same_time_gives_one_job(site: Site) -> None:
     answers = await asyncio.gather(*(site.http.post("/v1/jobs", json=REQUEST, headers=key) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len([answer for answer in answers if "idempotency-replayed" not in answer.headers]) == 1
     assert len(await jobs(site)) == 1
 
 

@@ -1,6 +1,11 @@
 """The OpenAPI document: true, whole, and held against the running API by schemathesis."""
 
-from collections.abc import Iterator
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -11,7 +16,7 @@ from api.openapi import Api
 from api.problems import KINDS
 from jobs.payload import Request
 
-METHODS = ("get", "put", "post", "delete", "head")
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +74,22 @@ def examples(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
     for name, schema in document["components"]["schemas"].items():
         for example in schema.get("examples", ()):
             yield {"$ref": f"#/components/schemas/{name}"}, example
+
+
+async def test_the_document_holds_against_the_running_api(
+    build_house: Callable[..., Any], eventually: Callable[..., Awaitable[Any]], tmp_path: Path
+) -> None:
+    house = build_house(None, api_port=0, api_tokens="ann:secret", stream_seconds=0.2, max_wait_seconds=0)
+    house.start("api")
+    found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))
+    arguments = ["run", f"{found[1]}/openapi.json", "--header", "Authorization: Bearer secret"]
+    tested = await asyncio.to_thread(
+        subprocess.run,
+        [Path(sys.executable).with_name("st"), "--config-file", HERE / "schemathesis.toml", "--no-color", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert tested.returncode == 0, tested.stdout
+    assert "http.failed" not in house.logs()
