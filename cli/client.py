@@ -4,7 +4,7 @@ import ssl
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import httpx
 
@@ -70,9 +70,7 @@ class Client:
 @asynccontextmanager
 async def open_client(server: str, token: str = "") -> AsyncIterator[Client]:
     """A client of the server at this URL. Raises `CliError` for what is no URL."""
-    url = urlsplit(server if "://" in server else f"http://{server}")
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise CliError(f"{server!r} is no address of a server: write --server http://host:port")
+    url = _address(server)
     local = url.hostname in ("127.0.0.1", "localhost", "::1")
     async with httpx.AsyncClient(
         base_url=url.geturl().rstrip("/"),
@@ -82,6 +80,16 @@ async def open_client(server: str, token: str = "") -> AsyncIterator[Client]:
         verify=False if local and url.scheme == "http" else ssl.create_default_context(),  # loading roots takes 20 ms
     ) as http:
         yield Client(url.geturl().rstrip("/"), http)
+
+
+def _address(server: str) -> SplitResult:
+    try:
+        url = urlsplit(server if "://" in server else f"http://{server}")
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return url
+    except ValueError:
+        pass
+    raise CliError(f"{server!r} is no address of a server: write --server http://host:port")
 
 
 def refusal(server: str, response: httpx.Response) -> RefusedError:

@@ -14,7 +14,8 @@ from cli.errors import CliError, RefusedError, UnreachableError
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 30.0  # how long a server may be away (a restart, a new version) before we give up
-RETRY_SECONDS = 0.2  # doubles with each failure in a row
+RETRY_SECONDS = 0.2  # until the server says something else; doubles with each time that nothing came
+LONGEST_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class ServerEvent:
 class _Patience:
     """Lets failures pass that a restart of the server explains, for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._answered = time.monotonic()
 
     def answered(self) -> None:
@@ -41,21 +43,21 @@ class _Patience:
         passing = isinstance(error, UnreachableError) or (
             isinstance(error, RefusedError) and error.status in (429, 502, 503, 504)
         )
-        if not passing or time.monotonic() - self._answered > PATIENCE_SECONDS:
+        if not passing or time.monotonic() - self._answered > self._seconds:
             raise error
 
 
-async def follow(client: Client, job_id: str) -> AsyncIterator[JsonObject]:
+async def follow(client: Client, job_id: str, patience: float = PATIENCE_SECONDS) -> AsyncIterator[JsonObject]:
     """Yield the job now, and again whenever it has changed; the last one yielded has ended.
 
-    Rides out a server that is away for half a minute, then raises `UnreachableError`.
+    Rides out a server that is away for `patience` seconds, then raises `UnreachableError`.
     """
-    last_id, pause, patience = "", RETRY_SECONDS, _Patience()
+    last_id, pause, waiting = "", RETRY_SECONDS, _Patience(patience)
     while True:
         try:
             async for event in _stream(client, job_id, last_id):
                 last_id, pause = event.id or last_id, event.retry or RETRY_SECONDS
-                patience.answered()
+                waiting.answered()
                 job = json.loads(event.data)
                 yield job
                 if job["state"] in ENDED:
@@ -63,23 +65,23 @@ async def follow(client: Client, job_id: str) -> AsyncIterator[JsonObject]:
         except _NoStreamError:  # a proxy that wants whole answers, perhaps: ask instead
             break
         except CliError as error:
-            patience.bear(error)
-            pause = min(pause * 2, 5.0)
+            waiting.bear(error)
         await asyncio.sleep(pause)
-    async for job in poll(client, job_id):
+        pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+    async for job in poll(client, job_id, patience):
         yield job
 
 
-async def poll(client: Client, job_id: str) -> AsyncIterator[JsonObject]:
+async def poll(client: Client, job_id: str, patience: float = PATIENCE_SECONDS) -> AsyncIterator[JsonObject]:
     """The same by asking every half second."""
-    previous, patience = None, _Patience()
+    previous, waiting = None, _Patience(patience)
     while True:
         try:
             job = await client.get(f"/v1/jobs/{job_id}")
         except CliError as error:
-            patience.bear(error)
+            waiting.bear(error)
         else:
-            patience.answered()
+            waiting.answered()
             if job != previous:
                 yield job
             if job["state"] in ENDED:

@@ -88,7 +88,7 @@ def line(scene: Scene) -> str:
 
 def changes(before: Scene | None, scene: Scene) -> list[str]:
     """Lines for what is new since the scene before: numbers that moved, jobs that began or ended."""
-    found = []
+    found = [f"{scene.elapsed:6.1f} s  {_speed(scene)}"] if before is None and scene.speed != 1 else []
     if scene.hint and (before is None or before.hint != scene.hint):
         found.append(f"{scene.elapsed:6.1f} s  {scene.hint}")
     if before is None or (before.depth, before.running, before.desired) != (scene.depth, scene.running, scene.desired):
@@ -124,8 +124,12 @@ def spark(values: Sequence[int], width: int, top: int) -> str:
 
 def _title(scene: Scene) -> Text:
     title = Text.assemble(("essaim", "bold"), f"  {scene.server}  ", (f"up {duration(scene.elapsed)}", "dim"))
-    title.append(f"\ntime runs {scene.speed:g}× faster in the autoscaler" if scene.speed != 1 else "\n", style="yellow")
+    title.append(f"\n{_speed(scene)}", style="yellow")
     return title
+
+
+def _speed(scene: Scene) -> str:
+    return f"time runs {scene.speed:g}× faster in the autoscaler" if scene.speed != 1 else ""
 
 
 def _gauges(scene: Scene, width: int) -> Table:
@@ -158,7 +162,7 @@ def _workers(workers: Sequence[Process], rows: int) -> Table:
         again = f"  (restarted {worker.restarts}×)" if worker.restarts else ""
         doing = ", ".join(worker.tasks) if worker.tasks else "idle" if worker.state == "running" else worker.state
         style = "cyan" if worker.tasks else "red" if worker.state == "crashed" else "dim"
-        table.add_row(printable(worker.id), str(worker.pid or ""), Text(printable(doing) + again, style=style))
+        table.add_row(Text(printable(worker.id)), str(worker.pid or ""), Text(printable(doing) + again, style=style))
     if cut:
         table.add_row(Text(f"and {len(workers) - rows + 1} more", style="dim"), "", "")
     if not workers:

@@ -1,7 +1,6 @@
 """The `essaim` command. All of it is on this screen; what a command does is in the module of its name."""
 
 import sys
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -39,6 +38,8 @@ app.command(rich_help_panel=HOUSE)(house.stats)
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata
+
         typer.echo(f"essaim {metadata.version('essaim')}")
         raise typer.Exit
 

@@ -1,0 +1,84 @@
+"""Which files a command line means, what they are called as texts, and the demo's own."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from cli.batch import Batch
+from cli.corpus import read_corpus
+from cli.errors import CliError
+from cli.files import File, find
+from cli.texts import name_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    (tmp_path / "b" / ".git").mkdir()
+    (tmp_path / "b" / ".git" / "config").write_text("hidden")
+    (tmp_path / "b" / "2.txt").write_text("two")
+    (tmp_path / "b" / "c" / "1.txt").write_text("one")
+    (tmp_path / "b" / "program").write_bytes(b"\x7fELF\0")
+    os.symlink(tmp_path, tmp_path / "b" / "loop")
+    return tmp_path
+
+
+def test_a_folder_stands_for_what_is_in_it(folder: Path) -> None:
+    found, binary = find(["b"])
+    assert found == [File("b/2.txt", 3), File("b/c/1.txt", 3)]
+    assert binary == 1
+
+
+def test_a_file_named_by_itself_is_always_meant_and_only_once(folder: Path) -> None:
+    found, _ = find(["b/program", "b/.git/config", "b", "b/2.txt", "-"])
+    assert [file.name for file in found] == ["b/program", "b/.git/config", "b/2.txt", "b/c/1.txt", "-"]
+    assert found[-1].size is None
+
+
+@pytest.mark.parametrize("name", ["absent", "b/2.txt/x", "nul\0"])
+def test_what_is_not_there_is_said(folder: Path, name: str) -> None:
+    with pytest.raises(CliError):
+        find([name])
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "files", "name"),
+    [
+        ("./books/../books/a.txt", None, 1, "books/books/a.txt"),
+        ("/home/ann/a.txt", None, 1, "home/ann/a.txt"),
+        ("../../a.txt", None, 1, "a.txt"),
+        ("a.txt", "b/c.txt", 1, "b/c.txt"),
+        ("books/a.txt", "shelf/", 2, "shelf/books/a.txt"),
+        ("-", "typed.txt", 1, "typed.txt"),
+    ],
+)
+def test_a_text_is_called_as_its_file(file: str, given: str | None, files: int, name: str) -> None:
+    assert name_of(File(file, 0), given, files) == name
+
+
+def test_a_batch_gives_every_file_a_name_that_any_store_takes() -> None:
+    names = ["a.txt", "x/a.txt", ".hidden", "é\udcff\n\\*?.txt", "-", "n" * 255, "…"]
+    batch = Batch([File(name, 1) for name in names])
+    assert len(batch.files) == len(names)
+    folder = batch.pattern.removesuffix("/**")
+    for name in batch.files:
+        assert name.startswith(f"{folder}/")
+        assert re.fullmatch(r"[^./\\*?\x00-\x1f][^/\\*?\x00-\x1f]*(/[^./\\*?\x00-\x1f][^/\\*?\x00-\x1f]*)*", name)
+        assert len(name.encode()) <= 512
+
+
+def test_the_corpus_counts_what_it_says() -> None:
+    words = ("self", "import", "naïve")
+    corpus = read_corpus(words, 300_000)
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in corpus.chunks()])
+
+    text = asyncio.run(read())
+    assert len(text) == corpus.size >= 300_000
+    assert corpus.counts == {word: len(re.findall(rf"\b{word}\b", text.decode())) for word in words}
+    assert corpus.counts["import"] > 10

@@ -1,0 +1,146 @@
+"""The live view: what a scene looks like, in a terminal of any size and as lines."""
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from cli.live import Moment, Process, Scene, changes, line, screen, spark
+from jobs.model import Depth, Job, Problem, State
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def job(number: int, state: State, **more: object) -> Job:
+    created = NOW - timedelta(seconds=12)
+    made = Job(f"0199f3a2-7c1e-7b54-a1f0-{number:012}", "anonymous", "dev", {}, "", created, state, tasks=8)
+    return replace(made, **more)  # type: ignore[arg-type]  # named as the fields are
+
+
+SCENE = Scene(
+    server="http://127.0.0.1:8080",
+    elapsed=12.34,
+    speed=5.0,
+    depth=Depth(34, 8),
+    desired=6,
+    reason="there is work; 14 wanted, 6 by the limits",
+    workers=[
+        Process("local-1", "running", 4711, 0, ("0199f3a2-7c1e-7b54-a1f0-000000000001/3",)),
+        Process("local-2", "crashed", None, 2, ()),
+        Process("local-3", "starting", 4713, 0, ()),
+    ],
+    jobs=[job(1, State.RUNNING, tasks_ended=3, progress=0.4), job(2, State.QUEUED, tasks=None)],
+    history=[Moment(0, 0), Moment(42, 1), Moment(42, 3)],
+    now=NOW,
+)
+BUSY = replace(
+    SCENE,
+    workers=[Process(f"local-{number}", "running", 4700 + number, 0, ()) for number in range(40)],
+    jobs=[job(number, State.SUCCEEDED, ended=NOW) for number in range(40)],
+    hint="three of four",
+)
+
+
+def drawn(scene: Scene, width: int, height: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+    with console.capture() as capture:
+        console.print(screen(scene, width, height))
+    return capture.get().splitlines()
+
+
+def test_the_screen_says_all_there_is_to_know() -> None:
+    text = "\n".join(drawn(SCENE, 100, 30))
+    for part in (
+        "http://127.0.0.1:8080",
+        "time runs 5× faster in the autoscaler",
+        "34 ready",
+        "8 in flight",
+        "3 running",
+        "6 desired",
+        "14 wanted, 6 by the limits",
+        "4711",
+        "0199f3a2-7c1e-7b54-a1f0-000000000001/3",
+        "crashed  (restarted 2×)",
+        "starting",
+        "3/8",
+        "12 s",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("height", [16, 24, 30, 60])
+@pytest.mark.parametrize("scene", [SCENE, BUSY, replace(SCENE, workers=(), jobs=(), history=())])
+def test_the_screen_fits_into_the_terminal(scene: Scene, width: int, height: int) -> None:
+    lines = drawn(scene, width, height)
+    assert len(lines) < height
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith("job") for line in lines)
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    lines = drawn(BUSY, 80, 24)
+    shown = sum(line.startswith("local-") for line in lines)
+    assert f"and {40 - shown} more" in [line.strip() for line in lines]
+    assert sum("succeeded" in line for line in lines) >= 3
+
+
+def test_nobody_steers_the_terminal_through_the_view() -> None:
+    text = "\n".join(
+        drawn(replace(SCENE, reason="\x1b[31mred", workers=[Process("\x1b]0;x\x07", "running", 1, 0, ())]), 80, 24)
+    )
+    assert "\x1b" not in text
+    assert "[31mred" in text
+
+
+def test_markup_in_names_is_only_text() -> None:
+    text = "\n".join(drawn(replace(SCENE, workers=[Process("[bold]w[/]", "running", 1, 0, ("[red]j/0",))]), 80, 24))
+    assert "[bold]w[/]" in text
+    assert "[red]j/0" in text
+
+
+def test_a_queue_that_cannot_be_asked_is_unknown() -> None:
+    scene = replace(SCENE, depth=None)
+    assert "unknown" in "\n".join(drawn(scene, 80, 24))
+    assert line(scene) == "  12.3 s  queue unknown  workers  3 (desired 6)"
+
+
+def test_a_line_is_made_for_reading_down_a_log() -> None:
+    assert line(SCENE) == "  12.3 s  queue  34 ready  8 in flight  workers  3 (desired 6)"
+
+
+def test_only_what_has_changed_is_said() -> None:
+    assert changes(SCENE, SCENE) == []
+    later = replace(SCENE, jobs=[job(1, State.FAILED, problem=Problem("job", "no \x1b way")), SCENE.jobs[1]])
+    assert changes(SCENE, later) == ["  12.3 s  job 0199f3a2-7c1e-7b54-a1f0-000000000001  failed  0/8 tasks  no · way"]
+    scaled = replace(SCENE, desired=7, hint="three of four")
+    assert changes(SCENE, scaled) == [
+        "  12.3 s  three of four",
+        "  12.3 s  queue  34 ready  8 in flight  workers  3 (desired 7)  there is work; 14 wanted, 6 by the limits",
+    ]
+
+
+def test_a_burst_is_one_line() -> None:
+    burst = replace(SCENE, jobs=[job(number, State.QUEUED) for number in range(10, 34)])
+    assert changes(SCENE, burst) == ["  12.3 s  24 jobs queued"]
+
+
+def test_a_view_begins_with_everything() -> None:
+    said = changes(None, SCENE)
+    assert said[0].endswith("time runs 5× faster in the autoscaler")
+    assert len(said) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "bars"),
+    [
+        ([], 5, ""),
+        ([0, 1, 4, 8], 4, " ▁▄█"),
+        ([0, 8, 0, 0, 1, 0], 3, "█ ▁"),
+        ([3], 0, ""),
+    ],
+)
+def test_a_curve_shows_its_peaks(values: list[int], width: int, bars: str) -> None:
+    assert spark(values, width, 8) == bars
