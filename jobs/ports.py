@@ -159,8 +159,9 @@ class JobStore(Protocol):
 
 
 class TextStore(Protocol):
-    """Named files, shared by all. A name is a relative path of 1 to 512 bytes in UTF-8, without empty, `.` or `..` parts,
-    backslashes or control characters; part names start with no dot. Methods raise `TextNameError` for any other."""
+    """Named files, shared by all. A name is a relative path of 1 to 512 bytes in UTF-8, without backslash, `*`, `?` or control
+    characters. Its parts have 1 to 255 bytes and start with no dot; the last is not like `x#1` and ends in no drive
+    letter (`C:`). Methods raise `TextNameError` for any other, and `put` where a store cannot have `a/b` beside `a`."""
 
     async def put(self, name: str, chunks: AsyncIterable[bytes], *, limit: int, overwrite: bool = True) -> Text:
         """Store a stream, whole or not at all; memory stays flat.
@@ -171,7 +172,8 @@ class TextStore(Protocol):
     def open(
         self, name: str, start: int = 0, end: int | None = None, *, etag: str | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Stream bytes `start` to `end` (exclusive; None: to the last), in pieces of a few MiB at most.
+        """Stream bytes `start` to `end` (exclusive; None: to the last), in pieces of a few MiB at most, all of one version:
+        a text that is replaced meanwhile ends the stream with `TextChangedError`, a deleted one with `TextNotFoundError`.
 
         Raises on entry `TextNotFoundError`, `RangeInvalidError` (start past the last byte, but 0 is always right),
         and with an etag `TextChangedError` if the text is not that version.
@@ -184,7 +186,10 @@ class TextStore(Protocol):
         """Raises `TextNotFoundError`."""
 
     async def list(self, pattern: str = "*", *, after: str = "", limit: int = 1000) -> Sequence[Text]:
-        """Texts whose name matches the glob (`*` and `?` cross no `/`, `**` does), by name, from the first after `after`."""
+        """Texts whose name matches the glob, by name (in the order of code points), from the first after `after`.
+
+        `*` and `?` cross no `/`, `**` does, and `**/` may also stand for no folder. Every other character is itself.
+        """
 
     async def delete(self, name: str) -> None:
         """Raises `TextNotFoundError`."""
