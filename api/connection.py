@@ -104,3 +104,6 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.write_eof()
         self._refused = True
         self._linger()
+        if self.cycle is not None:  # a request that breaks off in its body is over for its route too
+            self.cycle.disconnected = not self.cycle.response_complete
+            self.cycle.message_event.set()

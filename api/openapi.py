@@ -7,25 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from api.problems import ProblemDetails
-from api.views import EXAMPLE, JobDetails, JobSummary, Replay
-from jobs.payload import Request, Result
+from api.views import EXAMPLE, Replay
+from jobs.payload import Request
 
 REFERENCES = "#/components/schemas/{model}"
 Named = Annotated[str, Field(min_length=1)]
-METHODS = ("get", "put", "post", "delete", "head")
+EVENT = {"specversion": "1.0", "type": "com.example.asked", "source": "/desk/7", "id": "1"}
 
 
 class RequestEvent(BaseModel):
     """A request as a CloudEvent in structured mode. `source` and `id` together are its idempotency key."""
 
-    model_config = ConfigDict(
-        defer_build=True,
-        json_schema_extra={
-            "examples": [
-                {"specversion": "1.0", "type": "com.example.asked", "source": "/desk/7", "id": "1", "data": {}}
-            ]
-        },
-    )
+    model_config = ConfigDict(defer_build=True)
 
     specversion: Literal["1.0"]
     type: Named
@@ -45,22 +38,21 @@ class Api(FastAPI):
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
     models: list[tuple[type[BaseModel], Literal["validation"]]] = [
-        (model, "validation") for model in (Request, RequestEvent, Replay, Result, ProblemDetails)
+        (model, "validation") for model in (RequestEvent, Replay, ProblemDetails)
     ]
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update(models_json_schema(models, ref_template=REFERENCES)[1]["$defs"])
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    for name, schema in models_json_schema(models, ref_template=REFERENCES)[1]["$defs"].items():
+        schemas.setdefault(name, schema)
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of a 422
         schemas.pop(name, None)
     for operations in document["paths"].values():
-        for method in METHODS:
-            if method in operations:
-                _tidy(operations[method])
-    example = (Request.model_json_schema().get("examples") or [{}])[0]
-    # here and not in the model: FastAPI leaves out what is null, in examples too
-    schemas[JobSummary.__name__]["examples"] = [EXAMPLE]
-    schemas[JobDetails.__name__]["examples"] = [{**EXAMPLE, "request": example, "result": None}]
-    if Request.model_json_schema().get("examples"):
-        schemas[RequestEvent.__name__]["examples"][0]["data"] = example
+        for operation in operations.values():
+            _tidy(operation)
+    # here and not in the models: FastAPI leaves out what is null, in examples too
+    schemas["JobSummary"]["examples"] = [EXAMPLE]
+    for example in schemas["Request"].get("examples", ())[:1]:
+        schemas["JobDetails"]["examples"] = [{**EXAMPLE, "request": example, "result": None}]
+        schemas["RequestEvent"]["examples"] = [{**EVENT, "data": example}]
     return document
 
 

@@ -156,6 +156,22 @@ async def test_a_refused_body_does_not_spoil_the_next_request(site: Site) -> Non
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"413", b"200"]
 
 
+async def test_a_body_that_turns_to_nonsense_is_over_at_once(
+    serving: Serving, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "essaim")
+    async with serving(idle_seconds=3600) as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(
+            b"PUT /v1/texts/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\nnonsense\r\n"
+        )
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        await eventually(lambda: "http.answered" in caplog.messages)
+        assert await site.backends.texts.list("**") == []
+        writer.close()
+    assert "http.failed" not in caplog.messages
+
+
 async def test_a_compressed_bomb_is_not_unpacked(site: Site) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     assert (await site.http.post("/v1/jobs", content=b"\x1f\x8b", headers=headers)).status_code == 415
