@@ -48,7 +48,10 @@ class Edge:
             refusal = self._refusal(scope)
             await (respond(scope, refusal) if refusal else self._app)(scope, receive, answer)
         except Exception as error:
-            log("http.failed", level=logging.ERROR, error=error, request=request_id)
+            if status and isinstance(error.__cause__, EssaimError):  # as a text that was replaced under its reader
+                log("http.cut", level=logging.WARNING, reason=repr(error.__cause__), request=request_id)
+            else:
+                log("http.failed", level=logging.ERROR, error=error, request=request_id)
             # after the first byte it is too late to say so: the server cuts the connection, and the client sees that
             if not status:
                 failed = FailedError(f"an error of ours; its log entry is {request_id}")

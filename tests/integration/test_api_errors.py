@@ -148,3 +148,4 @@ async def test_a_text_that_breaks_off_is_cut_and_no_clean_end(
         async with asyncio.timeout(30):
             assert len(await reader.read()) < 40_000_000
         writer.close()
+    assert "http.failed" not in caplog.messages
