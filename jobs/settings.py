@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     def _embedded_defaults(cls, values: dict[str, object]) -> dict[str, object]:
         folder = Path(str(values.get("data_dir") or ".essaim")).absolute()
         database = f"sqlite:///{folder}/essaim.db"
-        defaults = {"queue_url": database, "store_url": database, "texts_url": f"file://{folder}"}
+        defaults = {"queue_url": database, "store_url": database, "texts_url": folder.as_uri()}
         return {**values, **{name: url for name, url in defaults.items() if not values.get(name)}}
 
     @model_validator(mode="after")
