@@ -94,7 +94,7 @@ class Triggers:
         )
 
     def _stuck(self) -> Reading:
-        return Reading(tuple(self._hpa_metric(trigger, None) for trigger in self._wanted()), failed=True, stuck=True)
+        return Reading(tuple(self._hpa_metric(trigger, None) for trigger in self._wanted()), stuck=True)
 
     def _settle(self, trigger: Trigger, record: _Record, sample: Sample) -> _Record:
         fallback, name = self._policy.fallback, trigger.name

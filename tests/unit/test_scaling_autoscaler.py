@@ -168,6 +168,13 @@ def test_the_fallback_behavior_says_what_the_metric_stands_for(behavior: str, re
     assert polls(policy, [(0, HTTP_DOWN, replicas)])[0].metric == wanted
 
 
+def test_the_fallback_of_a_value_metric_is_shared_by_the_ready_replicas_and_there_is_none_without_them() -> None:
+    policy = replace(OWN, fallback=failing(0, 6), average=False, target=2.0)
+    autoscaler = Autoscaler(policy)
+    assert autoscaler.observe(Sample(0, HTTP_DOWN, 4, 3)).metric == 4
+    assert autoscaler.observe(Sample(1, HTTP_DOWN, 4, 0)).metric is None
+
+
 def uncached(policy: Policy) -> Policy:
     return replace(policy, triggers=tuple(replace(trigger, cached=False) for trigger in policy.triggers))
 
@@ -207,9 +214,12 @@ def test_under_a_fallback_to_the_formula_a_failing_trigger_is_nil() -> None:
 
 def test_a_formula_that_is_nil_stands_for_the_fallback_replicas() -> None:
     policy = replace(
-        OWN, fallback=failing(0, 6, "scalingModifiers"), formula=Formula("total", ["waiting", "total", "ready"])
+        OWN,
+        fallback=failing(0, 6, "scalingModifiers"),
+        formula=Formula("total", ["waiting", "total", "ready"]),
+        target=2.0,
     )
-    assert polls(policy, [(0, HTTP_DOWN, 1)])[0].metric == 6
+    assert polls(policy, [(0, HTTP_DOWN, 1)])[0].metric == 12
 
 
 def test_a_formula_without_a_number_counts_as_no_work() -> None:
@@ -256,6 +266,10 @@ def test_without_a_formula(claim: str, looks: list[tuple[float, Metrics, int]], 
     assert down is not None
     policy = plain(fallback=None, scale_down=replace(down, window=0))
     assert counts(policy, looks, first_sync=first_sync) == wanted, claim
+
+
+def test_without_a_formula_the_highest_number_is_shown() -> None:
+    assert polls(plain(), [(0, {"s0": 3.0, "s1": 8.0}, 0)])[0].metric == 8
 
 
 def test_without_a_formula_a_failing_trigger_falls_back_by_itself() -> None:
