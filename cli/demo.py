@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.errors import CliError
 from cli.output import console, note, table
 from cli.running import run
 
@@ -40,7 +41,7 @@ def demo(
 async def _demo(speed: float, live: bool) -> "Outcome":
     from cli.client import open_client
     from cli.local import open_local, private, rules
-    from cli.performance import Course, play
+    from cli.performance import LONGEST_SECONDS, Course, play
     from cli.up import show
 
     with tempfile.TemporaryDirectory(prefix="essaim-demo-") as folder:
@@ -49,7 +50,12 @@ async def _demo(speed: float, live: bool) -> "Outcome":
             open_client(local.server) as client,
         ):
             course = Course()
-            return await show(local, play(local, client, course), live=live, also=course.watch)
+            try:
+                return await show(local, play(local, client, course), live=live, also=course.watch)
+            except TimeoutError:
+                raise CliError(
+                    f"after {LONGEST_SECONDS / 60:.0f} minutes it had not ended; is this machine very busy?"
+                ) from None
 
 
 def _tell(outcome: "Outcome", faults: list[str]) -> None:

@@ -23,7 +23,7 @@ def workers(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = 
     if as_json:
         return document(found)
     rows = [(it["id"], it["release"], ago(it["started"]), ", ".join(it["tasks"]) or "idle") for it in found["workers"]]
-    table(("worker", "release", "since", "doing"), rows)
+    table(("worker", "release", "since", "doing"), rows, empty="no workers: nothing to do")
 
 
 def stats(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
@@ -57,7 +57,7 @@ def list_dead(
     if as_json:
         return document(found)
     rows = [(it["id"], _subject(it["event"]), ago(it["parked"]), it["reason"]) for it in found["dead_letters"]]
-    table(("letter", "about", "age", "reason"), rows)
+    table(("letter", "about", "age", "reason"), rows, empty="no dead letters")
 
 
 @dead.command("replay")

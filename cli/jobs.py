@@ -32,7 +32,12 @@ def jobs(
     found = ask(server, token, lambda client: _list(client, state or [], release, limit))
     if as_json:
         return document({"jobs": found})
-    table(("job", "state", "tasks", "done", "age", "problem"), [_row(job) for job in found], right=("tasks", "done"))
+    table(
+        ("job", "state", "tasks", "done", "age", "problem"),
+        [_row(job) for job in found],
+        right=("tasks", "done"),
+        empty="no jobs",
+    )
 
 
 def job(
@@ -160,4 +165,4 @@ def _show_tasks(tasks: list["JsonObject"]) -> None:
         numbers = task["attempts"], task["failures"], f"{task['progress']:.0%}"
         rows.append((task["number"], task["state"], *numbers, task["worker"] or "–", problem))
     headers = ("task", "state", "attempts", "failures", "done", "worker", "problem")
-    table(headers, rows, right=("task", "attempts", "failures", "done"))
+    table(headers, rows, right=("task", "attempts", "failures", "done"), empty="no tasks yet")

@@ -16,7 +16,7 @@ from jobs.model import Depth, Job, State
 COLOURS = {State.RUNNING: "cyan", State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
 BARS = "▁▂▃▄▅▆▇█"
 MOST_LINES = 3  # of jobs that came to the same state at once; a burst is one line
-FIXED_LINES = 12  # of the screen: all but the rows of workers and jobs
+FIXED_LINES = 12  # of the screen at most, besides the rows of workers and jobs
 JOBS_AT_LEAST = 3
 
 
@@ -69,7 +69,7 @@ def screen(scene: Scene, width: int, height: int) -> RenderableType:
     rows = max(min(len(scene.workers), room - min(len(scene.jobs), JOBS_AT_LEAST)), 1)
     return Group(
         _title(scene),
-        Text(scene.hint, style="cyan"),
+        *([Text(scene.hint, style="cyan")] if scene.hint else []),
         Text(),
         _gauges(scene, width),
         _why(scene, width),
@@ -124,12 +124,13 @@ def spark(values: Sequence[int], width: int, top: int) -> str:
 
 def _title(scene: Scene) -> Text:
     title = Text.assemble(("essaim", "bold"), f"  {scene.server}  ", (f"up {duration(scene.elapsed)}", "dim"))
-    title.append(f"\n{_speed(scene)}", style="yellow")
+    if scene.speed != 1:
+        title.append(f"\n{_speed(scene)}", style="yellow")
     return title
 
 
 def _speed(scene: Scene) -> str:
-    return f"time runs {scene.speed:g}× faster in the autoscaler" if scene.speed != 1 else ""
+    return f"time runs {scene.speed:g}× faster in the autoscaler"
 
 
 def _gauges(scene: Scene, width: int) -> Table:

@@ -1,11 +1,12 @@
 """The `essaim` command. All of it is on this screen; what a command does is in the module of its name."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from cli import demo, house, jobs, search, submit, texts, up
+from cli.output import note
 from jobs.errors import EssaimError
 
 app = typer.Typer(
@@ -54,9 +55,15 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. Errors of ours are sentences, never tracebacks."""
+    """Run the command line. What can be expected to go wrong is a sentence, never a traceback."""
     try:
         app()
     except EssaimError as error:
-        sys.stderr.write(f"essaim: {error}\n")
-        sys.exit(getattr(error, "exit_code", 2))
+        _leave(str(error), getattr(error, "exit_code", 2))
+    except OSError as error:
+        _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+
+
+def _leave(sentence: str, code: int) -> NoReturn:
+    note(f"essaim: {sentence}")
+    sys.exit(code)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,12 @@ def console() -> "Console":
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=UNLIMITED)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Print rows under headers; the columns named in `right` hold numbers."""
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = (), empty: str = ""
+) -> None:
+    """Print rows under headers; the columns named in `right` hold numbers. Without rows, only note what is `empty`."""
+    if not rows and empty:
+        return note(empty)
     from rich.table import Table
     from rich.text import Text
 

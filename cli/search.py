@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from cli.errors import CliError
+from cli.errors import CliError, JobUnsuccessfulError
 from cli.files import File, find
 from cli.options import Json, Token
-from cli.output import document, note, plural, table
+from cli.output import document, note, plural, printable, table
 from cli.running import run
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ async def _search(request: "JsonObject", files: list[File], server: str, token: 
 
     batch = Batch(files)
     async with _house(server, token, request["pause_seconds"]) as client:
-        job = await batch.run(client, {**request, "texts": [batch.pattern]}, private=not server)
+        try:
+            job = await batch.run(client, {**request, "texts": [batch.pattern]}, private=not server)
+        except JobUnsuccessfulError as error:  # its exit code means "nothing found" here, as with grep
+            raise CliError(str(error)) from error
         result = job["result"]
     for name, found in result["texts"].items():
         if found["invalid_bytes"]:
@@ -134,20 +137,19 @@ async def _house(server: str, token: str, pause: float) -> AsyncIterator["Client
 
 
 def _show(report: "JsonObject") -> None:
-    places = [
-        f"{name}:{place['line']}:{place['column']}: {place['snippet']}"
-        for name, words in report["texts"].items()
-        for found in words.values()
-        for place in found["positions"]
-    ]
-    from cli.output import printable
-
+    places = [f"{name}:{where}" for name, words in report["texts"].items() for where in _places(words)]
     for place in places[:PLACES_SHOWN]:
         typer.echo(printable(place))
     if len(places) > PLACES_SHOWN:
         note(f"… and {plural(len(places) - PLACES_SHOWN, 'more place')}: --json has them all")
     if places:
         typer.echo()
-    standing = [name for words in report["texts"].values() for name, found in words.items() if found["count"]]
+    standing = [word for words in report["texts"].values() for word, found in words.items() if found["count"]]
     rows = [(word, f"{count:,}", standing.count(word)) for word, count in report["counts"].items()]
     table(("word", "count", "files"), rows, right=("count", "files"))
+
+
+def _places(words: "JsonObject") -> list[str]:
+    """Where they stand in a file, in its order, as editors and terminals make links of it."""
+    found = [(it["line"], it["column"], it["snippet"]) for matches in words.values() for it in matches["positions"]]
+    return [f"{line}:{column}: {snippet}" for line, column, snippet in sorted(found)]

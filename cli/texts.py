@@ -9,7 +9,7 @@ import typer
 from cli.errors import CliError
 from cli.files import STDIN, File, find
 from cli.options import DEFAULT_SERVER, Json, Server, Token
-from cli.output import ago, document, plural, size, table
+from cli.output import ago, document, note, plural, size, table
 from cli.running import ask
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def put(
 
     Examples: essaim texts put books/ | essaim texts put notes.txt --name 2026/notes.txt
     """
-    found, _ = find(files)
+    found, binary = find(files)
+    if binary:
+        note(f"left out {plural(binary, 'binary file')}; name them to store them")
     named = [(name_of(file, name, len(found)), file) for file in found]
     stored = ask(server, token, lambda client: _put(client, named))
     if as_json:
@@ -56,7 +58,7 @@ def ls(
     if as_json:
         return document({"texts": found})
     rows = [(text["name"], size(text["size"]), ago(text["modified"])) for text in found]
-    table(("text", "size", "age"), rows, right=("size",))
+    table(("text", "size", "age"), rows, right=("size",), empty="no texts")
 
 
 @app.command()
@@ -93,7 +95,8 @@ def name_of(file: File, given: str | None, files: int) -> str:
         return given
     if file.name == STDIN:
         raise CliError("what shall the text from standard input be called? Say --name NAME")
-    parts = [part for part in PurePath(file.name).parts if part not in ("/", "..", ".")]
+    readable = file.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a text's name is UTF-8
+    parts = [part for part in PurePath(readable).parts if part not in ("/", "..", ".")]
     return "/".join([given.rstrip("/"), *parts] if given else parts)
 
 

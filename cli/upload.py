@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import BinaryIO, TypeVar
 
 from cli.client import Client, JsonObject
-from cli.errors import CliError
+from cli.errors import CliError, RefusedError
 from cli.files import STDIN, File
 
 CHUNK_BYTES = 1024 * 1024
@@ -30,6 +30,8 @@ async def upload(client: Client, files: Sequence[tuple[str, File]], sent: Sent) 
                 return await client.put_text(name, _chunks(source, file.size, sent), file.size)
         except OSError as error:
             raise CliError(f"{file.name}: {error.strerror}") from error
+        except RefusedError as error:
+            raise RefusedError(error.status, f"{file.name}: {error}") from error
 
     return await each(put, files)
 

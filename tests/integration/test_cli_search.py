@@ -97,6 +97,20 @@ def test_what_cannot_be_searched_is_exit_code_2(books: Path, arguments: list[str
     assert "Traceback" not in said.err
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("ESSAIM_MAX_TASKS_PER_JOB", "1", "has failed: the request splits into"),
+        ("ESSAIM_MAX_TEXT_BYTES", "20", "books/one.txt: the body has more than 20 bytes"),
+    ],
+)
+def test_what_the_server_will_not_do_is_exit_code_2(books: Path, setting: str, value: str, sentence: str) -> None:
+    said = search("swarm", "--", "books/one.txt", "books/api.py", cwd=books, **{setting: value})
+    assert said.code == 2
+    assert sentence in said.err
+    assert said.out == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_search_that_is_stopped_takes_everything_with_it(books: Path, tmp_path: Path, number: signal.Signals) -> None:
     temporary = tmp_path / "tmp"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,19 @@ def test_a_search_on_a_server_leaves_no_text_behind(url: str, tmp_path: Path) ->
     assert report["counts"] == {"liberte": 2}
     assert report["texts"]["a.txt"]["liberte"]["positions"][1]["column"] == 10
     assert said_json(essaim("texts", "ls", "--json", ESSAIM_SERVER=url)) == {"texts": []}
+
+
+def test_a_search_that_is_left_on_a_server_goes_on_there(url: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a swarm")
+    with running("search", "swarm", "--pause", "600", "--", "a.txt", cwd=tmp_path, ESSAIM_SERVER=url) as process:
+        wait_until(lambda: "running" in essaim("jobs", "--limit", "1", ESSAIM_SERVER=url).out, "a running job")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (job_id,) = re.findall("essaim watch ([0-9a-f-]+)", err)
+    (texts,) = re.findall("essaim texts rm '(.+)'", err)
+    assert "is cancelled" in essaim("cancel", job_id, ESSAIM_SERVER=url).out
+    assert essaim("texts", "rm", texts, ESSAIM_SERVER=url).out == "removed 1 text\n"
 
 
 def test_a_dead_letter_is_listed_and_replayed(url: str, data: Path) -> None:
