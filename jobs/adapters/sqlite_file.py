@@ -56,7 +56,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
-        steps = _steps_taken(connection, path)
+        connection.execute("BEGIN")
+        with connection:  # one look, or a file that others are making meanwhile seems to have tables but no version
+            steps = _steps_taken(connection, path)
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA fullfsync = ON")  # macOS only: elsewhere a sync is always full

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from uuid import uuid4
 
 import pytest
 
@@ -65,6 +66,13 @@ async def test_jobs_come_newest_first_whatever_the_page(store: JobStore, jobs: l
     newest_first = [job.id for job in jobs]
     for limit in (1, 3, 7, len(jobs) - 1, len(jobs), 100):
         assert await ids_of_all(store, limit) == newest_first
+
+
+async def test_jobs_of_the_same_moment_are_each_on_one_page(store: JobStore, new_job: NewJob) -> None:
+    submitted = [await store.submit(new_job(id=str(uuid4()), created=START)) for _ in range(20)]
+    wanted = sorted((job.id for job in submitted), reverse=True)
+    for limit in (3, 10, 20):
+        assert await ids_of_all(store, limit) == wanted
 
 
 async def test_a_list_shows_jobs_as_they_are_but_for_results(store: JobStore, jobs: list[Job]) -> None:

@@ -69,7 +69,7 @@ def stop_outside_a_write(process: subprocess.Popen[str], path: Path) -> None:
 
 
 async def test_processes_that_make_a_fresh_file_together_all_get_in(tmp_path: Path, start: Start) -> None:
-    rounds, processes = 5, [start("join", tmp_path) for _ in range(10)]
+    rounds, processes = 15, [start("join", tmp_path) for _ in range(10)]
     assert [await line_of(process) for process in processes] == ["ready"] * 10
     for number in range(rounds):
         for process in processes:
