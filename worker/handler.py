@@ -9,8 +9,6 @@ import random
 from collections.abc import Coroutine
 from contextlib import suppress
 
-from pydantic import ValidationError
-
 from jobs.backends import Backends
 from jobs.errors import (
     JobError,
@@ -18,17 +16,14 @@ from jobs.errors import (
     LeaseLostError,
     MessageUnreadableError,
     QueueFullError,
-    TooManyTasksError,
     UnavailableError,
 )
 from jobs.events import JobRetried, JobSubmitted, TaskReady, from_event, to_event
 from jobs.model import Busy, Claimed, Ended, Job, Problem, State
-from jobs.payload import Request, TaskInput
 from jobs.ports import Delivery
 from jobs.settings import Settings
 from jobs.telemetry import log
-from worker import workload
-from worker.attempt import Attempt
+from worker import steps
 from worker.merging import merge_job
 from worker.runner import Reason, Runner, StoppedError
 
@@ -130,24 +125,17 @@ class Handler:
         """Split the job if nobody has, then run the task. False: there are several tasks; announce them instead."""
         claim, data = claimed.claim, claimed.input
         if data is None:
-            inputs = await runner.run(lambda attempt: self._split(job, attempt))
+            inputs = await runner.run(lambda attempt: steps.split(job, attempt, self._settings.max_tasks_per_job))
             if await self._store.plan(job.id, inputs) > 1:
                 return False
             data = inputs[0]
-        result = await runner.run(lambda attempt: _run_workload(job, data, attempt))
+        result = await runner.run(lambda attempt: steps.run(job, data, attempt))
         packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.attempt}", result)
         merge = await self._store.finish(claim, packed)
         log("task.finished", job=job.id, task=claim.number, attempt=claim.attempt)
         if merge:
             await merge_job(self._backends, job)
         return True
-
-    def _split(self, job: Job, attempt: Attempt) -> list[bytes]:
-        inputs = workload.split(_request(job), attempt.texts)
-        limit = self._settings.max_tasks_per_job
-        if not 1 <= len(inputs) <= limit:
-            raise TooManyTasksError(f"the request splits into {len(inputs)} tasks; between 1 and {limit} are allowed")
-        return [task.model_dump_json().encode() for task in inputs]
 
     async def _stopped(self, reason: Reason, claimed: Claimed, delivery: Delivery) -> None:
         log("task.stopped", job=claimed.claim.job_id, task=claimed.claim.number, reason=reason)
@@ -187,15 +175,3 @@ class Handler:
     async def _settle(self, settling: Coroutine[None, None, None]) -> None:
         with suppress(UnavailableError):  # not settled: the message comes back by itself
             await settling
-
-
-def _request(job: Job) -> Request:
-    try:
-        return Request.model_validate(job.request)
-    except ValidationError as error:
-        raise JobError(f"this release does not understand the request: {error}") from error
-
-
-def _run_workload(job: Job, data: bytes, attempt: Attempt) -> bytes:
-    task = TaskInput.model_validate_json(data)
-    return workload.run(_request(job), task, attempt).model_dump_json().encode()

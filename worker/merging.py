@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 from jobs.backends import Backends
-from jobs.errors import JobError, UnavailableError
+from jobs.errors import JobError, LeaseLostError, UnavailableError
 from jobs.model import Job, Problem
-from jobs.payload import Request, TaskResult
 from jobs.telemetry import log
-from worker import workload
+from worker import steps
 
 
 async def merge_job(backends: Backends, job: Job) -> None:
@@ -17,11 +16,14 @@ async def merge_job(backends: Backends, job: Job) -> None:
     A merge that raises fails the job: it would raise again, since its input never changes.
     """
     outcome: bytes | Problem
+    packed = _each(backends, backends.store.results(job.id), asyncio.get_running_loop())
     try:
-        result = await asyncio.to_thread(_merge, backends, job, asyncio.get_running_loop())
+        result = await asyncio.to_thread(steps.merge, job, packed)
         outcome = await backends.results.pack(f"{job.id}/job-{job.run}", result)
     except UnavailableError:
         raise
+    except LeaseLostError:
+        return  # somebody else has merged and completed it meanwhile
     except JobError as error:
         outcome = Problem("job-error", str(error))
     except Exception as error:
@@ -29,12 +31,6 @@ async def merge_job(backends: Backends, job: Job) -> None:
         log("job.merge_failed", job=job.id, error=error)
     if await backends.store.complete(job.id, outcome):
         log("job.failed" if isinstance(outcome, Problem) else "job.succeeded", job=job.id)
-
-
-def _merge(backends: Backends, job: Job, loop: asyncio.AbstractEventLoop) -> bytes:
-    packed = backends.store.results(job.id)
-    results = (TaskResult.model_validate_json(result) for result in _each(backends, packed, loop))
-    return workload.merge(Request.model_validate(job.request), results).model_dump_json().encode()
 
 
 def _each(backends: Backends, packed: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:

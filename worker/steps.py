@@ -1,0 +1,37 @@
+"""The three calls into the workload: JSON in, JSON out, since that is what queue and store keep."""
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from jobs.errors import JobError, TooManyTasksError
+from jobs.model import Job
+from jobs.payload import Request, TaskInput, TaskResult
+from worker import workload
+from worker.attempt import Attempt
+
+
+def split(job: Job, attempt: Attempt, limit: int) -> list[bytes]:
+    """The inputs of the job's tasks. Raises `TooManyTasksError` over `limit`, and what the workload raises."""
+    inputs = workload.split(_request(job), attempt.texts)
+    if not 1 <= len(inputs) <= limit:
+        raise TooManyTasksError(f"the request splits into {len(inputs)} tasks; between 1 and {limit} are allowed")
+    return [task.model_dump_json().encode() for task in inputs]
+
+
+def run(job: Job, task: bytes, attempt: Attempt) -> bytes:
+    """The result of one task. Raises what the workload raises."""
+    return workload.run(_request(job), TaskInput.model_validate_json(task), attempt).model_dump_json().encode()
+
+
+def merge(job: Job, results: Iterable[bytes]) -> bytes:
+    """The result of the job. Raises what the workload raises."""
+    parts = (TaskResult.model_validate_json(result) for result in results)
+    return workload.merge(_request(job), parts).model_dump_json().encode()
+
+
+def _request(job: Job) -> Request:
+    try:
+        return Request.model_validate(job.request)
+    except ValidationError as error:
+        raise JobError(f"this release does not understand the request: {error}") from error
