@@ -62,14 +62,16 @@ def list_dead(
 
 @dead.command("replay")
 def replay_dead(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which; all, if none is given.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Which; all, if none is given.")] = None,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
     """Send dead letters again: their jobs run again, and succeeded tasks stay.
 
-    Examples: essaim dead replay | essaim dead replay 17
+    Example: essaim dead replay
+
+    Example: essaim dead replay 17
     """
     found = ask(server, token, lambda client: _replay(client, ids or None))
     document(found) if as_json else typer.echo(f"replayed {plural(found['replayed'], 'dead letter')}")

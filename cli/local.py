@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.live import Moment, Process, Scene
+from cli.scene import Moment, Process, Scene
 from cli.server import module, open_server
 from jobs.backends import Backends, open_backends
 from jobs.model import ENDED, Job, State

@@ -10,9 +10,9 @@ from cli.client import Client, JsonObject
 from cli.corpus import Corpus, read_corpus
 from cli.follow import follow
 from cli.jobs import all_tasks
-from cli.live import Scene
 from cli.local import Local
 from cli.output import duration, plural, size
+from cli.scene import Scene
 
 WORDS = ("self", "return", "yield", "lambda", "Guido", "parrot", "spam", "swarm")
 TEXTS = 4

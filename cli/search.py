@@ -35,10 +35,15 @@ class SearchCommand(TyperCommand):
             args = args[:at]
         return super().parse_args(ctx, args)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return ["[OPTIONS]", "WORD...", "--", "FILE..."]
+
 
 def search(
     ctx: typer.Context,
-    words: Annotated[list[str], typer.Argument(metavar="WORD... -- FILE...", help="What to look for, and where.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORD", help="What to look for; after -- come files and folders.")
+    ],
     ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="É is é.")] = False,
     ignore_accents: Annotated[bool, typer.Option("--ignore-accents", help="e is é.")] = False,
     substrings: Annotated[bool, typer.Option("--substrings", help="Also inside of words.")] = False,
@@ -55,12 +60,13 @@ def search(
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Count words in files, on workers that come and go. Folders are searched with all that is in them.
+    """Count words in files, on workers that come and go. FILE may be a folder, or - for standard input.
 
-    Exit code 0: found. 1: nothing found. 2: it went wrong. Hidden and binary files in folders are left out; FILE may be
-    - for standard input.
+    In folders, hidden and binary files are left out. Exit code 0: found, 1: nothing found, 2: it went wrong.
 
-    Examples: essaim search -i swarm bees -- notes.txt books/ | essaim search --json liberté -- *.txt
+    Example: essaim search -i swarm bees -- notes.txt books/
+
+    Example: essaim search --json liberté -- *.txt
     """
     files, binary = find(ctx.meta.get(FILES) or [])
     if not files:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def submit(
     request: Annotated[
-        str, typer.Argument(metavar="[FILE|-|JSON]", help="The request: a file, - for standard input, or itself.")
+        str, typer.Argument(metavar="FILE|-|JSON", help="The request: a file, - for standard input, or itself.")
     ] = "-",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end and print the result.")] = False,
     key: Annotated[
@@ -33,7 +33,9 @@ def submit(
 
     Exit code 1: it was waited for, and failed.
 
-    Example: essaim submit --wait '{"text": "The swarm hums.", "words": ["swarm"]}'
+    Example: essaim submit request.json --wait
+
+    Example: essaim submit --key monday < request.json
     """
     body = read_request(request)
     job = ask(server, token, lambda client: _submit(client, body, key, wait))

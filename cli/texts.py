@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Store, list, read and remove texts
 
 @app.command()
 def put(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, or - for standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files, folders, or - for standard input.")],
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Its name there; of several files, their folder.")
     ] = None,
@@ -30,7 +30,9 @@ def put(
 ) -> None:
     """Store files as texts, under their paths or under another name.
 
-    Examples: essaim texts put books/ | essaim texts put notes.txt --name 2026/notes.txt
+    Example: essaim texts put books/
+
+    Example: essaim texts put notes.txt --name 2026/notes.txt
     """
     found, binary = find(files)
     if binary:
@@ -63,7 +65,7 @@ def ls(
 
 @app.command()
 def rm(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names, or globs: quote them.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names, or globs: quote them.")],
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,

@@ -12,8 +12,8 @@ from cli.output import note
 from cli.running import run
 
 if TYPE_CHECKING:
-    from cli.live import Scene
     from cli.local import Local
+    from cli.scene import Scene
 
 LIVE_SECONDS = 0.25
 LINE_SECONDS = 0.5
@@ -24,10 +24,19 @@ Seen = Callable[["Scene"], None]
 def up(
     port: Annotated[
         int | None,
-        typer.Option("--port", min=0, max=65535, help="Where to listen; 0 takes a free one.", show_default="8080"),
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            help="Where to listen; 0 takes a free one.",
+            show_default="ESSAIM_API_PORT or 8080",
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Where everything is kept.", show_default=".essaim")
+        Path | None,
+        typer.Option(
+            "--data", metavar="DIR", help="Where everything is kept.", show_default="ESSAIM_DATA_DIR or .essaim"
+        ),
     ] = None,
     speed: Annotated[
         float, typer.Option("--speed", min=0.1, max=100, metavar="X", help="How fast time runs in the autoscaler.")
@@ -39,7 +48,9 @@ def up(
 ) -> None:
     """Run Essaim on this machine: the API, and workers that come and go with the queue. Ctrl-C drains it all.
 
-    Examples: essaim up | essaim up --port 9000 --data /var/lib/essaim --speed 5
+    Example: essaim up
+
+    Example: essaim up --port 9000 --data /var/lib/essaim --speed 5
     """
     try:
         run(_up(port, data, speed, scaledobject, live))
@@ -96,7 +107,7 @@ async def _live(local: "Local", also: Seen | None) -> None:
 
 
 async def _lines(local: "Local", also: Seen | None) -> None:
-    from cli.live import changes
+    from cli.scene import changes
 
     before: Scene | None = None
     async for scene in _scenes(local, LINE_SECONDS, also):

@@ -127,7 +127,9 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(site: Site, answe
     assert [job["state"] for job in seen][-1] == "succeeded"
 
 
-@pytest.mark.parametrize(("answer", "error"), [(AWAY, RefusedError), (b"", UnreachableError)], ids=["says so", "is silent"])
+@pytest.mark.parametrize(
+    ("answer", "error"), [(AWAY, RefusedError), (b"", UnreachableError)], ids=["says so", "is silent"]
+)
 async def test_one_that_stays_away_is_given_up(site: Site, answer: bytes, error: type[Exception]) -> None:
     async with Line(site, lambda head: answer) as url, open_client(url) as client:
         job_id = await site.submit()

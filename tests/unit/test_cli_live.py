@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from cli.live import Moment, Process, Scene, changes, line, screen, spark
+from cli.live import screen, spark
+from cli.scene import Moment, Process, Scene, changes, line
 from jobs.model import Depth, Job, Problem, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
