@@ -111,6 +111,23 @@ async def test_leaving_gives_back_what_was_fetched_ahead(queue: JobQueue, open_q
     await kept.ack()
 
 
+async def test_leaving_in_the_middle_of_a_fetch_gives_back_too(
+    queue: JobQueue, open_queue: OpenQueue, event: Events
+) -> None:
+    await queue.publish([event("only")])
+    for steps in range(6):
+        async with queue.deliveries(1) as mine:
+            waiting = asyncio.ensure_future(anext(mine))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            if not waiting.cancelled():
+                await waiting.result().release()
+    async with open_queue() as other, other.deliveries(1) as theirs:
+        assert await ids_of(theirs, 1) == ["only"]
+
+
 async def test_closing_the_queue_gives_back_what_is_unsettled(
     queue: JobQueue, open_queue: OpenQueue, event: Events
 ) -> None:

@@ -62,6 +62,17 @@ async def test_a_delivery_that_could_not_be_settled_comes_back(tmp_path: Path) -
         assert await queue.depth() == Depth(ready=0, in_flight=0)
 
 
+async def test_closing_gives_back_what_is_unsettled_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/essaim.db"
+    async with open_sqlite_queue(url, "r1", 10) as observer:
+        await observer.publish([to_event(JobRetried("job-1", run), "r1") for run in range(3)])
+        async with open_sqlite_queue(url, "r1", 10) as queue, queue.deliveries(2) as deliveries:
+            await anext(deliveries)
+            await anext(deliveries)
+            assert await observer.depth() == Depth(ready=1, in_flight=2)
+        assert await observer.depth() == Depth(ready=3, in_flight=0)
+
+
 async def test_a_broken_file_is_unavailable_and_comes_back_when_it_is_repaired(tmp_path: Path) -> None:
     path = tmp_path / "essaim.db"
     async with open_sqlite_store(f"sqlite:///{path}", 15.0) as store:
