@@ -41,11 +41,16 @@ def leave(*_):
         time.sleep(0.01)
     note("drained")
     os._exit(0)
+woken, wake = os.pipe()
+os.set_blocking(wake, False)
+signal.set_wakeup_fd(wake)  # or a signal just before `select` would be noticed only after it
 signal.signal(signal.SIGTERM, signal.SIG_IGN if manner == "stubborn" else leave)
 note("started")
 if manner == "crashing":
     sys.exit(3)
-select.select([int(os.environ["ESSAIM_PARENT_FD"])], [], [])
+parent = int(os.environ["ESSAIM_PARENT_FD"])
+while parent not in select.select([parent, woken], [], [])[0]:
+    os.read(woken, 100)
 note("orphaned")
 leave()
 """
