@@ -80,6 +80,7 @@ class Outcome:
         return [
             f"{size(self.corpus.size * TEXTS)} in {texts} went over HTTP.",
             f"{plural(len(self.jobs), 'job')} became {plural(len(self.tasks), 'task')}, in all {duration(work)} of work.",
+            f"{TASKS} of them slept a second each, to stand for heavier work than this machine could do.",
             f"It was done after {duration(self.seconds)}: {work / self.seconds:.1f} times faster than one worker.",
             f"Workers: {self.course}. Nobody but the queue's length started or stopped them.",
         ]
