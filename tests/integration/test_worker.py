@@ -293,7 +293,7 @@ async def test_a_worker_leaves_when_its_parent_is_gone(site: Site) -> None:
         [sys.executable, "-c", STARTS_A_WORKER_AND_WAITS],
         cwd=site.house.folder / "house",
         env=site.house.environment,
-        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     site.house.processes.append(parent)
     await site.eventually(lambda: _workers(site, 1))
