@@ -1,6 +1,7 @@
 """The SQLite file itself: what can be opened, what is refused in one sentence, and what only this adapter promises."""
 
 import os
+import resource
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import pytest
 
 from jobs.adapters.sqlite_queue import open_sqlite_queue
 from jobs.adapters.sqlite_store import open_sqlite_store
-from jobs.errors import SettingsError
+from jobs.errors import SettingsError, UnavailableError
 from jobs.events import JobRetried, to_event
 from jobs.model import Depth, Job, Problem, State
 
@@ -124,3 +125,44 @@ async def test_queue_and_store_share_a_file(tmp_path: Path) -> None:
         await store.submit(a_job())
         assert (await queue.depth(), await store.counts()) == (Depth(1, 0), {"r1": {State.QUEUED: 1}})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["essaim.db"]  # the log is gone with its last user
+
+
+async def test_a_broken_file_is_unavailable_and_comes_back_when_it_is_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "essaim.db"
+    async with open_sqlite_store(f"sqlite:///{path}", 15.0) as store:
+        job = await store.submit(a_job())
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE jobs RENAME TO elsewhere")
+            with pytest.raises(UnavailableError, match=r"essaim\.db"):
+                await store.get(job.id)
+            with pytest.raises(UnavailableError, match=r"essaim\.db"):
+                await store.cancel(job.id)
+            other.execute("ALTER TABLE elsewhere RENAME TO jobs")
+        assert await store.get(job.id) == job
+
+
+async def test_a_full_disk_is_unavailable_and_nothing_is_half_written(tmp_path: Path) -> None:
+    """A limit on the size of files fails a write in the middle, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with open_sqlite_store(f"sqlite:///{tmp_path}/essaim.db", 15.0) as store:
+        await store.submit(a_job("first"))
+        large = Job("large", "ada", "r1", {"text": "x" * 1_000_000}, "f" * 64, datetime.now(UTC))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+        try:
+            with pytest.raises(UnavailableError, match=r"essaim\.db"):
+                await store.submit(large)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert await store.counts() == {"r1": {State.QUEUED: 1}}
+        assert (await store.submit(large)).request == large.request
+
+
+async def test_the_log_does_not_grow_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "essaim.db"
+    async with open_sqlite_queue(f"sqlite:///{path}", "r1", 100_000) as queue:
+        events = [to_event(JobRetried("job-1", run), "r1") for run in range(1000)]
+        sizes = []
+        for _ in range(20):
+            await queue.publish(events)
+            sizes.append(path.with_name("essaim.db-wal").stat().st_size)
+    assert max(sizes[10:]) <= 1.2 * max(sizes[:10])
