@@ -13,7 +13,7 @@ from jobs.adapters.sqlite_consumer import Hold, SqliteConsumer
 from jobs.errors import MessageUnreadableError, UnavailableError
 from jobs.events import load
 
-POLL_SECONDS = 0.05  # one cheap read each; a message waits half of it on average
+POLL_SECONDS = 0.05  # a message waits half of it on average
 
 Statement = tuple[str, tuple[object, ...]]
 
@@ -106,7 +106,7 @@ class SqliteDeliveries:
             if len(self._unsettled) >= self._prefetch:
                 self._moved.clear()
                 await self._moved.wait()
-            elif not (self._more or await self._database.read(self._something_ready)):
+            elif not (self._more or await self._something_ready()):
                 await asyncio.sleep(POLL_SECONDS)
             elif taken := await self._database.write(self._take):
                 hold, body = taken
@@ -128,18 +128,21 @@ class SqliteDeliveries:
         self._unsettled.discard(hold)
         self._moved.set()
 
-    def _something_ready(self, db: sqlite3.Connection) -> bool:
-        """Look closer only if somebody has written since the last look, be it this process on its other connection."""
-        version: int = db.execute("PRAGMA data_version").fetchone()[0]
-        now = stamp()
-        if version == self._version and (self._due is None or now < self._due):
+    async def _something_ready(self) -> bool:
+        """Look closer only if somebody has written since the last look, or the first delayed message is due."""
+        version, now = self._database.version(), stamp()
+        if version is not None and version == self._version and (self._due is None or now < self._due):
             return False
-        sql = "SELECT min(due) FROM messages WHERE release = ? AND due IS NOT NULL"
-        self._due = db.execute(sql, (self._release,)).fetchone()[0]
-        sql = "SELECT 1 FROM messages WHERE release = ? AND consumer IS NULL AND due IS NULL LIMIT 1"
-        ready = bool(db.execute(sql, (self._release,)).fetchone()) or (self._due is not None and self._due <= now)
+        ready, self._due = await self._database.read(self._look)
+        ready = ready or (self._due is not None and self._due <= now)
         self._version = None if ready else version
         return ready
+
+    def _look(self, db: sqlite3.Connection) -> tuple[bool, str | None]:
+        sql = "SELECT 1 FROM messages WHERE release = ? AND consumer IS NULL AND due IS NULL LIMIT 1"
+        ready = db.execute(sql, (self._release,)).fetchone() is not None
+        sql = "SELECT min(due) FROM messages WHERE release = ? AND due IS NOT NULL"
+        return ready, db.execute(sql, (self._release,)).fetchone()[0]
 
     def _take(self, db: sqlite3.Connection) -> tuple[Hold, bytes] | None:
         sql = "UPDATE messages SET due = NULL WHERE release = ? AND due <= ?"
