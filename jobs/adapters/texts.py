@@ -11,6 +11,7 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from jobs.adapters.text_errors import text_of, translated
+from jobs.adapters.text_file import read_file
 from jobs.adapters.text_folder import Folder, open_folder
 from jobs.adapters.text_names import Glob, check_name, fault, quoted
 from jobs.adapters.text_writing import TextWriter
@@ -76,18 +77,13 @@ class ObjectTexts:
         """The bytes, and the text that they are from."""
         self._check_reachable(name)
         end = min(end, FARTHEST)
-        options: GetOptions = {"range": (start, end)}
-        if etag is not None:
-            options["if_match"] = etag
         data = b""
         try:
             if not 0 <= start < end:
                 text = await self.stat(name)
             else:
                 with translated(name, missing=True):
-                    found = await obstore.get_async(self._store, name, options=options)
-                    data = bytes(await found.bytes_async())
-                    text = text_of(name, found.meta)
+                    data, text = await self._fetch(name, start, end, etag)
         except UnavailableError:
             # Stores do not say clearly that a range is past the end.
             text = await self.stat(name)
@@ -98,6 +94,15 @@ class ObjectTexts:
         if start < 0 or end < start or (start > 0 and start >= text.size):
             raise RangeInvalidError(f"bytes {start} to {end} are not in {quoted(name)}, which has {text.size}")
         return data, text
+
+    async def _fetch(self, name: str, start: int, end: int, etag: str | None) -> tuple[bytes, Text]:
+        if self._folder is not None:
+            return await asyncio.to_thread(read_file, self._folder.root / name, name, start, end)
+        options: GetOptions = {"range": (start, end)}
+        if etag is not None:
+            options["if_match"] = etag
+        found = await obstore.get_async(self._store, name, options=options)
+        return bytes(await found.bytes_async()), text_of(name, found.meta)
 
     async def stat(self, name: str) -> Text:
         self._check_reachable(name)
