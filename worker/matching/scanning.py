@@ -1,0 +1,187 @@
+"""Counts words in a piece of a text that comes in chunks. Pure: bytes in; what is found, and how far, is a `Tally`.
+
+A match belongs to the piece in which it starts. So a scan begins a little before its piece, to see what reaches in, and ends
+a little after it, to see the last match whole. A piece may begin anywhere, so a scan can be resumed anywhere.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from operator import itemgetter
+
+from worker.matching.chains import Chains
+from worker.matching.finding import Block, Found, Words
+from worker.matching.folding import character_end
+from worker.matching.tally import LEFT, RIGHT, Tally
+
+_MARGIN = 8192  # bytes read before and after a piece: enough but for odd texts
+_BLOCK = 128 * 1024  # most bytes that are matched at once...
+_SMALL_BLOCK = 16 * 1024  # ...and where much is made of them: many matches, or text that is not folded in place
+_MANY = 500  # matches in a block
+_SEAM = 64 * 1024  # bytes of a chunk that are joined with the rest of the last one
+_MOST_HITS = 500_000  # in a block, if the text is made for it: some tens of MB
+_BEFORE = 4  # bytes before a match that tell whether a word character touches it: the longest character
+_UNSURE = 8  # bytes at the start of a scan where half a character may hide a match, or make one
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The words are asked for that start before byte `end` of a text, and of each the first `positions` places."""
+
+    end: int
+    size: int
+    positions: int
+
+
+def search(
+    words: Words,
+    tally: Tally,
+    piece: Piece,
+    read: Callable[[int, int], Iterable[bytes]],
+    *,
+    margin: int = _MARGIN,
+    block: int = _BLOCK,
+) -> Iterator[bool]:
+    """Go on with the tally until the piece's end. `read` gives the bytes from an offset to another, in chunks.
+
+    Gives control back after each block, True after each chunk: the tally is then worth saving.
+    """
+    while tally.at < piece.end:
+        first = max(0, tally.at - margin)
+        scan = _Scan(words, tally, piece, first, block)
+        for chunk in read(first, min(piece.size, piece.end + margin)):
+            for _ in scan.feed(chunk):
+                yield False
+            if scan.is_unsure:
+                break
+            yield True
+        if margin > piece.size and tally.at < piece.end:
+            raise EOFError(f"the text is shorter than {piece.size} bytes")
+        margin *= 8
+
+
+class _Scan:
+    """A search with one width of margin. If that is too narrow to be sure of anything, or to see all, it stops short."""
+
+    def __init__(self, words: Words, tally: Tally, piece: Piece, first: int, block: int) -> None:
+        self.is_unsure = False
+        self._words, self._tally, self._piece = words, tally, piece
+        self._first, self._start = first, tally.at
+        self._most = min(block, _MOST_HITS // words.crowd)
+        self._size = self._least = min(_SMALL_BLOCK, self._most)
+        self._look = 4 * (words.longest + RIGHT)
+        self._buffer, self._offset, self._at = b"", first, first
+        self._before, self._floor, self._folded = b"\n", 1, 0
+        self._chains = Chains(_UNSURE if first else 0)
+
+    def feed(self, chunk: bytes) -> Iterator[None]:
+        begin = self._offset + len(self._buffer)
+        self._buffer += chunk[:_SEAM]
+        yield from self._blocks()
+        if self._at >= begin + 4 * LEFT:  # past the seam: the chunk itself will do, and need not be copied
+            self._buffer, self._offset = chunk, begin
+        else:
+            self._buffer += chunk[_SEAM:]
+        yield from self._blocks()
+        done = max(0, self._at - self._offset - 4 * LEFT)
+        self._buffer, self._offset = self._buffer[done:], self._offset + done
+
+    def _blocks(self) -> Iterator[None]:
+        while self._tally.at < self._piece.end and not self.is_unsure and (block := self._block()):
+            self._search(block)
+            yield
+
+    def _block(self) -> Block | None:
+        """The next block. None: more bytes are needed."""
+        block = self._plain_block(self._cut())
+        if block is None:
+            self._size = self._least
+            block = self._folded_block(self._cut())
+        return block
+
+    def _cut(self) -> int:
+        """Where the next block ends: never inside a character, never across the ends of the piece."""
+        has = self._offset + len(self._buffer)
+        limit = self._start if self._at < self._start else self._piece.end
+        cut = min(self._at + self._size, limit, has if has >= self._piece.size else has - self._look)
+        return self._offset + character_end(self._buffer, cut - self._offset) if cut > self._at else self._at
+
+    def _plain_block(self, cut: int) -> Block | None:
+        start, stop = self._at - self._offset, cut - self._offset
+        if start < _BEFORE or stop <= start or stop + self._look > len(self._buffer):
+            return None
+        text = self._buffer[start - _BEFORE : stop + self._look]
+        is_ascii = text.isascii()
+        form = self._words.folding.in_place(text, is_ascii)
+        return form and Block(form, _BEFORE, _BEFORE + stop - start, 0, cut, is_ascii, is_plain=True)
+
+    def _folded_block(self, cut: int) -> Block | None:
+        start, stop = self._at - self._offset, cut - self._offset
+        ahead = self._form_ahead(stop) if stop > start else None
+        if ahead is None:
+            return None
+        form = self._words.folding.bytes(self._buffer[start:stop])
+        low = len(self._before)
+        text = b"".join((self._before, form, ahead, b"\n"))
+        return Block(text, low, low + len(form), self._floor, cut, is_ascii=False, is_plain=False)
+
+    def _form_ahead(self, start: int) -> bytes | None:
+        look = self._look
+        while True:
+            form = self._words.folding.bytes(self._buffer[start : start + look])
+            if len(form) >= self._words.longest + 2 * _BEFORE:
+                return form
+            if start + look >= len(self._buffer):
+                return form if self._offset + len(self._buffer) >= self._piece.size else None
+            look *= 2
+
+    def _search(self, block: Block) -> None:
+        counts = self._at >= self._start
+        hits = 0
+        for finder in self._words.finders:
+            if not (counts or finder.chains):
+                continue
+            for found in finder.find(block):
+                if finder.chains:
+                    found = self._chains.apart(found, finder.chains, self._folded - block.low)
+                hits += len(found.hits)
+                if counts and found.hits:
+                    self._count(found, block)
+        self._size = self._least if hits > _MANY else min(2 * self._size, self._most)
+        self._folded += block.high - block.low
+        gone = max(0, block.high - _BEFORE)
+        self._before, self._floor = block.text[gone : block.high], max(0, block.floor - gone)
+        if counts and not block.is_ascii:
+            self._tally.add_invalid_bytes(self._own(block))
+        if counts and self._piece.positions:  # else nobody asks for lines, and to find a word takes less time
+            self._tally.add_lines(self._own(block))
+        self._at = block.cut
+        if counts:
+            self._tally.at = block.cut
+        elif block.cut >= self._start:
+            enough = self._folded >= self._words.longest + _UNSURE
+            self.is_unsure = self._first > 0 and not (enough and self._chains.settle(self._folded))
+            if not self.is_unsure:
+                self._tally.at = block.cut
+
+    def _own(self, block: Block) -> bytes:
+        return self._buffer[self._at - self._offset : block.cut - self._offset]
+
+    def _count(self, found: Found, block: Block) -> None:
+        several = len(found.numbers) > 1
+        counts = Counter(map(itemgetter(0), found.hits)) if several else {0: len(found.hits)}
+        for pattern, count in counts.items():
+            self._tally.counts[found.numbers[pattern]] += count
+        places = {pattern: self._tally.places[found.numbers[pattern]] for pattern in counts}
+        wanted = {pattern for pattern in counts if len(places[pattern]) < self._piece.positions}
+        if not wanted:
+            return
+        own = self._own(block)
+        origin = int if block.is_plain else self._words.folding.origin(own, block.text[block.low : block.high])
+        for pattern, start, _ in found.hits:
+            if pattern in wanted and len(places[pattern]) < self._piece.positions:
+                at = origin(start + found.shift - block.low)
+                middle = self._at - self._offset + at
+                left = self._buffer[max(0, middle - 4 * LEFT) : middle]
+                right = self._buffer[middle : middle + 4 * RIGHT]
+                places[pattern].append(self._tally.place(own, at, left, right))
