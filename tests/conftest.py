@@ -71,13 +71,13 @@ def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
     def build(workload: Path | None, **settings: object) -> House:
         folder = tmp_path / f"house-{len(houses)}"
         for package in ("api", "jobs", "worker"):
-            shutil.copytree(
-                ROOT / package, folder / "house" / package, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
-            )
+            unbuilt = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / package, folder / "house" / package, ignore=unbuilt)
         if workload is not None:
             shutil.copy(workload / "payload.py", folder / "house" / "jobs" / "payload.py")
             shutil.copy(workload / "workload.py", folder / "house" / "worker" / "workload.py")
-        values = {"data_dir": folder / "data", "lease_seconds": 2, "beat_seconds": 0.25, "retry_seconds": 0.1, **settings}
+        brisk = {"lease_seconds": 2, "beat_seconds": 0.25, "retry_seconds": 0.1}
+        values = {"data_dir": folder / "data", **brisk, **settings}
         house = House(folder, {f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()})
         houses.append(house)
         return house

@@ -1,18 +1,21 @@
 """The search against a slow and obvious one, however the text is cut."""
 
+import random
 import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from jobs.errors import JobError
 from worker.matching import Piece, Tally, Words, search
-
+from worker.matching.folding import Folding
 
 JSON = TypeAdapter(Tally)
+HUGE = 1 << 30
 
 
 class Options(NamedTuple):
@@ -23,7 +26,7 @@ class Options(NamedTuple):
 
 class Found(NamedTuple):
     count: int
-    places: list[tuple[int, int]]
+    places: list[tuple[int, int, str]]
 
 
 class Report(NamedTuple):
@@ -31,11 +34,22 @@ class Report(NamedTuple):
     invalid_bytes: int
 
 
-# The obvious way
+class Cuts(NamedTuple):
+    """Sizes in bytes; with `resume`, the search stops after each chunk that brought it on, and another goes on."""
+
+    piece: int = HUGE
+    chunk: int = HUGE
+    block: int = 1 << 15
+    margin: int = 8192
+    resume: bool = False
+
+
+def is_invalid(character: str) -> bool:
+    return "\udc80" <= character <= "\udcff"
 
 
 def fold(character: str, options: Options) -> str:
-    if options.ignore_accents and "\udc80" <= character <= "\udcff":
+    if options.ignore_accents and is_invalid(character):
         return "\udcff"  # no byte that could make a character with the next, when a mark between them is gone
     if options.ignore_accents:
         character = "".join(c for c in unicodedata.normalize("NFD", character) if not unicodedata.combining(c))
@@ -45,10 +59,10 @@ def fold(character: str, options: Options) -> str:
 
 
 def fold_case(character: str) -> str:
-    """Simple case folding, from full case folding: where that gives several characters, another rule has one, or none."""
-    late = {"\u1fd3": "\u0390", "\u1fe3": "\u03b0", "\ufb05": "\ufb06"}  # since Unicode 15.1
-    if character in late:
-        return late[character]
+    """Simple case folding, from full case folding: where that gives several characters, `lower` has it, or nothing."""
+    since_unicode_15 = {"\u1fd3": "\u0390", "\u1fe3": "\u03b0", "\ufb05": "\ufb06"}
+    if character in since_unicode_15:
+        return since_unicode_15[character]
     return next((form for form in (character.casefold(), character.lower()) if len(form) == 1), character)
 
 
@@ -58,96 +72,91 @@ def is_word(character: str) -> bool:
 
 
 def touches(characters: list[str], at: int) -> bool:
-    """Whether the character at `at - 1` belongs to the word that begins at `at`."""
+    """Whether what is before `at` belongs to the word that begins there."""
     last = at - 1
     while last >= 0 and "\udc80" <= characters[last] <= "\udcbf":
         last -= 1
     strays = at - 1 - last
     if last < 0 or characters[last] == "\n":
         return strays > 0
-    if characters[last] >= "\udc80" and characters[last] <= "\udcff":
-        return True
-    if strays and strays + len(characters[last].encode()) > 4:
+    if is_invalid(characters[last]) or (strays and strays + len(characters[last].encode()) > 4):
         return True
     return is_word(characters[last])
 
 
-def find(text: bytes, word: str, options: Options) -> Found:
+def find(text: str, word: str, options: Options) -> Found:
     """Try every place, one after the other."""
-    folded = [
-        (form, index)
-        for index, character in enumerate(text.decode(errors="surrogateescape"))
-        for form in fold(character, options)
-    ]
+    folded = [(form, index) for index, character in enumerate(text) for form in fold(character, options)]
     forms = [form for form, _ in folded]
     pattern = [form for character in word for form in fold(character, options)]
     starts = []
     at = 0
     while at + len(pattern) <= len(forms):
         end = at + len(pattern)
-        alone = not touches(forms, at) and not (
-            end < len(forms) and ("\udc80" <= forms[end] <= "\udcff" or is_word(forms[end]))
-        )
+        alone = not touches(forms, at) and (end == len(forms) or not (is_invalid(forms[end]) or is_word(forms[end])))
         if forms[at:end] == pattern and (alone or not options.whole_words):
             starts.append(folded[at][1])
             at = end
         else:
             at += 1
-    original = text.decode(errors="surrogateescape")
-    places = [(original.count("\n", 0, at) + 1, at - original.rfind("\n", 0, at)) for at in starts]
-    return Found(len(starts), places)
+    return Found(len(starts), [place(text, at) for at in starts])
 
 
-def slowly(text: bytes, words: list[str], options: Options) -> Report:
-    invalid = sum("\udc80" <= character <= "\udcff" for character in text.decode(errors="surrogateescape"))
-    return Report({word: find(text, word, options) for word in words}, invalid)
+def place(text: str, at: int) -> tuple[int, int, str]:
+    start = text.rfind("\n", 0, at) + 1
+    end = (text + "\n").find("\n", at)
+    snippet = "".join("\ufffd" if is_invalid(c) else c for c in text[max(start, at - 24) : min(end, at + 56)])
+    return text.count("\n", 0, at) + 1, at - start + 1, snippet
 
 
-# The way it is done
+def slowly(data: bytes, words: list[str], options: Options) -> Report:
+    text = data.decode(errors="surrogateescape")
+    return Report({word: find(text, word, options) for word in words}, sum(map(is_invalid, text)))
 
 
 def in_chunks(text: bytes, size: int, first: int, last: int) -> Iterator[bytes]:
     return (text[at : min(at + size, last)] for at in range(first, last, size))
 
 
-def quickly(
-    text: bytes,
-    words: list[str],
-    options: Options,
-    *,
-    piece: int = 1 << 30,
-    chunk: int = 1 << 30,
-    block: int = 1 << 15,
-    margin: int = 8192,
-    resume: bool = False,
-) -> Report:
-    """Search piece by piece and put together what was found, as a merge does."""
+def search_piece(text: bytes, words: Words, start: int, cuts: Cuts) -> Tally:
+    tally = Tally.start(start, words.count)
+    piece = Piece(end=min(start + cuts.piece, len(text)), size=len(text), positions=HUGE)
+    while tally.at < piece.end:
+        resumed = tally.at
+        for is_chunk_done in search(
+            words,
+            tally,
+            piece,
+            lambda first, last: in_chunks(text, cuts.chunk, first, last),
+            margin=cuts.margin,
+            block=cuts.block,
+        ):
+            if cuts.resume and is_chunk_done and tally.at > resumed:
+                tally = JSON.validate_json(JSON.dump_json(tally))
+                break
+    return tally
+
+
+def quickly(text: bytes, words: list[str], options: Options, cuts: Cuts) -> Report:
+    """Search piece by piece, and put together what was found as a merge does."""
     asked = Words(words, **options._asdict())
     found = {word: Found(0, []) for word in words}
     invalid = lines = last_line = 0
-    for start in range(0, max(1, len(text)), piece):
-        tally = Tally.start(start, asked.count)
-        part = Piece(end=min(start + piece, len(text)), size=len(text), positions=1 << 30)
-        while tally.at < part.end:
-            resumed = tally.at
-            for chunk_done in search(
-                asked, tally, part, lambda first, last: in_chunks(text, chunk, first, last), margin=margin, block=block
-            ):
-                if resume and chunk_done and tally.at > resumed:
-                    tally = JSON.validate_json(JSON.dump_json(tally))
-                    break
+    for start in range(0, len(text), cuts.piece):
+        tally = search_piece(text, asked, start, cuts)
         for word, number in asked.number.items():
-            shifted = [
-                (lines + place.line, place.column + (last_line if place.line == 1 else 0))
-                for place in tally.places[number]
+            places = [
+                (lines + line, column + (last_line if line == 1 else 0), snippet)
+                for line, column, snippet in tally.places[number]
             ]
-            found[word] = Found(found[word].count + tally.counts[number], found[word].places + shifted)
+            found[word] = Found(found[word].count + tally.counts[number], found[word].places + places)
         invalid += tally.invalid_bytes
         lines += tally.lines
         last_line = tally.last_line + (0 if tally.lines else last_line)
     return Report(found, invalid)
 
 
+OPTIONS = st.builds(Options, st.booleans(), st.booleans(), st.booleans())
 ALPHABETS = [
     "aab",
     "aab \n",
@@ -155,39 +164,134 @@ ALPHABETS = [
     "a\u00e9e\u0301 \n",
     "sS\u017fkK\u212a\u0130i\u0131 ",
     "\u00df\u1e9e\u03c3\u03c2\u03a3\u03bc\u00b5 \n",
+    "aA\u2014\u6f22\u1100\uac00\U0001d400\U00010400\U00010428 \r\n",
 ]
 INVALID = [b"\xff", b"\x80", b"\xe2", b"\xe2\x82", b"\xf0\x9d\x90", b"\xed\xa0\x80", b"\xc0\xaf"]
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[bytes, list[str]]:
-    alphabet = draw(st.sampled_from([*ALPHABETS, "".join(ALPHABETS) + "\u2014\u6f22\U0001d400\U00010400\U00010428"]))
-    letters = [character.encode() for character in alphabet]
-    if draw(st.booleans()):
-        letters += INVALID
-    text = b"".join(draw(st.lists(st.sampled_from(letters), max_size=draw(st.sampled_from([5, 20, 60])))))
-    plain = [character for character in alphabet if character != "\n"]
-    words = draw(st.lists(st.text(st.sampled_from(plain), min_size=1, max_size=5), min_size=1, max_size=12))
-    return text, words
+def texts_and_words(draw: st.DrawFn, size: int) -> tuple[bytes, list[str]]:
+    alphabet = draw(st.sampled_from([*ALPHABETS, "".join(ALPHABETS)]))
+    letters = [character.encode() for character in alphabet] + draw(
+        st.sampled_from([[], [], INVALID, [b"a", b" "] * 20])
+    )
+    dice = random.Random(draw(st.integers(0, 1 << 32)))
+    text = b"".join(dice.choices(letters, k=draw(st.integers(0, size))))
+    if draw(st.integers(0, 3)) == 0:
+        text = text[: draw(st.integers(1, 6))] * draw(st.integers(1, size // 4))
+    asked = [character for character in alphabet if character not in "\r\n"]
+    words = draw(st.lists(st.text(st.sampled_from(asked), min_size=1, max_size=4), min_size=1, max_size=12))
+    return text, [word for word in words if Folding(False, True).text(word)] or ["a"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
-    case=cases(),
-    options=st.builds(Options, st.booleans(), st.booleans(), st.booleans()),
-    piece=st.integers(1, 70),
-    chunk=st.integers(1, 70),
-    block=st.integers(1, 20),
-    margin=st.integers(1, 100),
-    resume=st.booleans(),
+    case=texts_and_words(60),
+    options=OPTIONS,
+    cuts=st.builds(
+        Cuts, st.integers(1, 70), st.integers(1, 70), st.integers(1, 20), st.integers(1, 100), st.booleans()
+    ),
 )
-def test_any_cut_gives_what_the_obvious_way_gives(
-    case: tuple[bytes, list[str]], options: Options, piece: int, chunk: int, block: int, margin: int, resume: bool
+def test_every_cut_gives_what_the_obvious_way_gives(
+    case: tuple[bytes, list[str]], options: Options, cuts: Cuts
 ) -> None:
     text, words = case
-    try:
-        found = quickly(text, words, options, piece=piece, chunk=chunk, block=block, margin=margin, resume=resume)
-    except JobError:
-        assert any(not "".join(fold(c, options) for c in word) for word in words)
-    else:
-        assert found == slowly(text, words, options)
+    assert quickly(text, words, options, cuts) == slowly(text, words, options)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    case=texts_and_words(3000),
+    options=OPTIONS,
+    cuts=st.builds(
+        Cuts,
+        st.sampled_from([500, 4000, HUGE]),
+        st.integers(300, 3000),
+        st.integers(20, 2000),
+        st.integers(1, 1000),
+        st.booleans(),
+    ),
+)
+def test_long_texts_give_what_the_obvious_way_gives(
+    case: tuple[bytes, list[str]], options: Options, cuts: Cuts
+) -> None:
+    """Long enough for the ways that are there for speed."""
+    text, words = case
+    assert quickly(text, words, options, cuts) == slowly(text, words, options)
+
+
+def count(text: str, *words: str, cuts: Cuts = Cuts(), **options: bool) -> list[int]:
+    found = quickly(text.encode(), list(words), Options(**options), cuts).words
+    return [found[word].count for word in words]
+
+
+@pytest.mark.parametrize("length", [100_000, 100_001])
+def test_a_word_that_overlaps_itself_is_counted_from_the_first_of_its_chain_on(length: int) -> None:
+    text = "b" + "a" * length
+    cuts = Cuts(piece=33_333, chunk=5000, block=1000, margin=100)
+    assert count(text, "aa", "aaa", "aba", cuts=cuts) == [length // 2, length // 3, 0]
+
+
+def test_marks_without_end_between_letters_are_still_ignored() -> None:
+    text = "-e" + "\u0301" * 30_000 + "t" + "\u0301" * 30_000 + "\u00e9-"
+    cuts = Cuts(piece=40_000, chunk=5000, margin=100)
+    assert count(text, "ete", "et", cuts=cuts, ignore_accents=True, whole_words=True) == [1, 0]
+
+
+def test_composed_and_decomposed_letters_are_the_same_without_accents() -> None:
+    text = "\u00e9t\u00e9 e\u0301te\u0301 ete \u00c9t\u00e9"
+    assert count(text, "\u00e9t\u00e9", ignore_accents=True) == [3]
+    assert count(text, "e\u0301te", ignore_accents=True, ignore_case=True) == [4]
+    assert count(text, "ete") == [1]
+
+
+def test_a_mark_belongs_to_words_unless_accents_are_ignored() -> None:
+    text = "cafe cafe\u0301 cafe\u0301s"
+    assert count(text, "cafe", whole_words=True) == [1]
+    assert count(text, "cafe", whole_words=True, ignore_accents=True) == [2]
+
+
+def test_letters_that_differ_by_more_than_a_mark_stay_different() -> None:
+    assert count("\u00f8 \u0142 \u00df \u0131", "o", "l", "ss", "i", ignore_accents=True, ignore_case=True) == [0] * 4
+
+
+def test_a_word_that_is_nothing_but_marks_is_refused_when_accents_are_ignored() -> None:
+    with pytest.raises(JobError, match="nothing is left"):
+        Words(["a", "\u0301"], ignore_case=False, ignore_accents=True, whole_words=False)
+    assert count("e\u0301", "\u0301") == [1]
+
+
+def test_words_that_compare_equal_get_their_counts_each() -> None:
+    assert count("Kelvin kelvin \u212aelvin", "kelvin", "KELVIN", ignore_case=True, whole_words=True) == [3, 3]
+    assert count("Kelvin kelvin \u212aelvin", "kelvin", "KELVIN", "Kelvin") == [1, 0, 1]
+
+
+def test_more_words_than_an_automaton_filters_at_once_are_all_found() -> None:
+    words = [f"w{number}" for number in range(1000)]
+    text = " ".join(words * 3) + " " + "".join(words)
+    for some in (words, words[:150]):
+        assert count(text, *some, whole_words=True) == [3] * len(some)
+        assert count(text, *some, whole_words=True, ignore_case=True) == [3] * len(some)
+    assert count("w1w12w123", "w1", "w12", "w123", "2w1", whole_words=False) == [3, 2, 1, 1]
+
+
+def test_snippets_are_of_the_text_as_it_is() -> None:
+    text = "x\r\n" + "\u6f22" * 30 + "\u00c9T\u00c9 " + "\U0001f41d" * 60 + "\r\n"
+    found = quickly(text.encode(), ["ete"], Options(True, True, False), Cuts(piece=64)).words["ete"]
+    assert found.places == [(2, 31, "\u6f22" * 24 + "\u00c9T\u00c9 " + "\U0001f41d" * 52)]
+
+
+def test_a_text_that_ends_too_early_is_an_error_and_no_endless_search() -> None:
+    words = Words(["a"], ignore_case=False, ignore_accents=False, whole_words=False)
+    with pytest.raises(EOFError):
+        list(search(words, Tally.start(0, 1), Piece(10, 10, 0), lambda first, last: iter([b"aaa"])))
+
+
+def test_simple_folding_is_right_for_every_character() -> None:
+    """Of two characters, the forms are equal exactly if their simple case foldings are."""
+    folding = Folding(ignore_case=True, ignore_accents=False)
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    forms = {character: folding.text(character) for character in characters}
+    assert {len(form) for form in forms.values()} == {1}
+    pairs = {(fold_case(character), form) for character, form in forms.items()}
+    assert len(pairs) == len({folded for folded, _ in pairs}) == len({form for _, form in pairs})

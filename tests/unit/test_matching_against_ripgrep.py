@@ -3,12 +3,14 @@
 import random
 import subprocess
 import sys
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from worker.matching import Piece, Tally, Words, search
+from worker.matching.folding import Folding, is_word
 
 RIPGREP = Path(sys.executable).with_name("rg")
 LETTERS = [
@@ -20,11 +22,15 @@ LETTERS = [
 INVALID = [b"\xff", b"\x80", b"\x80\x80", b"\xe2", b"\xe2\x82", b"\xf0\x9d\x90", b"\xed\xa0\x80", b"\xc0\xaf", b"\x00"]
 
 
-def ripgrep(folder: Path, word: str, *options: str) -> dict[str, int]:
-    command = [RIPGREP, "--count-matches", "--with-filename", "-F", "-a", "-E", "none", *options, "--", word, "."]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+def ripgrep(*arguments: str | Path, folder: Path) -> str:
+    done = subprocess.run([RIPGREP, *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
-    lines = (line.rpartition(":") for line in done.stdout.splitlines())
+    return done.stdout
+
+
+def counts_of_ripgrep(folder: Path, word: str, *options: str) -> dict[str, int]:
+    command = ["--count-matches", "--with-filename", "-F", "-a", "-E", "none", *options, "--", word, "."]
+    lines = (line.rpartition(":") for line in ripgrep(*command, folder=folder).splitlines())
     return defaultdict(int, {Path(name).name: int(count) for name, _, count in lines})
 
 
@@ -33,20 +39,19 @@ def counts(words: Words, text: bytes, piece: int) -> list[int]:
     for start in range(0, len(text), piece):
         tally = Tally.start(start, words.count)
         part = Piece(end=min(start + piece, len(text)), size=len(text), positions=0)
-        for _ in search(words, tally, part, lambda first, last: [text[first:last]], margin=64, block=100):
+        for _ in search(words, tally, part, lambda first, last: [text[first:last]], margin=64, block=700):
             pass
-        total = [a + b for a, b in zip(total, tally.counts, strict=True)]
+        total = [before + count for before, count in zip(total, tally.counts, strict=True)]
     return total
 
 
 def random_texts(dice: random.Random) -> list[bytes]:
     texts = []
-    for number in range(250):
-        alphabet = (
-            [letter.encode() for letter in dice.sample(LETTERS, 5)] if number % 2 else [x.encode() for x in LETTERS]
-        )
+    for number in range(120):
+        letters = LETTERS if number % 2 else dice.sample(LETTERS, 5)
         invalid = INVALID if number % 3 == 0 else []
-        texts.append(b"".join(dice.choices([*alphabet, *invalid], k=dice.choice([5, 30, 300]))))
+        length = 3000 if number % 10 == 0 else dice.choice([5, 30, 300])
+        texts.append(b"".join(dice.choices([*(letter.encode() for letter in letters), *invalid], k=length)))
     return texts
 
 
@@ -54,27 +59,45 @@ def random_texts(dice: random.Random) -> list[bytes]:
 @pytest.mark.parametrize("whole_words", [False, True])
 def test_counts_are_those_of_ripgrep(tmp_path: Path, ignore_case: bool, whole_words: bool) -> None:
     dice = random.Random(20)
-    texts = random_texts(dice)
-    for number, text in enumerate(texts):
-        (tmp_path / f"{number:03}").write_bytes(text)
+    texts = {f"{number:03}": text for number, text in enumerate(random_texts(dice))}
+    for name, text in texts.items():
+        (tmp_path / name).write_bytes(text)
     letters = [letter for letter in LETTERS if letter != "\n"]
     asked = [
         *letters,
-        *("".join(dice.choices(letters, k=dice.choice([2, 2, 3]))) for _ in range(60)),
+        *("".join(dice.choices(letters, k=dice.choice([2, 2, 3]))) for _ in range(40)),
         "aa",
         "aba",
         "--",
     ]
     words = Words(asked, ignore_case=ignore_case, ignore_accents=False, whole_words=whole_words)
     options = ["-i"] * ignore_case + ["-w"] * whole_words
-    expected = {word: ripgrep(tmp_path, word, *options) for word in asked}
-    differing = []
-    for number, text in enumerate(texts):
-        found = counts(words, text, piece=dice.choice([7, 50, 1000]))
-        differing += [
-            (text, word, found[words.number[word]], expected[word][f"{number:03}"])
-            for word in asked
-            if found[words.number[word]] != expected[word][f"{number:03}"]
-        ]
-    assert not differing
-    assert sum(sum(of.values()) for of in expected.values()) > 500
+    expected = {word: counts_of_ripgrep(tmp_path, word, *options) for word in asked}
+    for name, text in texts.items():
+        found = counts(words, text, piece=dice.choice([50, 1000, 1 << 30]))
+        assert {word: found[words.number[word]] for word in asked} == {word: expected[word][name] for word in asked}, (
+            text
+        )
+    assert sum(sum(count.values()) for count in expected.values()) > 500
+
+
+def test_words_consist_of_what_ripgrep_takes_for_word_characters(tmp_path: Path) -> None:
+    """Of all characters that this Python knows; ripgrep may know more."""
+    characters = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
+    lines = [character for character in characters if character not in "\r\n"]
+    (tmp_path / "text").write_text("\n".join(lines) + "\n", newline="")
+    found = ripgrep("-n", "-a", "-E", "none", "--no-filename", r"^\w$", "text", folder=tmp_path)
+    expected = {lines[int(line.partition(":")[0]) - 1] for line in found.split("\n") if line}
+    assert {character for character in lines if is_word(character)} == expected
+
+
+def test_letters_with_odd_cases_equal_what_they_equal_in_ripgrep(tmp_path: Path) -> None:
+    folding = Folding(ignore_case=True, ignore_accents=False)
+    cased = [
+        chr(code) for code in range(0x1F000) if unicodedata.category(chr(code)) in ("Lu", "Ll", "Lt", "Mn", "Nl", "So")
+    ]
+    (tmp_path / "text").write_text("\n".join(cased) + "\n", newline="")
+    for letter in "sk\u00df\u03b9\u03c3\u03b8\u03bc\u0390\u0432\u0442\u1e61\ufb06i\u0130\u0131\u01c6\u2c65\uab70\u1f80":
+        found = ripgrep("-n", "-i", "-F", "-a", "-E", "none", "--no-filename", "--", letter, "text", folder=tmp_path)
+        expected = {line.partition(":")[2] for line in found.split("\n") if line}
+        assert {character for character in cased if folding.text(character) == folding.text(letter)} == expected
