@@ -37,7 +37,7 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
 def _open_queue(settings: Settings) -> AbstractAsyncContextManager[JobQueue]:
     match urlsplit(settings.queue_url).scheme:
         case "sqlite":
-            from jobs.adapters.sqlite_queue import open_sqlite_queue
+            from jobs.adapters.sqlite.queue import open_sqlite_queue
 
             return open_sqlite_queue(settings.queue_url, settings.release, settings.max_queue_length)
         case scheme:
@@ -47,7 +47,7 @@ def _open_queue(settings: Settings) -> AbstractAsyncContextManager[JobQueue]:
 def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:
     match urlsplit(settings.store_url).scheme:
         case "sqlite":
-            from jobs.adapters.sqlite_store import open_sqlite_store
+            from jobs.adapters.sqlite.store import open_sqlite_store
 
             return open_sqlite_store(settings.store_url, settings.lease_seconds)
         case scheme:
@@ -58,7 +58,7 @@ def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:
 async def _open_texts(settings: Settings) -> AsyncIterator[tuple[TextStore, TextStore]]:
     match urlsplit(settings.texts_url).scheme:
         case "file":
-            from jobs.adapters.texts import open_texts
+            from jobs.adapters.texts.store import open_texts
 
             async with (
                 open_texts(settings.texts_url, "texts") as texts,

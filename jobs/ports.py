@@ -123,11 +123,12 @@ class JobStore(Protocol):
     async def finish(self, claim: Claim, outcome: bytes | Problem) -> bool:
         """End the task: with a result (JSON) it has succeeded, with a problem it and its job have failed.
 
-        Returns whether every task of the job has now succeeded, so that it can be merged. Raises `LeaseLostError`.
+        Returns whether every task of the job has now succeeded, so that it can be merged; the same answer when the same
+        attempt says it again. Raises `LeaseLostError`.
         """
 
     def results(self, job_id: str) -> AsyncIterator[bytes]:
-        """The results of the job's tasks, by number."""
+        """The results of the job's tasks, by number. Raises `LeaseLostError` once the job has succeeded: they are merged."""
 
     async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
         """End a job whose tasks have all succeeded: it has succeeded with a result (JSON), or failed with a problem.

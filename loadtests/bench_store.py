@@ -20,10 +20,10 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from jobs.adapters.sqlite import stamp
-from jobs.adapters.sqlite_jobs import cursor_at
-from jobs.adapters.sqlite_queue import SqliteQueue, open_sqlite_queue
-from jobs.adapters.sqlite_store import SqliteStore, open_sqlite_store
+from jobs.adapters.sqlite.database import stamp
+from jobs.adapters.sqlite.job_transactions import cursor_at
+from jobs.adapters.sqlite.queue import SqliteQueue, open_sqlite_queue
+from jobs.adapters.sqlite.store import SqliteStore, open_sqlite_store
 from jobs.events import JobSubmitted, to_event
 from jobs.model import Claimed, Job, State
 

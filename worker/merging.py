@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 from jobs.backends import Backends
-from jobs.errors import JobError, LeaseLostError, UnavailableError
+from jobs.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
 from jobs.model import Job, Problem
 from jobs.telemetry import log
 from worker import steps
@@ -20,7 +20,7 @@ async def merge_job(backends: Backends, job: Job) -> None:
     try:
         result = await asyncio.to_thread(steps.merge, job, packed)
         outcome = await backends.results.pack(f"{job.id}/job-{job.run}", result)
-    except UnavailableError:
+    except (UnavailableError, JobNotFoundError):
         raise
     except LeaseLostError:
         return  # somebody else has merged and completed it meanwhile

@@ -15,8 +15,8 @@ import pytest
 from cloudevents.core.v1.event import CloudEvent
 from uuid_utils import uuid7
 
-from jobs.adapters.sqlite_queue import open_sqlite_queue
-from jobs.adapters.sqlite_store import open_sqlite_store
+from jobs.adapters.sqlite.queue import open_sqlite_queue
+from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import UnavailableError
 from jobs.model import Claimed, Job
 from jobs.ports import JobQueue, JobStore

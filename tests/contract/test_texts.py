@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from jobs.adapters.text_names import fault
-from jobs.adapters.texts import ObjectTexts, open_texts
+from jobs.adapters.texts.names import fault
+from jobs.adapters.texts.store import ObjectTexts, open_texts
 from jobs.errors import (
     RangeInvalidError,
     TextChangedError,

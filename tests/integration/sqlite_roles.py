@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.adapters.sqlite_queue import open_sqlite_queue
-from jobs.adapters.sqlite_store import open_sqlite_store
+from jobs.adapters.sqlite.queue import open_sqlite_queue
+from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import LeaseLostError
 from jobs.events import JobRetried, JobSubmitted, from_event, to_event
 from jobs.model import Busy, Claimed, Ended, Job

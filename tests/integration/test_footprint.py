@@ -44,6 +44,6 @@ def test_the_api_imports_only_what_it_needs(capsys: pytest.CaptureFixture[str]) 
     with capsys.disabled():
         print(f"\nimport api.app: {int(lines[-1][0]) / 1000:.0f} ms, {len(modules)} modules")
     assert "api.app" in modules
-    drivers = {"aiosqlite", "obstore", "aio_pika", "pymongo"}
+    drivers = {"sqlite3", "obstore", "aio_pika", "pymongo"}
     assert not modules & drivers
     assert not modules & {"pydantic_settings", "uvicorn", "httpx", "rich"}

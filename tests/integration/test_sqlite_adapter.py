@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite_queue import open_sqlite_queue
-from jobs.adapters.sqlite_store import open_sqlite_store
+from jobs.adapters.sqlite.queue import open_sqlite_queue
+from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import QueueFullError, UnavailableError
 from jobs.events import JobRetried, from_event, to_event
 from jobs.model import Depth, Job, State, Worker

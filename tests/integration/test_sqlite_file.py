@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.adapters.sqlite_queue import open_sqlite_queue
-from jobs.adapters.sqlite_store import open_sqlite_store
+from jobs.adapters.sqlite.queue import open_sqlite_queue
+from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import SettingsError, UnavailableError
 from jobs.events import JobRetried, to_event
 from jobs.model import Depth, Job, Problem, State

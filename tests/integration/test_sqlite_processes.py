@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from jobs.adapters.sqlite_queue import open_sqlite_queue
-from jobs.adapters.sqlite_store import open_sqlite_store
+from jobs.adapters.sqlite.queue import open_sqlite_queue
+from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.events import JobRetried, JobSubmitted, from_event, to_event
 from jobs.model import Depth, Job, State
 from jobs.ports import JobStore

@@ -38,7 +38,7 @@ class Tally:
         line_start = block.rfind(b"\n", 0, at) + 1
         column = _characters(block[line_start:at]) + (0 if line_start else self.last_line) + 1
         before = left.rpartition(b"\n")[2].decode(errors=ESCAPE)[-LEFT:]
-        after = right.partition(b"\n")[0].rstrip(b"\r").decode(errors=ESCAPE)[:RIGHT]
+        after = right.partition(b"\n")[0].decode(errors=ESCAPE)[:RIGHT].rstrip("\r")
         return Place(self.lines + block.count(b"\n", 0, at) + 1, column, (before + after).translate(_NO_UTF8))
 
     def add_lines(self, block: bytes) -> None:

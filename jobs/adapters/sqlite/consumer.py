@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
-from jobs.adapters.sqlite import Database, stamp, to_json
+from jobs.adapters.sqlite.database import Database, stamp, to_json
 from jobs.errors import UnavailableError
 from jobs.telemetry import log
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from jobs.adapters import sqlite_jobs, sqlite_tasks
-from jobs.adapters.sqlite import Database, open_database, stamp, to_json
-from jobs.adapters.sqlite_rows import worker_from
+from jobs.adapters.sqlite import job_transactions, task_transactions
+from jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
+from jobs.adapters.sqlite.rows import worker_from
 from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
 
 RESULTS_AT_ONCE = 32  # results in memory; a read that lasts as long as a merge would keep the log from shrinking
@@ -32,49 +32,49 @@ class SqliteStore:
         self._lease = lease
 
     async def submit(self, job: Job) -> Job:
-        return await self._database.write(sqlite_jobs.submit, job)
+        return await self._database.write(job_transactions.submit, job)
 
     async def get(self, job_id: str) -> Job:
-        return await self._database.read(sqlite_jobs.get, job_id)
+        return await self._database.read(job_transactions.get, job_id)
 
     async def plan(self, job_id: str, inputs: Sequence[bytes]) -> int:
-        return await self._database.write(sqlite_tasks.plan, job_id, inputs, durable=True)
+        return await self._database.write(task_transactions.plan, job_id, inputs, durable=True)
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
     ) -> Sequence[Task]:
-        return await self._database.read(sqlite_tasks.tasks, job_id, states, after, limit)
+        return await self._database.read(task_transactions.tasks, job_id, states, after, limit)
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
-        return await self._database.write(sqlite_tasks.claim, job_id, number, worker, self._lease)
+        return await self._database.write(task_transactions.claim, job_id, number, worker, self._lease)
 
     async def beat(self, claim: Claim, progress: float, checkpoint: bytes | None = None) -> bool:
-        return await self._database.write(sqlite_tasks.beat, claim, progress, checkpoint, self._lease)
+        return await self._database.write(task_transactions.beat, claim, progress, checkpoint, self._lease)
 
     async def release(self, claim: Claim, problem: Problem | None = None) -> None:
-        await self._database.write(sqlite_tasks.release, claim, problem)
+        await self._database.write(task_transactions.release, claim, problem)
 
     async def finish(self, claim: Claim, outcome: bytes | Problem) -> bool:
-        return await self._database.write(sqlite_tasks.finish, claim, outcome, durable=True)
+        return await self._database.write(task_transactions.finish, claim, outcome, durable=True)
 
     async def results(self, job_id: str) -> AsyncIterator[bytes]:
         after = -1
-        while page := await self._database.read(sqlite_tasks.results, job_id, after, RESULTS_AT_ONCE):
+        while page := await self._database.read(task_transactions.results, job_id, after, RESULTS_AT_ONCE):
             for _, result in page:
                 yield result
             after = page[-1][0]
 
     async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
-        return await self._database.write(sqlite_jobs.complete, job_id, outcome, durable=True)
+        return await self._database.write(job_transactions.complete, job_id, outcome, durable=True)
 
     async def cancel(self, job_id: str) -> Job:
-        return await self._database.write(sqlite_jobs.cancel, job_id, durable=True)
+        return await self._database.write(job_transactions.cancel, job_id, durable=True)
 
     async def revive(self, job_id: str, run: int) -> Job:
-        return await self._database.write(sqlite_jobs.revive, job_id, run, durable=True)
+        return await self._database.write(job_transactions.revive, job_id, run, durable=True)
 
     async def counts(self) -> dict[str, dict[State, int]]:
-        return await self._database.read(sqlite_jobs.counts)
+        return await self._database.read(job_transactions.counts)
 
     async def report(self, worker: Worker, *, gone: bool = False) -> None:
         await self._database.write(self._report, worker, gone)
@@ -86,8 +86,8 @@ class SqliteStore:
 
     async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
         """A transaction for each job, so that thousands of tasks to delete keep nobody waiting."""
-        ended = await self._database.read(sqlite_jobs.ended_before, before, limit)
-        return [job_id for job_id in ended if await self._database.write(sqlite_jobs.delete, job_id, before)]
+        ended = await self._database.read(job_transactions.ended_before, before, limit)
+        return [job_id for job_id in ended if await self._database.write(job_transactions.delete, job_id, before)]
 
     async def list(
         self,
@@ -97,7 +97,7 @@ class SqliteStore:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        return await self._database.read(sqlite_jobs.list_page, states, release, limit, cursor)
+        return await self._database.read(job_transactions.list_page, states, release, limit, cursor)
 
     def _report(self, db: sqlite3.Connection, worker: Worker, gone: bool) -> None:
         forget = stamp(datetime.now(UTC) - FORGET_LEASES * self._lease)

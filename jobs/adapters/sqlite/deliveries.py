@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite import Database, stamp, storable
-from jobs.adapters.sqlite_consumer import Hold, SqliteConsumer
+from jobs.adapters.sqlite.consumer import Hold, SqliteConsumer
+from jobs.adapters.sqlite.database import Database, stamp, storable
 from jobs.errors import MessageUnreadableError, UnavailableError
 from jobs.events import load
 

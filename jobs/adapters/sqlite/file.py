@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.adapters.sqlite_schema import STEPS
+from jobs.adapters.sqlite.schema import STEPS
 from jobs.errors import SettingsError, UnavailableError
 
 SCHEME = "sqlite:///"

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from jobs.adapters.sqlite import stamp, to_json
-from jobs.adapters.sqlite_rows import (
+from jobs.adapters.sqlite.database import stamp, to_json
+from jobs.adapters.sqlite.rows import (
     JOB_COLUMNS,
     JOB_ROWS,
     job_from,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from jobs.adapters.text_names import quoted
+from jobs.adapters.texts.names import quoted
 from jobs.errors import TextChangedError, TextExistsError, TextNotFoundError, UnavailableError
 from jobs.model import Text
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite import Database, open_database, stamp
-from jobs.adapters.sqlite_consumer import SqliteConsumer, last_sign_of_life
-from jobs.adapters.sqlite_deliveries import SqliteDeliveries, SqliteDelivery
+from jobs.adapters.sqlite.consumer import SqliteConsumer, last_sign_of_life
+from jobs.adapters.sqlite.database import Database, open_database, stamp
+from jobs.adapters.sqlite.deliveries import SqliteDeliveries, SqliteDelivery
 from jobs.errors import MessageUnreadableError, QueueFullError
 from jobs.events import dump, load
 from jobs.model import DeadLetter, Depth

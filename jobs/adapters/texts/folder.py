@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from jobs.adapters.text_names import Glob, fault, quoted
+from jobs.adapters.texts.names import Glob, fault, quoted
 from jobs.errors import TextExistsError, TextNameError
 
 STAGING = ".staging"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from jobs.adapters.sqlite_file import connect, path_of
+from jobs.adapters.sqlite.file import connect, path_of
 from jobs.errors import UnavailableError
 
 T = TypeVar("T")

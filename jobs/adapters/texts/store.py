@@ -1,4 +1,4 @@
-"""Texts in an object store, by obstore (Rust object_store). A local folder is one with a few more rules: `text_folder.py`."""
+"""Texts in an object store, by obstore (Rust object_store). A local folder is one with a few more rules: `texts/folder.py`."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
@@ -10,11 +10,11 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from obstore.store import LocalStore, ObjectStore, S3Store
 
-from jobs.adapters.text_errors import text_of, translated
-from jobs.adapters.text_file import read_file
-from jobs.adapters.text_folder import Folder, open_folder
-from jobs.adapters.text_names import Glob, check_name, fault, quoted
-from jobs.adapters.text_writing import TextWriter
+from jobs.adapters.texts.errors import text_of, translated
+from jobs.adapters.texts.file import read_file
+from jobs.adapters.texts.folder import Folder, open_folder
+from jobs.adapters.texts.names import Glob, check_name, fault, quoted
+from jobs.adapters.texts.writing import TextWriter
 from jobs.errors import (
     RangeInvalidError,
     SettingsError,

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from jobs.adapters.sqlite import stamp, to_json
+from jobs.adapters.sqlite.database import stamp, to_json
 from jobs.model import Job, Problem, State, Task, Worker
 
 JOB_COLUMNS = (

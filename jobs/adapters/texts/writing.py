@@ -12,9 +12,9 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from jobs.adapters.text_errors import text_of, translated
-from jobs.adapters.text_folder import STAGING, Folder
-from jobs.adapters.text_upload import PART, Upload, blocks_of, settled
+from jobs.adapters.texts.errors import text_of, translated
+from jobs.adapters.texts.folder import STAGING, Folder
+from jobs.adapters.texts.upload import PART, Upload, blocks_of, settled
 from jobs.model import Text
 
 if TYPE_CHECKING:

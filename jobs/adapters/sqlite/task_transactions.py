@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jobs.adapters.sqlite import stamp
-from jobs.adapters.sqlite_jobs import cancel_tasks
-from jobs.adapters.sqlite_rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
+from jobs.adapters.sqlite.database import stamp
+from jobs.adapters.sqlite.job_transactions import cancel_tasks
+from jobs.adapters.sqlite.rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
 from jobs.errors import JobNotFoundError, LeaseLostError
 from jobs.model import Busy, Claim, Claimed, Ended, Problem, State, Task
 
