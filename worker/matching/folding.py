@@ -134,7 +134,7 @@ class Folding:
                 text = text.replace(odd, plain)
         return text
 
-    def bytes(self, text: bytes) -> bytes:
+    def encoded(self, text: bytes) -> bytes:
         """The form of a text in UTF-8."""
         form = self.in_place(text, text.isascii())
         if form is not None:
@@ -142,7 +142,7 @@ class Folding:
         if len(text) <= _SMALL:
             return self.text(text.decode(errors=ESCAPE)).encode(errors=ESCAPE)
         half = character_end(text, len(text) // 2)
-        return self.bytes(text[:half]) + self.bytes(text[half:])
+        return self.encoded(text[:half]) + self.encoded(text[half:])
 
     def origin(self, text: bytes, form: bytes) -> Callable[[int], int]:
         """From the offset of a character in the form to its offset in the text."""

@@ -113,14 +113,16 @@ class _Scan:
         text = self._buffer[start - _BEFORE : stop + self._look]
         is_ascii = text.isascii()
         form = self._words.folding.in_place(text, is_ascii)
-        return form and Block(form, _BEFORE, _BEFORE + stop - start, 0, cut, is_ascii, is_plain=True)
+        if form is None:
+            return None
+        return Block(form, _BEFORE, _BEFORE + stop - start, 0, cut, is_ascii, is_plain=True)
 
     def _folded_block(self, cut: int) -> Block | None:
         start, stop = self._at - self._offset, cut - self._offset
         ahead = self._form_ahead(stop) if stop > start else None
         if ahead is None:
             return None
-        form = self._words.folding.bytes(self._buffer[start:stop])
+        form = self._words.folding.encoded(self._buffer[start:stop])
         low = len(self._before)
         text = b"".join((self._before, form, ahead, b"\n"))
         return Block(text, low, low + len(form), self._floor, cut, is_ascii=False, is_plain=False)
@@ -128,7 +130,7 @@ class _Scan:
     def _form_ahead(self, start: int) -> bytes | None:
         look = self._look
         while True:
-            form = self._words.folding.bytes(self._buffer[start : start + look])
+            form = self._words.folding.encoded(self._buffer[start : start + look])
             if len(form) >= self._words.longest + 2 * _BEFORE:
                 return form
             if start + look >= len(self._buffer):
