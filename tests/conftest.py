@@ -120,3 +120,12 @@ def journal_request() -> type[Any]:
     spec.loader.exec_module(module)
     request: type[Any] = module.Request
     return request
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have measured, with `record_property("measured", ...)`, in one place at the end."""
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.getreports(key)]
+    measured = [value for report in reports for name, value in report.user_properties if name == "measured"]
+    if measured:
+        terminalreporter.section("measured")
+        terminalreporter.write("".join(f"{line}\n" for line in measured))

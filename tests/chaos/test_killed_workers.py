@@ -43,7 +43,10 @@ class Storm:
 
 @pytest.mark.chaos
 async def test_every_job_survives_a_storm_of_kills(
-    journal_house: House, journal_request: type[Any], eventually: Callable[..., Awaitable[Any]]
+    journal_house: House,
+    journal_request: type[Any],
+    eventually: Callable[..., Awaitable[Any]],
+    record_property: Callable[[str, object], None],
 ) -> None:
     house, dice = journal_house, random.Random(SEED)
     storm = Storm(house, random.Random(SEED + 1))
@@ -61,7 +64,7 @@ async def test_every_job_survives_a_storm_of_kills(
         finally:
             raging.cancel()
         redone = [await _check(service, backends, job, tasks, steps) for job, tasks, steps in submitted]
-    print(f"{JOBS} jobs, {storm.kills} workers killed, {sum(redone)} steps done again")
+    record_property("measured", f"{JOBS} jobs, {storm.kills} workers killed, {sum(redone)} steps done again")
     assert storm.kills > 5
     assert sum(redone) <= storm.kills
 

@@ -100,7 +100,7 @@ async def test_a_search_spread_over_workers_counts_as_ripgrep(
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="reads /proc")
 async def test_a_search_that_is_told_to_leave_is_resumed_without_reading_again(
-    backends: tuple[House, Backends, JobService], eventually: Eventually, capsys: pytest.CaptureFixture[str]
+    backends: tuple[House, Backends, JobService], eventually: Eventually, record_property: Callable[[str, object], None]
 ) -> None:
     house, opened, service = backends
     size = 96 * MIB
@@ -119,16 +119,18 @@ async def test_a_search_that_is_told_to_leave_is_resumed_without_reading_again(
     second = house.start()
     done = await ended(service, job, eventually)
     by_second = bytes_read(second.pid) - idle
-    with capsys.disabled():
-        print(f"\nSIGTERM in a search: gone in {took:.2f} s, {saved / MIB:.0f} of {size / MIB:.0f} MiB done;", end="")
-        print(f" the next worker read {by_second / MIB:.0f}")
+    record_property(
+        "measured",
+        f"SIGTERM in a search: gone in {took:.2f} s, {saved / MIB:.0f} of {size / MIB:.0f} MiB done; "
+        f"the next worker read {by_second / MIB:.0f} MiB",
+    )
     assert done.state is State.SUCCEEDED
     assert saved > CHUNK / 2
     assert by_second <= size - saved + 2 * CHUNK  # the rest, the margin before it, and what is read around the texts
 
 
 async def test_a_cancelled_search_stops(
-    backends: tuple[House, Backends, JobService], eventually: Eventually, capsys: pytest.CaptureFixture[str]
+    backends: tuple[House, Backends, JobService], eventually: Eventually, record_property: Callable[[str, object], None]
 ) -> None:
     house, opened, service = backends
     size = 256 * MIB
@@ -140,8 +142,7 @@ async def test_a_cancelled_search_stops(
     told = time.monotonic()
     await service.cancel(job.id)
     await eventually(lambda: "task.stopped" in house.logs())
-    with capsys.disabled():
-        print(f"\ncancelled search: stopped after {time.monotonic() - told:.2f} s")
+    record_property("measured", f"cancelled search: stopped after {time.monotonic() - told:.2f} s")
     (task,) = await opened.store.tasks(job.id)
     assert task.state is State.CANCELLED
     assert task.progress < 1
