@@ -57,8 +57,8 @@ def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:
 @asynccontextmanager
 async def _open_texts(settings: Settings) -> AsyncIterator[tuple[TextStore, TextStore]]:
     match urlsplit(settings.texts_url).scheme:
-        case "file":
-            from jobs.adapters.texts.store import open_texts
+        case "file" | "s3":
+            from jobs.adapters.texts.opening import open_texts
 
             async with (
                 open_texts(settings.texts_url, "texts") as texts,
@@ -66,4 +66,6 @@ async def _open_texts(settings: Settings) -> AsyncIterator[tuple[TextStore, Text
             ):
                 yield texts, large
         case scheme:
-            raise SettingsError(f"ESSAIM_TEXTS_URL: {scheme!r} is no text store; use file:///path")
+            raise SettingsError(
+                f"ESSAIM_TEXTS_URL: {scheme!r} is no text store; use file:///path or s3://bucket/folder"
+            )

@@ -27,7 +27,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.adapters.texts.store import ObjectTexts, open_texts
+from jobs.adapters.texts.opening import open_texts
+from jobs.adapters.texts.store import ObjectTexts
 from jobs.payload import MIB, Request, Result, TaskResult
 from worker.attempt import Attempt, Texts
 from worker.workload import merge, run, split

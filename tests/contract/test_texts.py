@@ -1,10 +1,12 @@
 """What every text store promises: `jobs.ports.TextStore`, claim by claim."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from jobs.adapters.texts.names import fault
-from jobs.adapters.texts.store import ObjectTexts, open_texts
+from jobs.adapters.texts.opening import open_texts
+from jobs.adapters.texts.store import ObjectTexts
 from jobs.errors import (
     RangeInvalidError,
     TextChangedError,
@@ -22,14 +25,26 @@ from jobs.errors import (
     TextTooLargeError,
 )
 from jobs.ports import TextStore
+from tests.contract.conftest import reached
 
 MIB = 1024 * 1024
 LARGE = 9 * MIB  # several parts to write, several pieces to read
 SMALL = 1000
 
 
-@pytest.fixture(params=["file", "memory"])
-async def texts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TextStore]:
+BUCKET = os.environ.get("ESSAIM_TEST_S3_URL", "s3://bed")
+S3 = {
+    "AWS_ENDPOINT_URL": os.environ.get("ESSAIM_TEST_S3_ENDPOINT", "http://127.0.0.1:7070"),
+    "AWS_ACCESS_KEY_ID": os.environ.get("ESSAIM_TEST_S3_KEY", "test"),
+    "AWS_SECRET_ACCESS_KEY": os.environ.get("ESSAIM_TEST_S3_SECRET", "testtest"),
+    "AWS_REGION": "us-east-1",
+}
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+async def texts(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TextStore]:
     """`file` is the local folder; `memory` goes the way of every remote object store, without the network."""
     match request.param:
         case "file":
@@ -37,6 +52,11 @@ async def texts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 yield store
         case "memory":
             yield ObjectTexts(MemoryStore())
+        case "s3":
+            for name, value in S3.items():
+                monkeypatch.setenv(name, value)
+            async with reached(open_texts(f"{BUCKET}/{uuid4().hex}", "texts")) as store:
+                yield store
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

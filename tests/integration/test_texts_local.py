@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from jobs.adapters.texts.store import ObjectTexts, open_texts
+from jobs.adapters.texts.opening import open_texts
+from jobs.adapters.texts.store import ObjectTexts
 from jobs.errors import SettingsError, TextExistsError, TextNameError, TextNotFoundError, UnavailableError
 
 MIB = 1024 * 1024
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import asyncio, json, os, resource, sys
 from pathlib import Path
-from jobs.adapters.texts.store import open_texts
+from jobs.adapters.texts.opening import open_texts
 from jobs.errors import EssaimError
 
 CHUNK = bytes(65536)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from jobs.adapters.texts.store import open_texts
+from jobs.adapters.texts.opening import open_texts
 from jobs.errors import JobError, TooManyTasksError
 from jobs.model import Text
 from jobs.payload import MIB, Position, Request, Result, TaskInput, TaskResult, WordMatches

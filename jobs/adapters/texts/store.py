@@ -3,23 +3,21 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.store import LocalStore, ObjectStore, S3Store
+from obstore.store import ObjectStore
 
 from jobs.adapters.texts.errors import text_of, translated
 from jobs.adapters.texts.file import read_file
-from jobs.adapters.texts.folder import Folder, open_folder
+from jobs.adapters.texts.folder import Folder
 from jobs.adapters.texts.names import Glob, check_name, fault, quoted
 from jobs.adapters.texts.writing import TextWriter
 from jobs.errors import (
     RangeInvalidError,
-    SettingsError,
     TextChangedError,
     TextExistsError,
+    TextNameError,
     TextNotFoundError,
     UnavailableError,
 )
@@ -49,7 +47,16 @@ class ObjectTexts:
                 self._folder.check_free(name)
         if not overwrite and await self._find(name):
             raise TextExistsError(f"there is a text {quoted(name)} already")
-        return await TextWriter(self._store, self._folder, name, limit, overwrite).write(chunks)
+        try:
+            return await TextWriter(self._store, self._folder, name, limit, overwrite).write(chunks)
+        except TextExistsError:
+            if not overwrite and await self._find(name):
+                raise
+            # What some S3 servers on a file system say where `a` is in the way of `a/b`, or the other way round.
+            sentence = (
+                f"{quoted(name)} cannot be stored: it is a folder of other texts, or one of its folders is a text"
+            )
+            raise TextNameError(sentence) from None
 
     @asynccontextmanager
     async def open(
@@ -163,29 +170,3 @@ class ObjectTexts:
         with translated(name):
             if self._folder is not None and not self._folder.reaches(name):
                 raise TextNotFoundError(f"there is no text {quoted(name)}")
-
-
-@asynccontextmanager
-async def open_texts(url: str, folder: str) -> AsyncIterator[ObjectTexts]:
-    """The texts at `<url>/<folder>`, which is made if it is not there. Raises `SettingsError`, `UnavailableError`."""
-    if urlsplit(url).scheme == "s3":
-        # S3 can refuse to copy over an object only by the last step of a multipart copy.
-        yield ObjectTexts(S3Store.from_url(f"{url.rstrip('/')}/{folder}", copy_if_not_exists="multipart"))
-        return
-    opening = open_folder(_path(url) / folder)
-    with translated(folder):
-        opened = await asyncio.to_thread(opening.__enter__)
-        store = LocalStore(opened.root, automatic_cleanup=True)
-    try:
-        yield ObjectTexts(store, opened)
-    finally:
-        await asyncio.to_thread(opening.__exit__, None, None, None)
-
-
-def _path(url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or not parts.path.startswith("/"):
-        raise SettingsError(
-            f"{url!r} is no place for texts: use file:///absolute/path, with ? and # written as %3F and %23"
-        )
-    return Path(unquote(parts.path))

@@ -1,0 +1,65 @@
+"""From a URL to a text store: a local folder, or a bucket in S3."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.store import LocalStore, S3Store
+
+from jobs.adapters.texts.errors import translated
+from jobs.adapters.texts.folder import open_folder
+from jobs.adapters.texts.store import ObjectTexts
+from jobs.errors import SettingsError
+
+CONNECT, ANSWER, RETRY = timedelta(seconds=3), timedelta(seconds=60), timedelta(seconds=30)
+
+
+@asynccontextmanager
+async def open_texts(url: str, folder: str) -> AsyncIterator[ObjectTexts]:
+    """The texts at `<url>/<folder>`; a local one is made if it is not there. Raises `SettingsError`, `UnavailableError`.
+
+    S3 takes its keys, region and endpoint from the usual `AWS_…` variables.
+    """
+    if urlsplit(url).scheme == "s3":
+        yield await _open_bucket(f"{url.rstrip('/')}/{folder}")
+        return
+    opening = open_folder(_path(url) / folder)
+    with translated(folder):
+        opened = await asyncio.to_thread(opening.__enter__)
+        store = LocalStore(opened.root, automatic_cleanup=True)
+    try:
+        yield ObjectTexts(store, opened)
+    finally:
+        await asyncio.to_thread(opening.__exit__, None, None, None)
+
+
+async def _open_bucket(url: str) -> ObjectTexts:
+    if not urlsplit(url).hostname:
+        raise SettingsError(f"{url!r} names no bucket: use s3://bucket/folder")
+    with translated(url):
+        store = S3Store.from_url(
+            url,
+            copy_if_not_exists="multipart",  # only the last step of a multipart copy can refuse to copy over an object
+            client_options={
+                "connect_timeout": CONNECT,
+                "timeout": ANSWER,
+                "allow_http": True,
+            },  # if the endpoint says so
+            retry_config={"max_retries": 5, "retry_timeout": RETRY},
+        )
+        async for _ in obstore.list(store, chunk_size=1):  # a wrong key or bucket shows now, not at the first upload
+            break
+    return ObjectTexts(store)
+
+
+def _path(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or not parts.path.startswith("/"):
+        raise SettingsError(
+            f"{url!r} is no place for texts: use file:///absolute/path, with ? and # written as %3F and %23"
+        )
+    return Path(unquote(parts.path))
