@@ -36,8 +36,7 @@ class Settings(BaseSettings):
     """Where jobs are kept. Default: `sqlite:///<data_dir>/essaim.db`."""
 
     texts_url: str = ""
-    """Where texts and large results are kept: `file://` or `s3://bucket/folder`, with the usual `AWS_…` variables.
-    Default: `file:///<data_dir>`."""
+    """Where texts and large results are kept: `file://` or `s3://bucket/folder`. Default: `file:///<data_dir>`."""
 
     api_host: str = "127.0.0.1"
     """Address to listen on. Beyond loopback, `api_tokens` must be set (or `allow_anonymous`)."""
