@@ -47,9 +47,9 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
     state = Checkpoint(tally=Tally.start(task.start, words.count))
     if attempt.checkpoint:
         state = Checkpoint.model_validate_json(attempt.checkpoint)
-    while (left := request.pause_seconds - state.slept) > 0:
-        attempt.sleep(min(left, _NAP))
-        state.slept += _NAP
+    while (nap := min(_NAP, request.pause_seconds - state.slept)) > 0:
+        attempt.sleep(nap)
+        state.slept += nap
         attempt.save(_progress(request, task, state), state)
     try:
         size, read = _open(request, task, attempt.texts)

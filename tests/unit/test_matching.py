@@ -3,6 +3,7 @@
 import random
 import unicodedata
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import pytest
@@ -245,6 +246,17 @@ def test_a_word_that_overlaps_itself_is_counted_from_the_first_of_its_chain_on(l
     assert count(text, "aa", "aaa", "aba", cuts=cuts) == [length // 2, length // 3, 0]
 
 
+@pytest.mark.parametrize("margin", [1, 2, 3])
+def test_what_reaches_into_a_piece_is_known_however_little_is_read_before_it(margin: int) -> None:
+    words = ["aa", "aba", "abab", "abaab"]
+    for letters in product("ab", repeat=9):
+        text = "".join(letters).encode()
+        expected = slowly(text, words, Options()).words
+        for piece in (1, 2, 3, 5):
+            found = quickly(text, words, Options(), Cuts(piece=piece, margin=margin)).words
+            assert [found[word].total for word in words] == [expected[word].total for word in words], (text, piece)
+
+
 def test_marks_without_end_between_letters_are_still_ignored() -> None:
     text = "-e" + "\u0301" * 15_000 + "t" + "\u0301" * 15_000 + "\u00e9-"
     cuts = Cuts(piece=20_000, chunk=5000, margin=100)
@@ -262,6 +274,12 @@ def test_a_mark_belongs_to_words_unless_accents_are_ignored() -> None:
     text = "cafe cafe\u0301 cafe\u0301s"
     assert count(text, "cafe", whole_words=True) == [1]
     assert count(text, "cafe", whole_words=True, ignore_accents=True) == [2]
+
+
+def test_no_letter_is_made_of_bytes_that_a_mark_keeps_apart() -> None:
+    apart = b"\xc3" + "\u0301".encode() + b"\x9f"
+    found = quickly(apart, ["\u00df"], Options(ignore_accents=True), WHOLE)
+    assert found == Report({"\u00df": Found(0, [])}, invalid_bytes=2)
 
 
 def test_letters_that_differ_by_more_than_a_mark_stay_different() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import unicodedata
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,10 @@ def counts(words: Words, text: bytes, piece: int) -> list[int]:
 
 
 def random_texts(dice: random.Random) -> list[bytes]:
-    texts = []
+    texts = [
+        before + b"ab" + after for before, after in product([b"", b"\n", b" ", b"a", b"\xe2\x80\x94"], [b"", *INVALID])
+    ]
+    texts += [before + stray + b"ab" for before, stray in product([b"", b"\n", b" ", b"a", b"\xe2\x80\x94"], INVALID)]
     for number in range(120):
         letters = LETTERS if number % 2 else dice.sample(LETTERS, 5)
         invalid = INVALID if number % 3 == 0 else []

@@ -25,14 +25,13 @@ _SPACED = bytes(byte if kind == WORD else ord(" ") for byte, kind in enumerate(K
 class Block(NamedTuple):
     """A stretch of folded text. Matches that start from `low` to `high` are asked for; what is around is enough to judge them.
 
-    A line end stands where the text begins (which is at `floor` then) and where it ends. The block reaches to offset `cut`
-    of the text itself; in a plain one every byte is where it was before folding.
+    A line end stands before the text's first byte and after its last. The block reaches to offset `cut` of the text itself;
+    in a plain one every byte is where it was before folding.
     """
 
     text: bytes
     low: int
     high: int
-    floor: int
     cut: int
     is_ascii: bool
     is_plain: bool
@@ -106,11 +105,11 @@ class WordFinder:
             self._spaced_automaton = _automaton(self._spaced, MatchKind.Standard)
         hits = self._spaced_automaton.find_matches_as_indexes(block.text.translate(_SPACED), overlapping=True)
         if not block.is_ascii:
-            text, floor = block.text, block.floor
+            text = block.text
             hits = [
                 hit
                 for hit in hits
-                if (text[hit[1]] < 0x80 > text[hit[2] - 1]) or stands_alone(text, hit[1] + 1, hit[2] - 1, floor)
+                if (text[hit[1]] < 0x80 > text[hit[2] - 1]) or stands_alone(text, hit[1] + 1, hit[2] - 1)
             ]
         first, last = 0, len(hits)
         while first < last and hits[first][1] + 1 < block.low:
@@ -175,13 +174,13 @@ def _overlaps_itself(pattern: bytes) -> bool:
 
 
 def _alone(block: Block, found: list[Hit]) -> list[Hit]:
-    text, low, high, floor = block.text, block.low, block.high, block.floor
+    text, low, high = block.text, block.low, block.high
     return [
         hit
         for hit in found
         if low <= hit[1] < high
         and (
             (kind := KIND[text[hit[1] - 1]] | KIND[text[hit[2]]]) == NOT_WORD
-            or (kind == BEYOND_ASCII and stands_alone(text, hit[1], hit[2], floor))
+            or (kind == BEYOND_ASCII and stands_alone(text, hit[1], hit[2]))
         )
     ]

@@ -42,21 +42,19 @@ def is_word(character: str) -> bool:
     return any(first <= ord(character) <= last for first, last in _WORD_RANGES)
 
 
-def stands_alone(text: bytes, start: int, end: int, floor: int) -> bool:
-    """Whether no word character touches `text[start:end]`, where the text begins at `floor`.
+def stands_alone(text: bytes, start: int, end: int) -> bool:
+    """Whether no word character touches `text[start:end]`. There must be something on either side.
 
     As in ripgrep, a neighbour that is no UTF-8 touches it too; but a few stray continuation bytes before it count as a part
     of the character on their line that they follow.
     """
-    if start > floor:
-        before = start - 1
-        while before > max(floor, start - 4) and text[before] & 0xC0 == 0x80:
-            before -= 1
-        left = _character(text[before:start])
-        if left is None or is_word(left) or (left == "\n" and before < start - 1):
-            return False
-    right = _character(text[end : end + 4])
-    return right is not None and not is_word(right)
+    before = start - 1
+    while before > max(0, start - 4) and text[before] & 0xC0 == 0x80:
+        before -= 1
+    left, right = _character(text[before:start]), _character(text[end : end + 4])
+    if left is None or right is None or (left == "\n" and before < start - 1):
+        return False
+    return not is_word(left) and not is_word(right)
 
 
 def character_end(text: bytes, at: int) -> int:

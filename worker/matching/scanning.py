@@ -71,7 +71,7 @@ class _Scan:
         self._size = self._least = min(_SMALL_BLOCK, self._most)
         self._look = 4 * (words.longest + RIGHT)
         self._buffer, self._offset, self._at = b"", first, first
-        self._before, self._floor, self._folded = b"\n", 1, 0
+        self._before, self._folded = b"\n", 0
         self._chains = Chains(_UNSURE if first else 0)
 
     def feed(self, chunk: bytes) -> Iterator[None]:
@@ -115,7 +115,7 @@ class _Scan:
         form = self._words.folding.in_place(text, is_ascii)
         if form is None:
             return None
-        return Block(form, _BEFORE, _BEFORE + stop - start, 0, cut, is_ascii, is_plain=True)
+        return Block(form, _BEFORE, _BEFORE + stop - start, cut, is_ascii, is_plain=True)
 
     def _folded_block(self, cut: int) -> Block | None:
         start, stop = self._at - self._offset, cut - self._offset
@@ -125,7 +125,7 @@ class _Scan:
         form = self._words.folding.encoded(self._buffer[start:stop])
         low = len(self._before)
         text = b"".join((self._before, form, ahead, b"\n"))
-        return Block(text, low, low + len(form), self._floor, cut, is_ascii=False, is_plain=False)
+        return Block(text, low, low + len(form), cut, is_ascii=False, is_plain=False)
 
     def _form_ahead(self, start: int) -> bytes | None:
         look = self._look
@@ -151,8 +151,7 @@ class _Scan:
                     self._count(found, block)
         self._size = self._least if hits > _MANY else min(2 * self._size, self._most)
         self._folded += block.high - block.low
-        gone = max(0, block.high - _BEFORE)
-        self._before, self._floor = block.text[gone : block.high], max(0, block.floor - gone)
+        self._before = block.text[max(0, block.high - _BEFORE) : block.high]
         if counts and not block.is_ascii:
             self._tally.add_invalid_bytes(self._own(block))
         if counts and self._piece.positions:  # else nobody asks for lines, and to find a word takes less time
