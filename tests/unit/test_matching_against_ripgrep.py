@@ -71,6 +71,7 @@ def test_counts_are_those_of_ripgrep(tmp_path: Path, ignore_case: bool, whole_wo
         *letters,
         *("".join(dice.choices(letters, k=dice.choice([2, 2, 3]))) for _ in range(40)),
         "aa",
+        "ab",
         "aba",
         "--",
     ]
