@@ -2,19 +2,30 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
+from pymongo import MongoClient
+from pymongo.errors import ServerSelectionTimeoutError
 from uuid_utils import uuid7
 
+from jobs.adapters.mongodb.store import open_mongodb_store
 from jobs.adapters.sqlite.queue import open_sqlite_queue
 from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import UnavailableError
@@ -49,12 +60,24 @@ def sqlite_queue(folder: Path) -> QueueBackend:
     return QueueBackend(lambda release, most: open_sqlite_queue(f"sqlite:///{path}", release, most), inject)
 
 
-def sqlite_store(folder: Path) -> StoreBackend:
-    return StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
+@contextmanager
+def sqlite_store(folder: Path) -> Iterator[StoreBackend]:
+    yield StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
+
+
+@contextmanager
+def mongodb_store(folder: Path) -> Iterator[StoreBackend]:
+    """A database of its own, dropped afterwards."""
+    server = urlsplit(os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017"))
+    name = f"essaim-test-{uuid4().hex[:12]}"
+    url = server._replace(path=f"/{name}").geturl()
+    yield StoreBackend(lambda lease_seconds: open_mongodb_store(url, lease_seconds))
+    with suppress(ServerSelectionTimeoutError), MongoClient(url) as client:
+        client.drop_database(name)
 
 
 QUEUES = {"sqlite": sqlite_queue}
-STORES = {"sqlite": sqlite_store}
+STORES = {"sqlite": sqlite_store, "mongodb": mongodb_store}
 
 
 @asynccontextmanager
@@ -82,8 +105,9 @@ def queue_backend(request: pytest.FixtureRequest, tmp_path: Path) -> QueueBacken
 
 
 @pytest.fixture(params=STORES)
-def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> StoreBackend:
-    return STORES[request.param](tmp_path)
+def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreBackend]:
+    with STORES[request.param](tmp_path) as backend:
+        yield backend
 
 
 @pytest.fixture
