@@ -13,6 +13,7 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,14 +66,25 @@ def sqlite_store(folder: Path) -> Iterator[StoreBackend]:
     yield StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
 
 
+@cache
+def mongodb_server() -> str:
+    """One that is not there is waited for once, not in every test."""
+    url = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017/")
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
+        try:
+            client.admin.command("ping")
+        except ServerSelectionTimeoutError:
+            return url + ("&" if "?" in url else "?") + "serverSelectionTimeoutMS=1"
+    return url
+
+
 @contextmanager
 def mongodb_store(folder: Path) -> Iterator[StoreBackend]:
     """A database of its own, dropped afterwards."""
-    server = urlsplit(os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017"))
     name = f"essaim-test-{uuid4().hex[:12]}"
-    url = server._replace(path=f"/{name}").geturl()
+    url = urlsplit(mongodb_server())._replace(path=f"/{name}").geturl()
     yield StoreBackend(lambda lease_seconds: open_mongodb_store(url, lease_seconds))
-    with suppress(ServerSelectionTimeoutError), MongoClient(url) as client:
+    with suppress(ServerSelectionTimeoutError), MongoClient[dict[str, Any]](url) as client:
         client.drop_database(name)
 
 

@@ -2,11 +2,12 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from pymongo import ASCENDING, AsyncMongoClient, IndexModel
+from pymongo import ASCENDING, AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
     ConfigurationError,
@@ -27,6 +28,8 @@ from jobs.telemetry import log
 
 DEFAULT_NAME = "essaim"
 MAJORITY_MILLISECONDS = 10_000
+TRIES = 100  # of a write that others were faster with; what they wrote can be read within milliseconds
+PAUSE_SECONDS = 0.02
 # Unless the URL says otherwise. Without a limit, a server that freezes would keep its callers for ever.
 MILLISECONDS = {"serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000, "socketTimeoutMS": 20_000}
 REFUSED_CODES = frozenset({13, 18})  # not authorised, wrong password
@@ -91,7 +94,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 def _client(url: str) -> AsyncMongoClient[Document]:
     options = url.partition("?")[2].lower()
-    limits = {name: limit for name, limit in MILLISECONDS.items() if f"{name.lower()}=" not in options}
+    limits: dict[str, Any] = {name: limit for name, limit in MILLISECONDS.items() if f"{name.lower()}=" not in options}
     try:
         return AsyncMongoClient(url, appname="essaim", **limits)
     except (InvalidURI, ConfigurationError, InvalidName, ValueError, TypeError) as error:
@@ -107,15 +110,17 @@ def _hosts(url: str) -> str:
     return address.rpartition("@")[2].partition("/")[0]
 
 
-async def _index(collection: AsyncCollection[Document], indexes: dict[str, Sequence[str]]) -> None:
-    """Made by whoever comes first; the same index again changes nothing. Slow without is better than not at all."""
-    models = [IndexModel([(key, ASCENDING) for key in keys], name=name) for name, keys in indexes.items()]
+async def _index(collection: AsyncCollection[Document], indexes: Mapping[str, Sequence[str]]) -> None:
+    """Whoever comes first makes what is missing; making one twice changes nothing. Slow without is better than no service."""
     try:
-        await collection.create_indexes(models)
+        present = await collection.index_information()
+        for name, keys in indexes.items():
+            if name not in present:
+                await collection.create_index([(key, ASCENDING) for key in keys], name=name)
     except OperationFailure as error:
         if error.code in REFUSED_CODES:
             raise
-        log("store.indexes_refused", level=logging.WARNING, collection=collection.name, reason=_brief(error))
+        log("store.index_refused", level=logging.WARNING, collection=collection.name, reason=_brief(error))
 
 
 def _meaning(error: PyMongoError, hosts: str) -> Exception:

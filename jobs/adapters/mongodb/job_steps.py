@@ -1,11 +1,13 @@
 """What happens to jobs, each by the change of one document."""
 
+import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from jobs.adapters.mongodb.database import Database
+from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database
 from jobs.adapters.mongodb.documents import (
     OPEN,
     Document,
@@ -16,23 +18,28 @@ from jobs.adapters.mongodb.documents import (
     readable,
     run_of,
     stamp,
-    task_id,
 )
 from jobs.adapters.mongodb.progress import all_succeeded, plans_of, tallies, tally
+from jobs.adapters.mongodb.task_documents import task_id
 from jobs.errors import JobNotFoundError, UnavailableError
 from jobs.model import Job, Problem, State
 
 HEAD = {"state": 1, "run": 1, "tasks": 1, "plan": 1, "started": 1, "ended": 1, "purged": 1}
-TRIES = 100
 
 
 async def submit(db: Database, job: Job) -> Job:
+    """An earlier one can be there before a majority has it, and so before it can be read: never say that it is not found."""
     document = job_to(job)
-    try:
-        await db.jobs.insert_one(document)
-    except DuplicateKeyError:
-        return await get(db, job.id)
-    return job_from(document, Tally())
+    for _ in range(TRIES):
+        try:
+            await db.jobs.insert_one(document)
+        except DuplicateKeyError:
+            with suppress(JobNotFoundError):
+                return await get(db, job.id)
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            return job_from(document, Tally())
+    raise UnavailableError(f"job {job.id} is there but cannot be read yet")
 
 
 async def get(db: Database, job_id: str) -> Job:
@@ -80,9 +87,9 @@ async def complete(db: Database, job_id: str, outcome: bytes | Problem) -> bool:
 async def cancel(db: Database, job_id: str) -> Job:
     for _ in range(TRIES):
         job = await known_head(db, job_id)
-        if is_ended(job):
+        if is_ended(job) or await _end(db, job, {"state": "cancelled"}):
             return await get(db, job_id)
-        await _end(db, job, {"state": "cancelled"})
+        await asyncio.sleep(PAUSE_SECONDS)
     raise UnavailableError(f"job {job_id} changes too fast to be cancelled")
 
 
@@ -137,9 +144,9 @@ async def _whole(db: Database, job_id: str) -> Document:
     return job
 
 
-async def _end(db: Database, job: Document, fields: Document) -> None:
+async def _end(db: Database, job: Document, fields: Document) -> bool:
     progress = (await tally(db, job)).progress / (job.get("tasks") or 1)
-    await _change_open(db, job, {**fields, "ended": stamp(), "progress": progress})
+    return await _change_open(db, job, {**fields, "ended": stamp(), "progress": progress})
 
 
 async def _change_open(db: Database, job: Document, fields: Document) -> bool:

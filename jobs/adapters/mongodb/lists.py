@@ -10,9 +10,10 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 
 from jobs.adapters.mongodb.database import Database
-from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, run_of, task_from, task_id
+from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, run_of
 from jobs.adapters.mongodb.job_steps import is_ended, known_head, with_tallies
 from jobs.adapters.mongodb.progress import plans_of
+from jobs.adapters.mongodb.task_documents import task_from, task_id
 from jobs.errors import CursorInvalidError, JobNotFoundError, LeaseLostError
 from jobs.model import Page, State, Task
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from jobs.adapters.mongodb.database import Database
-from jobs.adapters.mongodb.documents import OPEN, Document, Tally, plan_id, run_of, task_id
+from jobs.adapters.mongodb.documents import OPEN, Document, Tally, run_of
+from jobs.adapters.mongodb.task_documents import plan_id, task_id
 from jobs.model import State
 
 
@@ -21,7 +22,7 @@ async def tallies(db: Database, jobs: Sequence[Document]) -> dict[str, Tally]:
     if not owners:
         return found
     # Grouped by all three keys of the index, so that the index alone answers, however large the tasks are.
-    pipeline = [
+    pipeline: list[Document] = [
         {"$match": {"plan": {"$in": list(owners)}}},
         {"$group": {"_id": {"plan": "$plan", "state": "$state", "progress": "$progress"}, "tasks": {"$sum": 1}}},
     ]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
-from jobs.adapters.mongodb import job_steps, lists, task_steps
+from jobs.adapters.mongodb import attempts, claims, job_steps, lists
 from jobs.adapters.mongodb.database import Database, open_database
 from jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
 from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -42,7 +42,7 @@ class MongoStore:
         return await self._do(job_steps.get, job_id)
 
     async def plan(self, job_id: str, inputs: Sequence[bytes]) -> int:
-        return await self._do(task_steps.plan, job_id, inputs)
+        return await self._do(claims.plan, job_id, inputs)
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
@@ -50,16 +50,16 @@ class MongoStore:
         return await self._do(lists.tasks, job_id, states, after, limit)
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
-        return await self._do(task_steps.claim, job_id, number, worker, self._lease)
+        return await self._do(claims.claim, job_id, number, worker, self._lease)
 
     async def beat(self, claim: Claim, progress: float, checkpoint: bytes | None = None) -> bool:
-        return await self._do(task_steps.beat, claim, progress, checkpoint, self._lease)
+        return await self._do(attempts.beat, claim, progress, checkpoint, self._lease)
 
     async def release(self, claim: Claim, problem: Problem | None = None) -> None:
-        await self._do(task_steps.release, claim, problem)
+        await self._do(attempts.release, claim, problem)
 
     async def finish(self, claim: Claim, outcome: bytes | Problem) -> bool:
-        return await self._do(task_steps.finish, claim, outcome)
+        return await self._do(attempts.finish, claim, outcome)
 
     async def results(self, job_id: str) -> AsyncIterator[bytes]:
         after = -1
@@ -99,9 +99,7 @@ class MongoStore:
     ) -> Page:
         return await self._do(lists.list_page, states, release, limit, cursor)
 
-    async def _do(
-        self, step: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def _do(self, step: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._database.answering():
             return await step(self._database, *args, **kwargs)
 
