@@ -79,13 +79,19 @@ def mongodb_server() -> str:
 
 
 @contextmanager
-def mongodb_store(folder: Path) -> Iterator[StoreBackend]:
-    """A database of its own, dropped afterwards."""
+def mongodb_database() -> Iterator[str]:
+    """The URL of a database of its own, dropped afterwards."""
     name = f"essaim-test-{uuid4().hex[:12]}"
     url = urlsplit(mongodb_server())._replace(path=f"/{name}").geturl()
-    yield StoreBackend(lambda lease_seconds: open_mongodb_store(url, lease_seconds))
+    yield url
     with suppress(ServerSelectionTimeoutError), MongoClient[dict[str, Any]](url) as client:
         client.drop_database(name)
+
+
+@contextmanager
+def mongodb_store(folder: Path) -> Iterator[StoreBackend]:
+    with mongodb_database() as url:
+        yield StoreBackend(lambda lease_seconds: open_mongodb_store(url, lease_seconds))
 
 
 QUEUES = {"sqlite": sqlite_queue}
@@ -106,6 +112,11 @@ async def reached(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
 
 
 @pytest.fixture
+def reach() -> Callable[..., Any]:
+    return reached
+
+
+@pytest.fixture
 def release() -> str:
     """No other test's: a server's queues outlive a test."""
     return f"test-{uuid4().hex[:12]}"
@@ -120,6 +131,12 @@ def queue_backend(request: pytest.FixtureRequest, tmp_path: Path) -> QueueBacken
 def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreBackend]:
     with STORES[request.param](tmp_path) as backend:
         yield backend
+
+
+@pytest.fixture
+def mongodb_url() -> Iterator[str]:
+    with mongodb_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class Database:
         """Raises `UnavailableError` for what the driver raises, in a sentence without secrets."""
         try:
             yield
-        except PyMongoError as error:
+        except (PyMongoError, DocumentTooLarge) as error:
             raise _meaning(error, self.hosts) from error
 
 
@@ -123,7 +123,7 @@ async def _index(collection: AsyncCollection[Document], indexes: Mapping[str, Se
         log("store.index_refused", level=logging.WARNING, collection=collection.name, reason=_brief(error))
 
 
-def _meaning(error: PyMongoError, hosts: str) -> Exception:
+def _meaning(error: Exception, hosts: str) -> Exception:
     too_large = isinstance(error, OperationFailure) and error.code in TOO_LARGE_CODES
     if too_large or isinstance(error, DocumentTooLarge):
         return JobError("a document of this job would be over the 16 MB that MongoDB stores in one")
