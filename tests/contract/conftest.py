@@ -9,14 +9,13 @@ from contextlib import (
     asynccontextmanager,
     closing,
     contextmanager,
-    suppress,
 )
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -67,24 +66,27 @@ def sqlite_store(folder: Path) -> Iterator[StoreBackend]:
 
 
 @cache
-def mongodb_server() -> str:
-    """One that is not there is waited for once, not in every test."""
-    url = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017/")
+def mongodb_server() -> tuple[str, str]:
+    """Its URL, and why it does not answer. One that is not there is waited for once, not in every test."""
+    url = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017")
     with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
         try:
             client.admin.command("ping")
-        except ServerSelectionTimeoutError:
-            return url + ("&" if "?" in url else "?") + "serverSelectionTimeoutMS=1"
-    return url
+        except ServerSelectionTimeoutError as error:
+            return url, str(error)
+    return url, ""
 
 
 @contextmanager
 def mongodb_database() -> Iterator[str]:
     """The URL of a database of its own, dropped afterwards."""
+    server, silent = mongodb_server()
+    if silent:
+        absent(silent)
     name = f"essaim-test-{uuid4().hex[:12]}"
-    url = urlsplit(mongodb_server())._replace(path=f"/{name}").geturl()
+    url = urlsplit(server)._replace(path=f"/{name}").geturl()
     yield url
-    with suppress(ServerSelectionTimeoutError), MongoClient[dict[str, Any]](url) as client:
+    with MongoClient[dict[str, Any]](url) as client:
         client.drop_database(name)
 
 
@@ -98,22 +100,21 @@ QUEUES = {"sqlite": sqlite_queue}
 STORES = {"sqlite": sqlite_store, "mongodb": mongodb_store}
 
 
+def absent(reason: str) -> NoReturn:
+    """A server that is not there is no news on a laptop; in CI it would leave claims unproven."""
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI every backend must answer: {reason}")
+    pytest.skip(reason)
+
+
 @asynccontextmanager
 async def reached(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-    """A server that is not there is no news on a laptop; in CI it would leave claims unproven."""
     async with AsyncExitStack() as stack:
         try:
             handle = await stack.enter_async_context(opening)
         except UnavailableError as error:
-            if os.environ.get("CI"):
-                pytest.fail(f"in CI every backend must answer: {error}")
-            pytest.skip(str(error))
+            absent(str(error))
         yield handle
-
-
-@pytest.fixture
-def reach() -> Callable[..., Any]:
-    return reached
 
 
 @pytest.fixture

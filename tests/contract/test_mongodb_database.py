@@ -1,6 +1,7 @@
 """What MongoDB promises beyond the contract: queries that an index serves, and a clear word when it cannot be used."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -95,13 +96,11 @@ async def live(store: JobStore, new_job: Callable[..., Job]) -> None:
     assert len(await store.purge(datetime.now(UTC) + timedelta(hours=1))) == 3
 
 
-async def test_an_index_serves_every_query(
-    reach: Callable[..., Any], mongodb_url: str, new_job: Callable[..., Job]
-) -> None:
+async def test_an_index_serves_every_query(mongodb_url: str, new_job: Callable[..., Job]) -> None:
     """Told from the queries themselves: no plan is asked of the server, which may have no such indexes."""
     commands = Commands()
     async with (
-        reach(open_mongodb_store(mongodb_url, 300)),
+        open_mongodb_store(mongodb_url, 300),
         AsyncMongoClient[dict[str, Any]](mongodb_url, event_listeners=[commands]) as client,
     ):
         own = client.get_default_database()
@@ -112,25 +111,27 @@ async def test_an_index_serves_every_query(
     assert not is_served("jobs", {"owner": "ada"}, [])
 
 
-async def test_many_processes_start_at_once(reach: Callable[..., Any], mongodb_url: str) -> None:
+async def test_many_processes_start_at_once(mongodb_url: str) -> None:
     async with AsyncExitStack() as stack:
-        await asyncio.gather(
-            *(stack.enter_async_context(reach(open_mongodb_store(mongodb_url, 300))) for _ in range(16))
-        )
+        await asyncio.gather(*(stack.enter_async_context(open_mongodb_store(mongodb_url, 300)) for _ in range(16)))
         client = await stack.enter_async_context(AsyncMongoClient[dict[str, Any]](mongodb_url))
         for collection, indexes in INDEXES.items():
             found = await client.get_default_database()[collection].index_information()
             assert set(found) == {"_id_", *indexes}
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # the driver's, if closed while it connects
 async def test_an_unreachable_server_is_named_without_its_password() -> None:
     url = "mongodb://ada:s3cret@127.0.0.1:1/essaim?serverSelectionTimeoutMS=50"
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1 ") as raised:
         async with open_mongodb_store(url, 300):
             pass
-    assert "s3cret" not in str(raised.value)
-    assert "\n" not in str(raised.value)
-    assert len(str(raised.value)) < 200
+    said = str(raised.value)
+    del raised
+    gc.collect()
+    assert "s3cret" not in said
+    assert "\n" not in said
+    assert len(said) < 200
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,6 @@ async def test_an_unreachable_server_is_named_without_its_password() -> None:
         "mongodb://ada:s3cret/@host/essaim",
         "mongodb://ada:s3cret@x@host/essaim",
         "mongodb://ada:s3cret@host/a b",
-        "mongodb+srv://ada:s3cret@localhost/essaim",
     ],
 )
 async def test_a_wrong_url_is_a_wrong_setting(url: str) -> None:
@@ -151,8 +151,8 @@ async def test_a_wrong_url_is_a_wrong_setting(url: str) -> None:
     assert "s3cret" not in str(raised.value)
 
 
-async def test_a_closed_store_says_so(reach: Callable[..., Any], mongodb_url: str) -> None:
-    async with reach(open_mongodb_store(mongodb_url, 300)) as store:
+async def test_a_closed_store_says_so(mongodb_url: str) -> None:
+    async with open_mongodb_store(mongodb_url, 300) as store:
         pass
     asking: list[Awaitable[Any]] = [store.get("a job"), store.counts(), store.cancel("a job")]
     for late in asking:

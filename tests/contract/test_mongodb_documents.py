@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ WRONG = Problem("job-error", "no")
 
 
 @pytest.fixture
-async def store(reached_mongodb: AbstractAsyncContextManager[JobStore]) -> AsyncIterator[JobStore]:
-    async with reached_mongodb as opened:
+async def store(mongodb_url: str) -> AsyncIterator[JobStore]:
+    async with open_mongodb_store(mongodb_url, 300) as opened:
         yield opened
 
 
@@ -157,9 +156,3 @@ async def test_documents_can_be_read_by_a_person(
     assert found is not None
     assert (found["input"], found["result"], found["state"]) == ("input 1", '{"word": "liberté"}', "succeeded")
     assert found["_id"].startswith(f"{job.id}/00000001")
-
-
-@pytest.fixture
-def reached_mongodb(mongodb_url: str, reach: Callable[..., Any]) -> AbstractAsyncContextManager[JobStore]:
-    opened: AbstractAsyncContextManager[JobStore] = reach(open_mongodb_store(mongodb_url, 300))
-    return opened
