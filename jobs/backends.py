@@ -50,8 +50,13 @@ def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:
             from jobs.adapters.sqlite.store import open_sqlite_store
 
             return open_sqlite_store(settings.store_url, settings.lease_seconds)
+        case "mongodb" | "mongodb+srv":
+            from jobs.adapters.mongodb.store import open_mongodb_store
+
+            return open_mongodb_store(settings.store_url, settings.lease_seconds)
         case scheme:
-            raise SettingsError(f"ESSAIM_STORE_URL: {scheme!r} is no job store; use sqlite:///path")
+            known = "sqlite:///path or mongodb://host:port/database"
+            raise SettingsError(f"ESSAIM_STORE_URL: {scheme!r} is no job store; use {known}")
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     """Where messages wait. Default: `sqlite:///<data_dir>/essaim.db`."""
 
     store_url: str = ""
-    """Where jobs are kept. Default: `sqlite:///<data_dir>/essaim.db`."""
+    """Where jobs are kept: `mongodb(+srv)://…/<database>`, MongoDB 6 or later. Default: `sqlite:///<data_dir>/essaim.db`."""
 
     texts_url: str = ""
     """Where texts and large results are kept: `file://` or `s3://bucket/folder`. Default: `file:///<data_dir>`."""

@@ -2,19 +2,30 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
+from pymongo import MongoClient
+from pymongo.errors import ServerSelectionTimeoutError
 from uuid_utils import uuid7
 
+from jobs.adapters.mongodb.store import open_mongodb_store
 from jobs.adapters.sqlite.queue import open_sqlite_queue
 from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import UnavailableError
@@ -49,24 +60,60 @@ def sqlite_queue(folder: Path) -> QueueBackend:
     return QueueBackend(lambda release, most: open_sqlite_queue(f"sqlite:///{path}", release, most), inject)
 
 
-def sqlite_store(folder: Path) -> StoreBackend:
-    return StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
+@contextmanager
+def sqlite_store(folder: Path) -> Iterator[StoreBackend]:
+    yield StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
+
+
+@cache
+def mongodb_server() -> tuple[str, str]:
+    """Its URL, and why it does not answer. One that is not there is waited for once, not in every test."""
+    url = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017")
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
+        try:
+            client.admin.command("ping")
+        except ServerSelectionTimeoutError as error:
+            return url, str(error)
+    return url, ""
+
+
+@contextmanager
+def mongodb_database() -> Iterator[str]:
+    """The URL of a database of its own, dropped afterwards."""
+    server, silent = mongodb_server()
+    if silent:
+        absent(silent)
+    name = f"essaim-test-{uuid4().hex[:12]}"
+    url = urlsplit(server)._replace(path=f"/{name}").geturl()
+    yield url
+    with MongoClient[dict[str, Any]](url) as client:
+        client.drop_database(name)
+
+
+@contextmanager
+def mongodb_store(folder: Path) -> Iterator[StoreBackend]:
+    with mongodb_database() as url:
+        yield StoreBackend(lambda lease_seconds: open_mongodb_store(url, lease_seconds))
 
 
 QUEUES = {"sqlite": sqlite_queue}
-STORES = {"sqlite": sqlite_store}
+STORES = {"sqlite": sqlite_store, "mongodb": mongodb_store}
+
+
+def absent(reason: str) -> NoReturn:
+    """A server that is not there is no news on a laptop; in CI it would leave claims unproven."""
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI every backend must answer: {reason}")
+    pytest.skip(reason)
 
 
 @asynccontextmanager
 async def reached(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-    """A server that is not there is no news on a laptop; in CI it would leave claims unproven."""
     async with AsyncExitStack() as stack:
         try:
             handle = await stack.enter_async_context(opening)
         except UnavailableError as error:
-            if os.environ.get("CI"):
-                pytest.fail(f"in CI every backend must answer: {error}")
-            pytest.skip(str(error))
+            absent(str(error))
         yield handle
 
 
@@ -82,8 +129,15 @@ def queue_backend(request: pytest.FixtureRequest, tmp_path: Path) -> QueueBacken
 
 
 @pytest.fixture(params=STORES)
-def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> StoreBackend:
-    return STORES[request.param](tmp_path)
+def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreBackend]:
+    with STORES[request.param](tmp_path) as backend:
+        yield backend
+
+
+@pytest.fixture
+def mongodb_url() -> Iterator[str]:
+    with mongodb_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,131 @@
+"""How a job gets its tasks, and a worker its task.
+
+A task changes before its job does. What a crash leaves between the two, the next claim of the task puts right: its message
+was not acknowledged, so it comes again.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database
+from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, readable, run_of, stamp
+from jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
+from jobs.adapters.mongodb.progress import all_succeeded
+from jobs.adapters.mongodb.task_documents import is_current, new_task, plan_of, task_id, task_state
+from jobs.errors import JobNotFoundError, UnavailableError
+from jobs.model import Busy, Claim, Claimed, Ended, State
+
+DUPLICATE_CODE = 11000
+
+
+async def plan(db: Database, job_id: str, inputs: Sequence[bytes]) -> int:
+    """The tasks first, then their number in the job: only then can they be claimed. The input of task 0, which several
+    plans share, is kept in the job, so that it is of the plan that was stored."""
+    if not inputs:
+        raise ValueError("a job has at least one task")
+    job = await known_head(db, job_id)
+    if job.get("tasks") is None and not is_ended(job):
+        name = plan_of(inputs)
+        claimed_first = job["state"] == State.RUNNING
+        tasks = [new_task(job, number, name, data if number else None) for number, data in enumerate(inputs)]
+        await _insert_missing(db, tasks[1:] if claimed_first else tasks)
+        wanted = {"_id": job_id, "tasks": None, "state": {"$in": OPEN}}
+        fields = {"tasks": len(inputs), "plan": name, "first_input": readable(inputs[0])}
+        if (await db.jobs.update_one(wanted, {"$set": fields})).matched_count:
+            return len(inputs)
+        job = await known_head(db, job_id)
+    return job.get("tasks") or 0
+
+
+async def claim(db: Database, job_id: str, number: int, worker: str, lease: timedelta) -> Claimed | Busy | Ended:
+    for _ in range(TRIES):
+        job = await known_head(db, job_id, **({"first_input": 1} if number == 0 else {}))
+        if not 0 <= number < (job.get("tasks") or 1):
+            raise JobNotFoundError(f"job {job_id} has no task {number}")
+        if is_ended(job):
+            return Ended(unmerged=False)
+        found = await db.tasks.find_one({"_id": task_id(job_id, number, job.get("plan") or "")}, {"result": 0})
+        if found is None and number:
+            raise JobNotFoundError(f"job {job_id} has no task {number}")
+        answer = await _claim(db, job, found, worker, lease)
+        if answer is not None:
+            return answer
+        await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311  # no secret
+    raise UnavailableError(f"task {number} of job {job_id} changes too fast to be claimed")
+
+
+async def _claim(
+    db: Database, job: Document, found: Document | None, worker: str, lease: timedelta
+) -> Claimed | Busy | Ended | None:
+    """None: somebody was faster, so look again."""
+    now = datetime.now(UTC)
+    task = found or new_task(job, 0, "", None)
+    state = task_state(task, job)
+    if state is State.SUCCEEDED:
+        return Ended(unmerged=await all_succeeded(db, job))
+    if state is State.FAILED:
+        await fail(db, job, task.get("problem"))
+        return Ended(unmerged=False)
+    running = state is State.RUNNING
+    until = task.get("lease_until")
+    if running and until and until > stamp(now):
+        return Busy((datetime.fromisoformat(until) - now).total_seconds())
+
+    current = is_current(task, job)
+    fields = {
+        "state": "running",
+        "run": run_of(job),
+        "attempts": task.get("attempts", 0) + 1,
+        "failures": task.get("failures", 0) if current else 0,
+        "lost": (task.get("lost", 0) if current else 0) + running,
+        "worker": worker,
+        "lease_until": stamp(now + lease),
+        "started": (task.get("started") if current else None) or stamp(now),
+        "ended": None,
+        "problem": task.get("problem") if current else None,
+    }
+    if not await _take(db, task, fields, new=found is None):
+        return None
+    await _run_job(db, job)
+    number = task["number"]
+    return Claimed(
+        Claim(job["_id"], number, fields["attempts"], worker),
+        input=bytes_from(task.get("input") if number else job.get("first_input")),
+        checkpoint=bytes_from(task.get("checkpoint")),
+        failures=fields["failures"],
+        lost=fields["lost"],
+    )
+
+
+async def _take(db: Database, task: Document, fields: Document, *, new: bool) -> bool:
+    if new:
+        try:
+            await db.tasks.insert_one({**task, **fields})
+        except DuplicateKeyError:
+            return False
+        return True
+    seen = {key: task.get(key) for key in ("_id", "state", "run", "attempts", "lease_until")}
+    return (await db.tasks.update_one(seen, {"$set": fields})).matched_count > 0
+
+
+async def _run_job(db: Database, job: Document) -> None:
+    if job["state"] != State.QUEUED:
+        return
+    wanted = {"_id": job["_id"], "state": "queued", "run": run_of(job)}
+    await db.jobs.update_one(wanted, {"$set": {"state": "running", "started": job.get("started") or stamp()}})
+
+
+async def _insert_missing(db: Database, tasks: list[Document]) -> None:
+    if not tasks:
+        return
+    try:
+        await db.tasks.insert_many(tasks, ordered=False)
+    except BulkWriteError as error:
+        details = error.details or {}
+        others = [one for one in details.get("writeErrors", ()) if one.get("code") != DUPLICATE_CODE]
+        if others or details.get("writeConcernErrors"):
+            raise

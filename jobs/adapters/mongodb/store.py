@@ -1,0 +1,118 @@
+"""The job store in MongoDB 6 or later, a replica set or a single server; see docs/decisions/0009-mongodb.md.
+
+Leases are decided by the clocks of the processes that use the store. A clock that is ahead of another by some seconds
+ends the other's leases so much earlier: fencing makes that harmless, and `lease_seconds` well over it makes it rare.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Concatenate, ParamSpec, TypeVar
+
+from jobs.adapters.mongodb import attempts, claims, job_steps, lists
+from jobs.adapters.mongodb.database import Database, open_database
+from jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
+from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RESULTS_AT_ONCE = 32  # results in memory; a cursor would time out during a long merge
+FORGET_LEASES = 20  # a worker that has been silent for so many lease times is deleted
+
+
+@asynccontextmanager
+async def open_mongodb_store(url: str, lease_seconds: float) -> AsyncIterator["MongoStore"]:
+    """The jobs in the database that the URL names, or in `essaim`. Raises as `open_database`."""
+    async with open_database(url) as database:
+        yield MongoStore(database, timedelta(seconds=lease_seconds))
+
+
+class MongoStore:
+    """See `jobs.ports.JobStore`."""
+
+    def __init__(self, database: Database, lease: timedelta) -> None:
+        self._database = database
+        self._lease = lease
+
+    async def submit(self, job: Job) -> Job:
+        return await self._do(job_steps.submit, job)
+
+    async def get(self, job_id: str) -> Job:
+        return await self._do(job_steps.get, job_id)
+
+    async def plan(self, job_id: str, inputs: Sequence[bytes]) -> int:
+        return await self._do(claims.plan, job_id, inputs)
+
+    async def tasks(
+        self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
+    ) -> Sequence[Task]:
+        return await self._do(lists.tasks, job_id, states, after, limit)
+
+    async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
+        return await self._do(claims.claim, job_id, number, worker, self._lease)
+
+    async def beat(self, claim: Claim, progress: float, checkpoint: bytes | None = None) -> bool:
+        return await self._do(attempts.beat, claim, progress, checkpoint, self._lease)
+
+    async def release(self, claim: Claim, problem: Problem | None = None) -> None:
+        await self._do(attempts.release, claim, problem)
+
+    async def finish(self, claim: Claim, outcome: bytes | Problem) -> bool:
+        return await self._do(attempts.finish, claim, outcome)
+
+    async def results(self, job_id: str) -> AsyncIterator[bytes]:
+        after = -1
+        while page := await self._do(lists.results, job_id, after, RESULTS_AT_ONCE):
+            for _, result in page:
+                yield result
+            after = page[-1][0]
+
+    async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
+        return await self._do(job_steps.complete, job_id, outcome)
+
+    async def cancel(self, job_id: str) -> Job:
+        return await self._do(job_steps.cancel, job_id)
+
+    async def revive(self, job_id: str, run: int) -> Job:
+        return await self._do(job_steps.revive, job_id, run)
+
+    async def counts(self) -> dict[str, dict[State, int]]:
+        return await self._do(job_steps.counts)
+
+    async def report(self, worker: Worker, *, gone: bool = False) -> None:
+        await self._do(_report, worker, gone, FORGET_LEASES * self._lease)
+
+    async def workers(self) -> Sequence[Worker]:
+        return await self._do(_workers, datetime.now(UTC) - self._lease)
+
+    async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
+        return await self._do(job_steps.purge, before, limit)
+
+    async def list(
+        self,
+        *,
+        states: Collection[State] = (),
+        release: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        return await self._do(lists.list_page, states, release, limit, cursor)
+
+    async def _do(self, step: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._database.answering():
+            return await step(self._database, *args, **kwargs)
+
+
+async def _report(db: Database, worker: Worker, gone: bool, forget: timedelta) -> None:
+    if gone:
+        await db.workers.delete_one({"_id": worker.id})
+    else:
+        await db.workers.replace_one({"_id": worker.id}, worker_to(worker), upsert=True)
+    await db.workers.delete_many({"seen": {"$lt": stamp(datetime.now(UTC) - forget)}})
+
+
+async def _workers(db: Database, since: datetime) -> Sequence[Worker]:
+    """All there are: each is one process, and the silent are deleted."""
+    found = db.workers.find({"seen": {"$gte": stamp(since)}}).sort([("started", 1), ("_id", 1)])
+    return [worker_from(one) async for one in found]
