@@ -1,8 +1,9 @@
 """One suite for every adapter: a new backend is one more entry in a table here, and no test knows which one it has."""
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import aio_pika
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 from uuid_utils import uuid7
 
+from jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
 from jobs.adapters.sqlite.queue import open_sqlite_queue
 from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import UnavailableError
@@ -22,6 +25,8 @@ from jobs.model import Claimed, Job
 from jobs.ports import JobQueue, JobStore
 
 T = TypeVar("T")
+
+RABBITMQ_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,42 @@ def sqlite_store(folder: Path) -> StoreBackend:
     return StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
 
 
-QUEUES = {"sqlite": sqlite_queue}
+def rabbitmq_queue(_: Path) -> QueueBackend:
+    async def inject(release: str, body: bytes) -> None:
+        async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:
+            message = aio_pika.Message(body, content_type="application/cloudevents+json")
+            await channel.default_exchange.publish(message, f"jobs.{release}")
+
+    @asynccontextmanager
+    async def opened(release: str, max_length: int) -> AsyncIterator[JobQueue]:
+        async with open_rabbitmq_queue(RABBITMQ_URL, release, max_length) as queue:
+            _RABBITMQ_RELEASES.add(release)
+            yield queue
+
+    return QueueBackend(opened, inject)
+
+
+_RABBITMQ_RELEASES: set[str] = set()
+_RABBITMQ_SUFFIXES = ["", ".dead", ".busy", *(f".wait.{step:g}s" for step in (0.25, 1, 4, 16, 64, 256))]
+
+
+@pytest.fixture(autouse=True)
+def no_queue_is_left() -> Iterator[None]:
+    """A broker's queues outlive a test, unlike a temporary folder."""
+    yield
+    if _RABBITMQ_RELEASES:
+        asyncio.run(_delete_rabbitmq_queues())
+
+
+async def _delete_rabbitmq_queues() -> None:
+    async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:
+        while _RABBITMQ_RELEASES:
+            release = _RABBITMQ_RELEASES.pop()
+            for suffix in _RABBITMQ_SUFFIXES:
+                await channel.queue_delete(f"jobs.{release}{suffix}")
+
+
+QUEUES = {"sqlite": sqlite_queue, "rabbitmq": rabbitmq_queue}
 STORES = {"sqlite": sqlite_store}
 
 
