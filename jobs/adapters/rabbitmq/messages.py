@@ -15,7 +15,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from jobs.errors import MessageUnreadableError
-from jobs.events import load
+from jobs.events import dump, load
 
 STRUCTURED = "application/cloudevents"
 REASON = "essaim-reason"
@@ -30,7 +30,7 @@ def to_message(event: CloudEvent) -> Message:
 
 def read(message: AbstractIncomingMessage) -> CloudEvent:
     """The event in the message. Raises `MessageUnreadableError`."""
-    if (message.content_type or "").lower().startswith(STRUCTURED):
+    if _structured(message):
         return load(message.body)
     headers = {name: str(value) for name, value in _own(message.headers).items()}
     try:
@@ -39,6 +39,12 @@ def read(message: AbstractIncomingMessage) -> CloudEvent:
         raise MessageUnreadableError(f"no CloudEvent: {error}") from error
     assert isinstance(event, CloudEvent)  # noqa: S101  # the SDK's return type is wider than what its factory makes
     return event
+
+
+def read_json(message: AbstractIncomingMessage) -> bytes:
+    """The event as `application/cloudevents+json`. Raises `MessageUnreadableError`."""
+    event = read(message)
+    return message.body if _structured(message) else dump(event)
 
 
 def copy(message: AbstractIncomingMessage, *, expiration: float | None = None) -> Message:
@@ -85,6 +91,10 @@ def _message(
         message_id=uuid4().hex,  # of the message and not of the event: dead letters are told apart by it
         expiration=expiration,
     )
+
+
+def _structured(message: AbstractIncomingMessage) -> bool:
+    return (message.content_type or "").lower().startswith(STRUCTURED)
 
 
 def _own(headers: HeadersType) -> HeadersType:

@@ -74,7 +74,7 @@ class RabbitQueue:
             return await self._look()
 
     async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
-        return await self._dead_letters.list(limit)
+        return await self._dead_letters.oldest(limit)
 
     async def replay(self, ids: Collection[str] | None, revise: Callable[[CloudEvent], CloudEvent]) -> int:
         return await self._dead_letters.replay(ids, revise)
