@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import (
-    AMQPError,
+    CONNECTION_EXCEPTIONS,
     AuthenticationError,
-    ChannelInvalidStateError,
+    InvalidFrameError,
     ProbableAuthenticationError,
 )
 from aiormq.exceptions import ConnectionNotAllowed
-from pamqp.exceptions import PAMQPException
 from yarl import URL
 
 from jobs.errors import SettingsError, UnavailableError
@@ -85,7 +84,7 @@ class RabbitConnection:
         """Whatever the driver raises becomes an `UnavailableError`."""
         try:
             yield
-        except (AMQPError, ChannelInvalidStateError, PAMQPException, OSError) as error:
+        except CONNECTION_EXCEPTIONS as error:
             raise self.unavailable(error) from error
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -93,12 +92,17 @@ class RabbitConnection:
                 raise
             # the driver cancels what waits on a connection that was lost
             raise self.unavailable(error) from error
+        except Exception as error:
+            if type(error) is not Exception:
+                raise
+            # or raises an error of no kind
+            raise self.unavailable(error) from error
 
     def unavailable(self, error: BaseException) -> UnavailableError:
         match error:
             case AuthenticationError() | ProbableAuthenticationError():
                 return UnavailableError(f"RabbitMQ at {self.address} refuses the user or the password")
-            case ConnectionNotAllowed():
+            case ConnectionNotAllowed() | InvalidFrameError():  # the broker closes instead of opening
                 return UnavailableError(f"RabbitMQ at {self.address} refuses the user or has no such virtual host")
             case TimeoutError():
                 return UnavailableError(f"RabbitMQ at {self.address} does not answer in time")
@@ -112,7 +116,7 @@ class RabbitConnection:
 
 async def close_quietly(channel: AbstractChannel) -> None:
     """What was unsettled on it is given back by the broker, also when this fails."""
-    with suppress(AMQPError, ChannelInvalidStateError, PAMQPException, OSError):
+    with suppress(Exception):
         async with asyncio.timeout(CONNECT_SECONDS):
             if not channel.is_closed:
                 await channel.close()
