@@ -56,9 +56,15 @@ class Publisher:
 
     async def _confirmations(self, queue: str, messages: Sequence[Message]) -> list[BaseException | None]:
         exchange = (await self._open()).default_exchange
-        publishing = (exchange.publish(message, queue, timeout=CONFIRM_SECONDS) for message in messages)
-        outcomes = await asyncio.gather(*publishing, return_exceptions=True)
-        return [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
+        sending = asyncio.gather(
+            *(exchange.publish(message, queue, timeout=CONFIRM_SECONDS) for message in messages), return_exceptions=True
+        )
+        try:
+            while not (await asyncio.wait({sending}, timeout=BLOCKED_SECONDS))[0]:
+                await self._unblocked()  # it may be for these messages that it was blocked
+        finally:
+            sending.cancel()
+        return [outcome if isinstance(outcome, BaseException) else None for outcome in sending.result()]
 
     def _error(self, queue: str, outcome: BaseException | None) -> EssaimError | None:
         match outcome:
@@ -73,16 +79,17 @@ class Publisher:
 
     async def _open(self) -> AbstractChannel:
         async with self._opening:
-            connection = await self._connection.get()
-            if connection.transport is not None:
-                try:
-                    async with asyncio.timeout(BLOCKED_SECONDS):
-                        await connection.transport.ready()
-                except TimeoutError:
-                    address = self._connection.address
-                    raise UnavailableError(
-                        f"RabbitMQ at {address} is short of memory or disk: it takes nothing"
-                    ) from None
+            await self._unblocked()
             if self._channel is None or self._channel.is_closed:
                 self._channel = await self._connection.open_channel(confirms=True)
             return self._channel
+
+    async def _unblocked(self) -> None:
+        connection = await self._connection.get()
+        if connection.transport is not None:
+            try:
+                async with asyncio.timeout(BLOCKED_SECONDS):
+                    await connection.transport.ready()
+            except TimeoutError:
+                sentence = f"RabbitMQ at {self._connection.address} is short of memory or disk: it takes nothing"
+                raise UnavailableError(sentence) from None
