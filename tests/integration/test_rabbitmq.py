@@ -193,6 +193,19 @@ async def test_a_queue_that_somebody_deleted_is_made_again(
         assert await next_id(deliveries) == "three"
 
 
+async def test_what_is_in_flight_shows_again_after_its_queue_was_deleted(
+    queue: RabbitQueue, channel: AbstractChannel, release: str, eventually: Eventually
+) -> None:
+    await queue.publish([event("held")])
+    async with open_rabbitmq_queue(str(BROKER), release, 1000) as observer, queue.deliveries(1) as deliveries:
+        held = await next_of(deliveries)
+        await eventually(lambda: _is(observer, Depth(ready=0, in_flight=1)))
+        await channel.queue_delete(f"jobs.{release}.busy")
+        assert await eventually(lambda: _is(observer, Depth(ready=0, in_flight=1)))
+        await held.ack()
+        assert await eventually(lambda: _is(observer, Depth(ready=0, in_flight=0)))
+
+
 async def test_a_delivery_comes_back_more_often_than_any_default_limit(queue: RabbitQueue) -> None:
     await queue.publish([event("patient")])
     async with queue.deliveries(1) as deliveries:

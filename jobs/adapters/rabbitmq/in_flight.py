@@ -29,6 +29,7 @@ class InFlight:
         self._count = count
         self._channel: AbstractChannel | None = None
         self._tags: list[str] = []
+        self._cancelled = False  # by the broker: somebody has deleted the queue
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._adjusting: asyncio.Task[None] | None = None
@@ -62,10 +63,15 @@ class InFlight:
 
     async def _adjust(self) -> None:
         async with self._turn:
+            if self._channel is not None and self._cancelled:
+                await close_quietly(self._channel)
             if self._channel is None or self._channel.is_closed:
                 self._tags.clear()
                 await self._topology.declare()
                 self._channel = await self._connection.open_channel()
+                self._cancelled = False
+                driver = await self._channel.get_underlay_channel()
+                driver.on_consumer_cancel_callbacks.add(self._cancel)
             try:
                 with self._connection.told():
                     await self._adjust_on(self._channel)
@@ -73,6 +79,11 @@ class InFlight:
                 self._topology.forget()
                 await close_quietly(self._channel)
                 raise
+
+    def _cancel(self, _: object) -> None:
+        self._cancelled = True
+        self._topology.forget()
+        self._changed.set()
 
     async def _adjust_on(self, channel: AbstractChannel) -> None:
         queue = await channel.get_queue(self._topology.busy, ensure=False)

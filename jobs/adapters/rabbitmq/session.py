@@ -54,8 +54,7 @@ class RabbitDelivery:
 
     async def retry(self, delay: float) -> None:
         if self._first():
-            queue = await self._session.outlet.topology.wait_queue(delay)
-            await self._session.move(self._message, queue, messages.copy(self._message, expiration=max(0.0, delay)))
+            await self._session.retry(self._message, max(0.0, delay))
 
     async def park(self, reason: str) -> None:
         if self._first():
@@ -114,13 +113,17 @@ class Session:
     async def give_back(self, message: AbstractIncomingMessage) -> None:
         await self._settle(message, lambda: message.nack(requeue=True))
 
-    async def park(self, message: AbstractIncomingMessage, reason: str) -> None:
-        await self.move(message, self.outlet.topology.dead, messages.parked_copy(message, reason))
+    async def retry(self, message: AbstractIncomingMessage, delay: float) -> None:
+        later = messages.copy(message, expiration=delay)
+        await self._move(message, lambda: self.outlet.topology.wait_queue(delay), later)
 
-    async def move(self, message: AbstractIncomingMessage, queue: str, copy: Message) -> None:
+    async def park(self, message: AbstractIncomingMessage, reason: str) -> None:
+        await self._move(message, self.outlet.topology.dead_queue, messages.parked_copy(message, reason))
+
+    async def _move(self, message: AbstractIncomingMessage, queue: Callable[[], Awaitable[str]], copy: Message) -> None:
         """First there, then gone from here: a crash in between makes two of it, never none."""
         try:
-            await self.outlet.publisher.publish(queue, [copy])
+            await self.outlet.publisher.publish(await queue(), [copy])
         except BaseException:
             await self.give_back(message)
             raise

@@ -31,6 +31,10 @@ class Topology:
         await self._declare(self.busy, {})
         await self._declare(self.main, {**_dead_lettering(self.dead), "x-max-length": self._max_length})
 
+    async def dead_queue(self) -> str:
+        await self.declare()
+        return self.dead
+
     async def wait_queue(self, delay: float) -> str:
         """Where messages wait that are due in `delay` seconds.
 
