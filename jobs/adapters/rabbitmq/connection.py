@@ -19,6 +19,7 @@ from yarl import URL
 from jobs.errors import SettingsError, UnavailableError
 
 CONNECT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 15  # the broker takes back what a process has that is silent for twice as long
 CALL_SECONDS = 15.0  # for an answer of the broker; a quorum queue may just be electing a leader
 REST_SECONDS = 0.5  # after a failed connect, in which others fail at once instead of trying too
 
@@ -28,7 +29,7 @@ class RabbitConnection:
 
     def __init__(self, url: str) -> None:
         try:
-            self._url = URL(url)
+            self._url = URL(url).update_query({"heartbeat": HEARTBEAT_SECONDS, **URL(url).query})
             self.address = f"{self._url.host or 'localhost'}:{self._url.port or self._default_port()}"
         except ValueError as error:
             raise SettingsError(f"ESSAIM_QUEUE_URL is no amqp://user:password@host:port/vhost: {error}") from error
