@@ -43,12 +43,16 @@ class InFlight:
     async def adjust(self) -> None:
         """Show now what `count` says."""
         if self._count() or self._tags:
-            await asyncio.shield(asyncio.ensure_future(self._adjust()))
+            adjusting = asyncio.create_task(self._adjust())
+            adjusting.add_done_callback(lambda task: task.cancelled() or task.exception())  # its caller may have left
+            await asyncio.shield(adjusting)
 
     async def close(self) -> None:
         if self._adjusting is not None:
             self._adjusting.cancel()
             await asyncio.wait({self._adjusting})
+            async with self._turn:  # what still runs
+                pass
 
     async def _keep_adjusting(self) -> None:
         while True:
