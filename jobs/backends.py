@@ -40,8 +40,14 @@ def _open_queue(settings: Settings) -> AbstractAsyncContextManager[JobQueue]:
             from jobs.adapters.sqlite.queue import open_sqlite_queue
 
             return open_sqlite_queue(settings.queue_url, settings.release, settings.max_queue_length)
+        case "amqp" | "amqps":
+            from jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
+
+            return open_rabbitmq_queue(settings.queue_url, settings.release, settings.max_queue_length)
         case scheme:
-            raise SettingsError(f"ESSAIM_QUEUE_URL: {scheme!r} is no queue; use sqlite:///path")
+            raise SettingsError(
+                f"ESSAIM_QUEUE_URL: {scheme!r} is no queue; use sqlite:///path or amqp://user:password@host:port/vhost"
+            )
 
 
 def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:

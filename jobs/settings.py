@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     """Folder of the embedded default, where the three URLs below are not given."""
 
     queue_url: str = ""
-    """Where messages wait. Default: `sqlite:///<data_dir>/essaim.db`."""
+    """Where messages wait: `sqlite:///…`, or `amqp(s)://…` for RabbitMQ. Default: `sqlite:///<data_dir>/essaim.db`."""
 
     store_url: str = ""
     """Where jobs are kept: `mongodb(+srv)://…/<database>`, MongoDB 6 or later. Default: `sqlite:///<data_dir>/essaim.db`."""

@@ -1,10 +1,12 @@
 """One suite for every adapter: a new backend is one more entry in a table here, and no test knows which one it has."""
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
+    AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
     closing,
@@ -19,6 +21,7 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import aio_pika
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 from pymongo import MongoClient
@@ -26,6 +29,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 from uuid_utils import uuid7
 
 from jobs.adapters.mongodb.store import open_mongodb_store
+from jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
 from jobs.adapters.sqlite.queue import open_sqlite_queue
 from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import UnavailableError
@@ -33,6 +37,8 @@ from jobs.model import Claimed, Job
 from jobs.ports import JobQueue, JobStore
 
 T = TypeVar("T")
+
+RABBITMQ_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ def mongodb_server() -> tuple[str, str]:
 @contextmanager
 def mongodb_database() -> Iterator[str]:
     """The URL of a database of its own, dropped afterwards."""
+    if not _asked("ESSAIM_TEST_MONGODB_URL"):
+        pytest.skip("CI names no MongoDB server")
     server, silent = mongodb_server()
     if silent:
         absent(silent)
@@ -96,15 +104,59 @@ def mongodb_store(folder: Path) -> Iterator[StoreBackend]:
         yield StoreBackend(lambda lease_seconds: open_mongodb_store(url, lease_seconds))
 
 
-QUEUES = {"sqlite": sqlite_queue}
-STORES = {"sqlite": sqlite_store, "mongodb": mongodb_store}
-
-
 def absent(reason: str) -> NoReturn:
     """A server that is not there is no news on a laptop; in CI it would leave claims unproven."""
     if os.environ.get("CI"):
         pytest.fail(f"in CI every backend must answer: {reason}")
     pytest.skip(reason)
+
+
+def rabbitmq_queue(_: Path) -> QueueBackend:
+    async def inject(release: str, body: bytes) -> None:
+        async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:
+            message = aio_pika.Message(body, content_type="application/cloudevents+json")
+            await channel.default_exchange.publish(message, f"jobs.{release}")
+
+    @asynccontextmanager
+    async def opened(release: str, max_length: int) -> AsyncIterator[JobQueue]:
+        async with open_rabbitmq_queue(RABBITMQ_URL, release, max_length) as queue:
+            _RABBITMQ_RELEASES.add(release)
+            yield queue
+
+    return QueueBackend(opened, inject)
+
+
+_RABBITMQ_RELEASES: set[str] = set()
+_RABBITMQ_SUFFIXES = ["", ".dead", ".busy", *(f".wait.{step:g}s" for step in (0.25, 1, 4, 16, 64, 256))]
+
+
+@pytest.fixture(autouse=True)
+def no_queue_is_left() -> Iterator[None]:
+    """A broker's queues outlive a test, unlike a temporary folder."""
+    yield
+    if _RABBITMQ_RELEASES:
+        asyncio.run(_delete_rabbitmq_queues())
+
+
+async def _delete_rabbitmq_queues() -> None:
+    async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:
+        while _RABBITMQ_RELEASES:
+            release = _RABBITMQ_RELEASES.pop()
+            for suffix in _RABBITMQ_SUFFIXES:
+                await channel.queue_delete(f"jobs.{release}{suffix}")
+
+
+def _asked(setting: str) -> bool:
+    """CI tries the servers that it names, and must reach them; elsewhere whatever answers is tried."""
+    return setting in os.environ or not os.environ.get("CI")
+
+
+QUEUES: dict[str, Callable[[Path], QueueBackend]] = {"sqlite": sqlite_queue}
+STORES: dict[str, Callable[[Path], AbstractContextManager[StoreBackend]]] = {"sqlite": sqlite_store}
+if _asked("ESSAIM_TEST_RABBITMQ_URL"):
+    QUEUES["rabbitmq"] = rabbitmq_queue
+if _asked("ESSAIM_TEST_MONGODB_URL"):
+    STORES["mongodb"] = mongodb_store
 
 
 @asynccontextmanager

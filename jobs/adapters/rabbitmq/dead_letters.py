@@ -1,0 +1,118 @@
+"""The queue of parked messages: looked at and put back, or replayed."""
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from cloudevents.core.v1.event import CloudEvent
+
+from jobs.adapters.rabbitmq import messages
+from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
+from jobs.adapters.rabbitmq.publisher import Publisher
+from jobs.adapters.rabbitmq.topology import Topology
+from jobs.errors import EssaimError, MessageUnreadableError
+from jobs.model import DeadLetter
+
+REPLAY_BATCH = 30  # a quorum queue forgets what a closing channel has settled beyond 32 that it has not heard of yet
+MOST_AT_ONCE = 65_535  # the most that AMQP can count
+LOOK_SECONDS = 2.0
+LOOK_AGAIN_SECONDS = 0.005
+
+Revise = Callable[[CloudEvent], CloudEvent]
+
+
+class DeadLetters:
+    """AMQP cannot look without taking: while somebody lists or replays, others do not see what is taken."""
+
+    def __init__(self, connection: RabbitConnection, topology: Topology, publisher: Publisher) -> None:
+        self._connection = connection
+        self._topology = topology
+        self._publisher = publisher
+
+    async def oldest(self, limit: int) -> Sequence[DeadLetter]:
+        await self._topology.declare()
+        async with self._connection.channel() as channel:
+            taken = await self._take(channel, limit)
+            await self._give_back(channel, taken)
+        return sorted((_dead_letter(message) for message in taken), key=lambda letter: letter.parked)
+
+    async def replay(self, ids: Collection[str] | None, revise: Revise) -> int:
+        await self._topology.declare()
+        replayed = 0
+        kept: list[AbstractIncomingMessage] = []
+        error: EssaimError | None = None
+        async with self._connection.channel() as channel:
+            left = await self._count(channel)  # what is parked again meanwhile stays
+            while left > 0 and error is None and (taken := await self._take(channel, min(left, REPLAY_BATCH))):
+                left -= len(taken)
+                chosen = [message for message in taken if ids is None or messages.parking(message).id in ids]
+                kept += [message for message in taken if message not in chosen]
+                outcomes = await self._publisher.send(self._topology.main, [_revised(one, revise) for one in chosen])
+                for message, outcome in zip(chosen, outcomes, strict=True):
+                    if outcome is None:
+                        await message.ack()
+                        replayed += 1
+                    else:
+                        kept.append(message)
+                        error = outcome
+            await self._give_back(channel, kept)
+        if error is not None:
+            raise error
+        return replayed
+
+    async def _give_back(self, channel: AbstractChannel, taken: Sequence[AbstractIncomingMessage]) -> None:
+        """All at once, which keeps their order; on this channel nothing else is unsettled. Return when they are back."""
+        if not taken:
+            return
+        driver = await channel.get_underlay_channel()
+        await driver.basic_nack(0, multiple=True, requeue=True)
+        with suppress(TimeoutError):  # somebody else has them already
+            async with asyncio.timeout(LOOK_SECONDS):
+                while await self._count(channel) < len(taken):  # noqa: ASYNC110  # the broker sends no event
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    async def _count(self, channel: AbstractChannel) -> int:
+        queue = await channel.declare_queue(self._topology.dead, passive=True, timeout=CALL_SECONDS)
+        return queue.declaration_result.message_count or 0
+
+    async def _take(self, channel: AbstractChannel, limit: int) -> list[AbstractIncomingMessage]:
+        """The oldest. By a consumer and not one by one, since the broker settles by consumer."""
+        most = min(limit, await self._count(channel), MOST_AT_ONCE)
+        taken: list[AbstractIncomingMessage] = []
+        if most <= 0:
+            return taken
+        enough = asyncio.Event()
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            taken.append(message)
+            if len(taken) == most:
+                enough.set()
+
+        await channel.set_qos(prefetch_count=most, timeout=CALL_SECONDS)
+        queue = await channel.get_queue(self._topology.dead, ensure=False)
+        tag = await queue.consume(take, timeout=CALL_SECONDS)
+        with suppress(TimeoutError):  # somebody else has taken the others
+            async with asyncio.timeout(LOOK_SECONDS):
+                await enough.wait()
+        await queue.cancel(tag, timeout=CALL_SECONDS)
+        return taken
+
+
+def _dead_letter(message: AbstractIncomingMessage) -> DeadLetter:
+    parking = messages.parking(message)
+    try:
+        body = messages.read_json(message)
+    except MessageUnreadableError:
+        return DeadLetter(parking.id, parking.reason, parking.parked, None, message.body)
+    return DeadLetter(parking.id, parking.reason, parking.parked, json.loads(body), body)
+
+
+def _revised(message: AbstractIncomingMessage, revise: Revise) -> Message:
+    try:
+        event = messages.read(message)
+    except MessageUnreadableError:
+        return messages.copy(message)
+    return messages.to_message(revise(event))

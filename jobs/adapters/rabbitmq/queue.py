@@ -1,0 +1,89 @@
+"""The queue in RabbitMQ 3.10 or newer. docs/decisions/0008-rabbitmq.md has the reasons."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+
+from cloudevents.core.v1.event import CloudEvent
+
+from jobs.adapters.rabbitmq import messages
+from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
+from jobs.adapters.rabbitmq.dead_letters import DeadLetters
+from jobs.adapters.rabbitmq.deliveries import RabbitDeliveries
+from jobs.adapters.rabbitmq.in_flight import InFlight
+from jobs.adapters.rabbitmq.publisher import Publisher
+from jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery
+from jobs.adapters.rabbitmq.topology import Topology
+from jobs.errors import UnavailableError
+from jobs.model import DeadLetter, Depth
+
+
+@asynccontextmanager
+async def open_rabbitmq_queue(url: str, release: str, max_length: int) -> AsyncIterator["RabbitQueue"]:
+    """The queue of a release, of about `max_length` messages, at `amqp(s)://user:password@host:port/vhost`.
+
+    Closing it gives back what was delivered and not settled. Raises `SettingsError` for what is no such URL,
+    `UnavailableError` if the broker cannot be reached.
+    """
+    queue = RabbitQueue(url, release, max_length)
+    try:
+        await queue.open()
+        yield queue
+    finally:
+        await queue.close()
+
+
+class RabbitQueue:
+    """See `jobs.ports.JobQueue`."""
+
+    def __init__(self, url: str, release: str, max_length: int) -> None:
+        self._publishing = RabbitConnection(url)
+        self._consuming = RabbitConnection(url)
+        self._topology = Topology(self._consuming, release, max_length)
+        self._publisher = Publisher(self._publishing, self._topology, max_length)
+        self._outlet = Outlet(self._consuming, self._topology, self._publisher, lambda: self._in_flight.changed())
+        self._in_flight = InFlight(self._consuming, self._topology, self._outlet.unsettled)
+        self._dead_letters = DeadLetters(self._consuming, self._topology, self._publisher)
+
+    async def open(self) -> None:
+        await self._topology.declare()
+
+    async def close(self) -> None:
+        await self._in_flight.close()
+        await self._consuming.close()
+        await self._publishing.close()
+
+    async def publish(self, events: Sequence[CloudEvent]) -> None:
+        await self._publisher.publish(self._topology.main, [messages.to_message(event) for event in events])
+
+    @asynccontextmanager
+    async def deliveries(self, prefetch: int) -> AsyncIterator[AsyncIterator[RabbitDelivery]]:
+        deliveries = RabbitDeliveries(self._outlet, prefetch)
+        try:
+            await deliveries.open()
+            yield deliveries
+        finally:
+            await deliveries.close()
+
+    async def depth(self) -> Depth:
+        await self._in_flight.adjust()
+        try:
+            return await self._look()
+        except UnavailableError:
+            self._topology.forget()  # perhaps it is only that somebody has deleted a queue
+            await self._topology.declare()
+            return await self._look()
+
+    async def dead_letters(self, limit: int = 100) -> Sequence[DeadLetter]:
+        return await self._dead_letters.oldest(limit)
+
+    async def replay(self, ids: Collection[str] | None, revise: Callable[[CloudEvent], CloudEvent]) -> int:
+        return await self._dead_letters.replay(ids, revise)
+
+    async def _look(self) -> Depth:
+        async with self._consuming.channel() as channel:
+            main = await channel.declare_queue(self._topology.main, passive=True, timeout=CALL_SECONDS)
+            busy = await channel.declare_queue(self._topology.busy, passive=True, timeout=CALL_SECONDS)
+        return Depth(
+            ready=main.declaration_result.message_count or 0,
+            in_flight=busy.declaration_result.consumer_count or 0,
+        )

@@ -1,0 +1,74 @@
+"""The queues of a release. All are quorum queues: they outlive nodes, and none drops a message by itself."""
+
+import logging
+from math import ceil, log2
+
+from aio_pika.exceptions import ChannelPreconditionFailed
+from pamqp.common import Arguments
+
+from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
+from jobs.errors import UnavailableError
+from jobs.telemetry import log
+
+NO_DELIVERY_LIMIT = 2**31 - 1  # since 4.0 the default is 20, and before it -1 is refused; a limit also keeps the order
+SHORTEST_WAIT = 0.25  # seconds
+
+
+class Topology:
+    """Declares queues, each at most once until `forget`."""
+
+    def __init__(self, connection: RabbitConnection, release: str, max_length: int) -> None:
+        self._connection = connection
+        self._max_length = max_length
+        self.main = f"jobs.{release}"
+        self.dead = f"jobs.{release}.dead"
+        self.busy = f"jobs.{release}.busy"
+        self._declared: set[str] = set()
+
+    async def declare(self) -> None:
+        """The queues that are always there. One that exists with other arguments is used as it is."""
+        await self._declare(self.dead, {})
+        await self._declare(self.busy, {})
+        await self._declare(self.main, {**_dead_lettering(self.dead), "x-max-length": self._max_length})
+
+    async def dead_queue(self) -> str:
+        await self.declare()
+        return self.dead
+
+    async def wait_queue(self, delay: float) -> str:
+        """Where messages wait that are due in `delay` seconds.
+
+        A message that is due leaves only from the head of its queue, so delays of one size have a queue of their own:
+        none waits longer than four times its delay, and few do.
+        """
+        step = SHORTEST_WAIT * 4 ** max(0, ceil(log2(max(delay, SHORTEST_WAIT) / SHORTEST_WAIT) / 2))
+        name = f"{self.main}.wait.{step:g}s"
+        await self._declare(name, _dead_lettering(self.main))
+        return name
+
+    def forget(self) -> None:
+        """Somebody has deleted a queue, or the broker has lost it."""
+        self._declared.clear()
+
+    async def _declare(self, name: str, arguments: dict[str, int | str]) -> None:
+        if name in self._declared:
+            return
+        lasting: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": NO_DELIVERY_LIMIT, **arguments}
+        try:
+            async with self._connection.channel() as channel:
+                await channel.declare_queue(name, durable=True, arguments=lasting, timeout=CALL_SECONDS)
+        except UnavailableError as error:
+            if not isinstance(error.__cause__, ChannelPreconditionFailed):
+                raise
+            log("queue.kept_as_it_is", level=logging.WARNING, queue=name, reason=error.__cause__)
+        self._declared.add(name)
+
+
+def _dead_lettering(target: str) -> dict[str, int | str]:
+    """At least once: a message leaves its queue when the target has it, which needs the overflow named here."""
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": target,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }

@@ -1,0 +1,296 @@
+"""What only a broker has: connections that are cut, consumers that it cancels, queues that vanish, users that it refuses."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+from cloudevents.core.v1.event import CloudEvent
+from yarl import URL
+
+from jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
+from jobs.errors import UnavailableError
+from jobs.model import Depth
+from jobs.ports import Delivery
+
+Eventually = Callable[..., Awaitable[Any]]
+
+BROKER = URL(os.environ.get("ESSAIM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/"))
+QUEUES = ("", ".dead", ".busy", ".wait.0.25s", ".wait.1s", ".wait.64s")
+
+
+pytestmark = pytest.mark.skipif(
+    bool(os.environ.get("CI")) and "ESSAIM_TEST_RABBITMQ_URL" not in os.environ, reason="CI names no broker"
+)
+
+
+class Proxy:
+    """Between a client and the broker. It can cut what runs through it, and let nothing through."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(self) -> asyncio.Server:
+        return await asyncio.start_server(self._connected, "127.0.0.1", 0)
+
+    async def ended(self) -> None:
+        """Return when nothing runs through it any more."""
+        self.cut()
+        while self._writers:
+            await asyncio.sleep(0.01)
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.open:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(BROKER.host, BROKER.port)
+        ends = {writer, far_writer}
+        self._writers |= ends
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        self._writers -= ends
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort()
+
+
+@pytest.fixture
+async def channel() -> AsyncIterator[AbstractChannel]:
+    """Straight to the broker, past the adapter."""
+    try:
+        connection = await aio_pika.connect(BROKER)
+    except OSError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"in CI RabbitMQ must answer: {error}")
+        pytest.skip(f"no RabbitMQ: {error}")
+    async with connection, connection.channel() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def release(channel: AbstractChannel) -> AsyncIterator[str]:
+    name = f"test-{uuid4().hex[:12]}"
+    yield name
+    for suffix in QUEUES:
+        await channel.queue_delete(f"jobs.{name}{suffix}")
+
+
+@pytest.fixture
+async def queue(release: str) -> AsyncIterator[RabbitQueue]:
+    async with open_rabbitmq_queue(str(BROKER), release, 1000) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def proxied(release: str) -> AsyncIterator[tuple[Proxy, RabbitQueue]]:
+    proxy = Proxy()
+    async with await proxy.serve() as server:
+        url = BROKER.with_host("127.0.0.1").with_port(server.sockets[0].getsockname()[1])
+        async with open_rabbitmq_queue(str(url), release, 1000) as opened:
+            yield proxy, opened
+        await proxy.ended()
+
+
+def event(event_id: str) -> CloudEvent:
+    attributes = {"id": event_id, "type": "essaim.test", "source": "/tests", "datacontenttype": "application/json"}
+    return CloudEvent(attributes, {"number": event_id})
+
+
+async def next_of(deliveries: AsyncIterator[Delivery]) -> Delivery:
+    return await asyncio.wait_for(anext(deliveries), 60)
+
+
+async def next_id(deliveries: AsyncIterator[Delivery]) -> str:
+    delivery = await next_of(deliveries)
+    await delivery.ack()
+    return str(delivery.event.get_id())
+
+
+async def test_deliveries_go_on_after_the_connection_was_cut(
+    proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue, eventually: Eventually
+) -> None:
+    proxy, cut_queue = proxied
+    await cut_queue.publish([event("before")])
+    async with cut_queue.deliveries(1) as deliveries:
+        held = await next_of(deliveries)
+        proxy.cut()
+        again = await next_of(deliveries)
+        assert again.event.get_id() == "before"
+        with pytest.raises(UnavailableError):
+            await held.ack()  # taken back with the connection: it is not for this delivery to settle any more
+        await again.ack()
+        await queue.publish([event("after")])
+        assert await next_id(deliveries) == "after"
+    assert await eventually(lambda: _is(queue, Depth(ready=0, in_flight=0)))
+
+
+async def test_a_wait_goes_on_while_the_broker_is_away(
+    proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue, eventually: Eventually
+) -> None:
+    proxy, cut_queue = proxied
+    async with cut_queue.deliveries(1) as deliveries:
+        waiting = asyncio.create_task(next_id(deliveries))
+        proxy.open = False
+        proxy.cut()
+        await eventually(lambda: _fails(cut_queue))
+        await queue.publish([event("meanwhile")])
+        proxy.open = True
+        assert await waiting == "meanwhile"
+    await eventually(lambda: _publishes(cut_queue))
+
+
+async def test_what_is_cut_in_the_middle_is_published_or_refused(proxied: tuple[Proxy, RabbitQueue]) -> None:
+    proxy, cut_queue = proxied
+    taken: list[str] = []
+
+    async def publish(number: int) -> None:
+        with suppress(UnavailableError):
+            await cut_queue.publish([event(str(number))])
+            taken.append(str(number))
+
+    async def cut() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            proxy.cut()
+
+    await asyncio.gather(cut(), *(publish(number) for number in range(200)))
+    found: set[str] = set()
+    async with cut_queue.deliveries(50) as deliveries:
+        while not found.issuperset(taken):
+            found.add(await next_id(deliveries))
+
+
+async def test_a_consumer_that_the_broker_cancelled_consumes_again(
+    queue: RabbitQueue, channel: AbstractChannel, release: str, eventually: Eventually
+) -> None:
+    async with queue.deliveries(1) as deliveries:
+        waiting = asyncio.create_task(next_id(deliveries))
+        await channel.queue_delete(f"jobs.{release}")
+        await eventually(lambda: _publishes(queue))
+        assert await waiting == "again"
+
+
+async def test_a_queue_that_somebody_deleted_is_made_again(
+    queue: RabbitQueue, channel: AbstractChannel, release: str
+) -> None:
+    for suffix in QUEUES:
+        await channel.queue_delete(f"jobs.{release}{suffix}")
+    await queue.publish([event("one"), event("two")])
+    for suffix in ("", ".dead", ".busy"):
+        await channel.queue_delete(f"jobs.{release}{suffix}")
+    assert await queue.depth() == Depth(ready=0, in_flight=0)
+    await queue.publish([event("three")])
+    async with queue.deliveries(1) as deliveries:
+        assert await next_id(deliveries) == "three"
+
+
+async def test_what_is_in_flight_shows_again_after_its_queue_was_deleted(
+    queue: RabbitQueue, channel: AbstractChannel, release: str, eventually: Eventually
+) -> None:
+    await queue.publish([event("held")])
+    async with open_rabbitmq_queue(str(BROKER), release, 1000) as observer, queue.deliveries(1) as deliveries:
+        held = await next_of(deliveries)
+        await eventually(lambda: _is(observer, Depth(ready=0, in_flight=1)))
+        await channel.queue_delete(f"jobs.{release}.busy")
+        assert await eventually(lambda: _is(observer, Depth(ready=0, in_flight=1)))
+        await held.ack()
+        assert await eventually(lambda: _is(observer, Depth(ready=0, in_flight=0)))
+
+
+async def test_a_delivery_comes_back_more_often_than_any_default_limit(queue: RabbitQueue) -> None:
+    await queue.publish([event("patient")])
+    async with queue.deliveries(1) as deliveries:
+        for _ in range(50):
+            await (await next_of(deliveries)).release()
+        assert await next_id(deliveries) == "patient"
+    assert await queue.dead_letters() == []
+
+
+async def test_what_the_broker_gives_up_is_a_dead_letter(
+    queue: RabbitQueue, channel: AbstractChannel, release: str, eventually: Eventually
+) -> None:
+    await queue.publish([event("rejected")])
+    main = await channel.get_queue(f"jobs.{release}")
+    await (await main.get()).reject(requeue=False)
+    (letter,) = await eventually(queue.dead_letters)
+    assert (letter.event["id"], letter.reason) == ("rejected", "given up by the broker: rejected")
+    assert await queue.replay([letter.id], lambda old: old) == 1
+    async with queue.deliveries(1) as deliveries:
+        assert await next_id(deliveries) == "rejected"
+
+
+async def test_a_queue_with_another_bound_is_used_as_it_is(queue: RabbitQueue, release: str) -> None:
+    async with open_rabbitmq_queue(str(BROKER), release, 7) as other:
+        await other.publish([event("one")])
+    async with queue.deliveries(1) as deliveries:
+        assert await next_id(deliveries) == "one"
+
+
+async def test_events_travel_in_binary_mode_and_persistently(
+    queue: RabbitQueue, channel: AbstractChannel, release: str
+) -> None:
+    await queue.publish([event("wire")])
+    message = await (await channel.get_queue(f"jobs.{release}")).get(no_ack=True)
+    assert message.headers["ce-id"] == "wire"
+    assert message.headers["ce-specversion"] == "1.0"
+    assert (message.content_type, message.body) == ("application/json", b'{"number": "wire"}')
+    assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+
+
+async def refusal(opening: AbstractAsyncContextManager[RabbitQueue]) -> str:
+    with pytest.raises(UnavailableError) as raised:
+        async with opening:
+            pass
+    return str(raised.value)
+
+
+async def test_a_wrong_password_is_told_in_a_sentence_without_it(channel: AbstractChannel, release: str) -> None:
+    said = await refusal(open_rabbitmq_queue(str(BROKER.with_password("s3cret")), release, 10))
+    assert said == f"RabbitMQ at {BROKER.host}:{BROKER.port} refuses the user or the password"
+
+
+async def test_no_such_virtual_host_is_told_in_a_sentence(channel: AbstractChannel, release: str) -> None:
+    said = await refusal(open_rabbitmq_queue(str(BROKER.with_path("/nowhere")), release, 10))
+    assert said == f"RabbitMQ at {BROKER.host}:{BROKER.port} refuses the user or has no such virtual host"
+
+
+async def test_a_broker_that_is_not_there_is_told_in_a_sentence(release: str) -> None:
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+    said = await refusal(open_rabbitmq_queue(f"amqp://ada:s3cret@127.0.0.1:{port}/", release, 10))
+    assert said.startswith(f"RabbitMQ at 127.0.0.1:{port} does not answer")
+    assert "s3cret" not in said
+    assert "\n" not in said
+
+
+async def _is(queue: RabbitQueue, depth: Depth) -> bool:
+    return await queue.depth() == depth
+
+
+async def _fails(queue: RabbitQueue) -> bool:
+    try:
+        await queue.depth()
+    except UnavailableError:
+        return True
+    return False
+
+
+async def _publishes(queue: RabbitQueue) -> bool:
+    with suppress(UnavailableError):
+        await queue.publish([event("again")])
+        return True
+    return False
