@@ -119,7 +119,8 @@ class Handler:
         else:
             await self._settle(delivery.ack())
         finally:
-            self.running.pop(key, None)
+            if self.running.get(key) is runner:  # else this process has a newer attempt of the same task
+                del self.running[key]
 
     async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> bool:
         """Split the job if nobody has, then run the task. False: there are several tasks; announce them instead."""
