@@ -206,7 +206,8 @@ def print_peak(folder: str, name: str, words: list[str]) -> None:
     with open_house(Path(folder)) as house:
         house.search(Request(words=words, texts=[name], ignore_case=True))
     # Not `ru_maxrss`: a child's begins with its parent's.
-    print(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1))
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(status["VmHWM"].split()[0])
 
 
 def main() -> int:

@@ -126,7 +126,8 @@ class Words:
     """
 
     def __init__(self, words: Iterable[str], *, ignore_case: bool, ignore_accents: bool, whole_words: bool) -> None:
-        forms = {word: Folding(ignore_case, ignore_accents).text(word) for word in words}
+        folding = Folding(ignore_case, ignore_accents)
+        forms = {word: folding.text(word) for word in words}
         for word, form in forms.items():
             if not form:
                 raise JobError(f"without its accents nothing is left of the word {word!r}")

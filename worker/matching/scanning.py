@@ -67,6 +67,7 @@ class _Scan:
         self.is_unsure = False
         self._words, self._tally, self._piece = words, tally, piece
         self._first, self._start = first, tally.at
+        self._lacking = {number for number, places in enumerate(tally.places) if len(places) < piece.positions}
         self._most = min(block, _MOST_HITS // words.crowd)
         self._size = self._least = min(_SMALL_BLOCK, self._most)
         self._look = 4 * (words.longest + RIGHT)
@@ -169,20 +170,26 @@ class _Scan:
         return self._buffer[self._at - self._offset : block.cut - self._offset]
 
     def _count(self, found: Found, block: Block) -> None:
-        several = len(found.numbers) > 1
-        counts = Counter(map(itemgetter(0), found.hits)) if several else {0: len(found.hits)}
+        numbers = found.numbers
+        counts = Counter(map(itemgetter(0), found.hits)) if len(numbers) > 1 else {0: len(found.hits)}
         for pattern, count in counts.items():
-            self._tally.counts[found.numbers[pattern]] += count
-        places = {pattern: self._tally.places[found.numbers[pattern]] for pattern in counts}
-        wanted = {pattern for pattern in counts if len(places[pattern]) < self._piece.positions}
+            self._tally.counts[numbers[pattern]] += count
+        wanted = {pattern for pattern in counts if numbers[pattern] in self._lacking} if self._lacking else set()
         if not wanted:
             return
         own = self._own(block)
         origin = int if block.is_plain else self._words.folding.origin(own, block.text[block.low : block.high])
         for pattern, start, _ in found.hits:
-            if pattern in wanted and len(places[pattern]) < self._piece.positions:
-                at = origin(start + found.shift - block.low)
-                middle = self._at - self._offset + at
-                left = self._buffer[max(0, middle - 4 * LEFT) : middle]
-                right = self._buffer[middle : middle + 4 * RIGHT]
-                places[pattern].append(self._tally.place(own, at, left, right))
+            if pattern in wanted:
+                self._add_place(numbers[pattern], own, origin(start + found.shift - block.low))
+                if numbers[pattern] not in self._lacking:
+                    wanted.remove(pattern)
+
+    def _add_place(self, number: int, own: bytes, at: int) -> None:
+        middle = self._at - self._offset + at
+        left = self._buffer[max(0, middle - 4 * LEFT) : middle]
+        right = self._buffer[middle : middle + 4 * RIGHT]
+        places = self._tally.places[number]
+        places.append(self._tally.place(own, at, left, right))
+        if len(places) == self._piece.positions:
+            self._lacking.remove(number)
