@@ -46,7 +46,7 @@ def stands_alone(text: bytes, start: int, end: int) -> bool:
     """Whether no word character touches `text[start:end]`. There must be something on either side.
 
     As in ripgrep, a neighbour that is no UTF-8 touches it too; but a few stray continuation bytes before it count as a part
-    of the character on their line that they follow.
+    of the character that they follow on their line.
     """
     before = start - 1
     while before > max(0, start - 4) and text[before] & 0xC0 == 0x80:

@@ -19,7 +19,7 @@ _BLOCK = 128 * 1024  # most bytes that are matched at once...
 _SMALL_BLOCK = 16 * 1024  # ...and where much is made of them: many matches, or text that is not folded in place
 _MANY = 500  # matches in a block
 _SEAM = 64 * 1024  # bytes of a chunk that are joined with the rest of the last one
-_MOST_HITS = 500_000  # in a block, if the text is made for it: some tens of MB
+_MOST_HITS = 200_000  # in a block, if the text is made for it: tens of MB, and well under a second
 _BEFORE = 4  # bytes before a match that tell whether a word character touches it: the longest character
 _UNSURE = 8  # bytes at the start of a scan where half a character may hide a match, or make one
 
