@@ -30,12 +30,13 @@ def work(folder: Path, url: str) -> None:
 def test_a_signal_in_the_middle_of_work_ends_everything_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
     with house(tmp_path) as (process, url):
         work(tmp_path, url)
+        assert process.stdout is not None
+        assert any("workers  1 (desired 1)" in line for line in process.stdout)
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err.splitlines()[-2:] == ["draining …", "everything is drained"]
     assert processes(tmp_path) == set()
-    assert "workers  1 (desired 1)" in out
     assert "worker.left" in (tmp_path / "logs" / "workers.log").read_text()
 
 
