@@ -1,7 +1,6 @@
 """One suite for every adapter: a new backend is one more entry in a table here, and no test knows which one it has."""
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -35,10 +34,9 @@ from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import UnavailableError
 from jobs.model import Claimed, Job
 from jobs.ports import JobQueue, JobStore
+from tests.servers import MONGODB_URL, RABBITMQ_310_URL, RABBITMQ_URL, absent, delete_queues
 
 T = TypeVar("T")
-
-RABBITMQ_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
 
 
 @dataclass(frozen=True)
@@ -72,27 +70,23 @@ def sqlite_store(folder: Path) -> Iterator[StoreBackend]:
 
 
 @cache
-def mongodb_server() -> tuple[str, str]:
-    """Its URL, and why it does not answer. One that is not there is waited for once, not in every test."""
-    url = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017")
-    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
+def mongodb_silent() -> str:
+    """Why it does not answer; empty if it does. One that is not there is waited for once, not in every test."""
+    with MongoClient[dict[str, Any]](MONGODB_URL, serverSelectionTimeoutMS=5000) as client:
         try:
             client.admin.command("ping")
         except ServerSelectionTimeoutError as error:
-            return url, str(error)
-    return url, ""
+            return str(error)
+    return ""
 
 
 @contextmanager
 def mongodb_database() -> Iterator[str]:
     """The URL of a database of its own, dropped afterwards."""
-    if not _asked("ESSAIM_TEST_MONGODB_URL"):
-        pytest.skip("CI names no MongoDB server")
-    server, silent = mongodb_server()
-    if silent:
+    if silent := mongodb_silent():
         absent(silent)
     name = f"essaim-test-{uuid4().hex[:12]}"
-    url = urlsplit(server)._replace(path=f"/{name}").geturl()
+    url = urlsplit(MONGODB_URL)._replace(path=f"/{name}").geturl()
     yield url
     with MongoClient[dict[str, Any]](url) as client:
         client.drop_database(name)
@@ -104,59 +98,40 @@ def mongodb_store(folder: Path) -> Iterator[StoreBackend]:
         yield StoreBackend(lambda lease_seconds: open_mongodb_store(url, lease_seconds))
 
 
-def absent(reason: str) -> NoReturn:
-    """A server that is not there is no news on a laptop; in CI it would leave claims unproven."""
-    if os.environ.get("CI"):
-        pytest.fail(f"in CI every backend must answer: {reason}")
-    pytest.skip(reason)
-
-
-def rabbitmq_queue(_: Path) -> QueueBackend:
+def rabbitmq_queue(url: str) -> QueueBackend:
     async def inject(release: str, body: bytes) -> None:
-        async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:
+        async with await aio_pika.connect(url) as connection, connection.channel() as channel:
             message = aio_pika.Message(body, content_type="application/cloudevents+json")
             await channel.default_exchange.publish(message, f"jobs.{release}")
 
     @asynccontextmanager
     async def opened(release: str, max_length: int) -> AsyncIterator[JobQueue]:
-        async with open_rabbitmq_queue(RABBITMQ_URL, release, max_length) as queue:
-            _RABBITMQ_RELEASES.add(release)
+        async with open_rabbitmq_queue(url, release, max_length) as queue:
+            _RABBITMQ_RELEASES.add((url, release))
             yield queue
 
     return QueueBackend(opened, inject)
 
 
-_RABBITMQ_RELEASES: set[str] = set()
-_RABBITMQ_SUFFIXES = ["", ".dead", ".busy", *(f".wait.{step:g}s" for step in (0.25, 1, 4, 16, 64, 256))]
+_RABBITMQ_RELEASES: set[tuple[str, str]] = set()
 
 
 @pytest.fixture(autouse=True)
 def no_queue_is_left() -> Iterator[None]:
-    """A broker's queues outlive a test, unlike a temporary folder."""
     yield
-    if _RABBITMQ_RELEASES:
-        asyncio.run(_delete_rabbitmq_queues())
+    while _RABBITMQ_RELEASES:
+        asyncio.run(delete_queues(*_RABBITMQ_RELEASES.pop()))
 
 
-async def _delete_rabbitmq_queues() -> None:
-    async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:
-        while _RABBITMQ_RELEASES:
-            release = _RABBITMQ_RELEASES.pop()
-            for suffix in _RABBITMQ_SUFFIXES:
-                await channel.queue_delete(f"jobs.{release}{suffix}")
-
-
-def _asked(setting: str) -> bool:
-    """CI tries the servers that it names, and must reach them; elsewhere whatever answers is tried."""
-    return setting in os.environ or not os.environ.get("CI")
-
-
-QUEUES: dict[str, Callable[[Path], QueueBackend]] = {"sqlite": sqlite_queue}
-STORES: dict[str, Callable[[Path], AbstractContextManager[StoreBackend]]] = {"sqlite": sqlite_store}
-if _asked("ESSAIM_TEST_RABBITMQ_URL"):
-    QUEUES["rabbitmq"] = rabbitmq_queue
-if _asked("ESSAIM_TEST_MONGODB_URL"):
-    STORES["mongodb"] = mongodb_store
+QUEUES: dict[str, Callable[[Path], QueueBackend]] = {
+    "sqlite": sqlite_queue,
+    "rabbitmq": lambda _: rabbitmq_queue(RABBITMQ_URL),
+    "rabbitmq-3.10": lambda _: rabbitmq_queue(RABBITMQ_310_URL),
+}
+STORES: dict[str, Callable[[Path], AbstractContextManager[StoreBackend]]] = {
+    "sqlite": sqlite_store,
+    "mongodb": mongodb_store,
+}
 
 
 @asynccontextmanager

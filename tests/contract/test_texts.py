@@ -1,7 +1,6 @@
 """What every text store promises: `jobs.ports.TextStore`, claim by claim."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,19 +25,11 @@ from jobs.errors import (
 )
 from jobs.ports import TextStore
 from tests.contract.conftest import reached
+from tests.servers import S3, S3_URL
 
 MIB = 1024 * 1024
 LARGE = 9 * MIB  # several parts to write, several pieces to read
 SMALL = 1000
-
-
-BUCKET = os.environ.get("ESSAIM_TEST_S3_URL", "s3://bed")
-S3 = {
-    "AWS_ENDPOINT_URL": os.environ.get("ESSAIM_TEST_S3_ENDPOINT", "http://127.0.0.1:7070"),
-    "AWS_ACCESS_KEY_ID": os.environ.get("ESSAIM_TEST_S3_KEY", "test"),
-    "AWS_SECRET_ACCESS_KEY": os.environ.get("ESSAIM_TEST_S3_SECRET", "testtest"),
-    "AWS_REGION": "us-east-1",
-}
 
 
 @pytest.fixture(params=["file", "memory", "s3"])
@@ -55,7 +46,7 @@ async def texts(
         case "s3":
             for name, value in S3.items():
                 monkeypatch.setenv(name, value)
-            async with reached(open_texts(f"{BUCKET}/{uuid4().hex}", "texts")) as store:
+            async with reached(open_texts(f"{S3_URL}/{uuid4().hex}", "texts")) as store:
                 yield store
 
 

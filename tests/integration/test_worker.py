@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from jobs.backends import Backends
 from jobs.events import JobSubmitted, to_event
 from jobs.model import Job, State
 from jobs.service import JobService
-from tests.conftest import House
+from tests.conftest import ROOT, House
+from tests.servers import S3, services
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -66,10 +68,25 @@ def redone(journal: Path) -> int:
     return sum(count - 1 for count in taken.values())
 
 
-@pytest.fixture
-async def site(journal_house: House, journal_request: type[Any], eventually: Eventually) -> AsyncIterator[Site]:
-    async with journal_house.backends() as backends:
-        yield Site(journal_house, backends, journal_request, eventually)
+@pytest.fixture(params=["embedded", "services"])
+async def site(
+    request: pytest.FixtureRequest,
+    build_house: Callable[..., House],
+    journal_request: type[Any],
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        settings: dict[str, str] = {}
+        if request.param == "services":
+            settings = await stack.enter_async_context(services())
+            for name, value in S3.items():
+                monkeypatch.setenv(name, value)
+        house = build_house(ROOT / "tests" / "houses" / "journal", **settings)
+        house.environment.update(S3)
+        backends = await stack.enter_async_context(house.backends())
+        stack.callback(house.kill_all)  # before its queue goes, or it would make it again
+        yield Site(house, backends, journal_request, eventually)
 
 
 async def test_a_job_with_one_task_runs_to_its_result(site: Site) -> None:
