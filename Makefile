@@ -42,6 +42,12 @@ fix: $(RUN) ## let the tools repair what they can
 test: lint ## everything that must hold, without a cluster
 	@$(BIN)/pytest -q -n 2 --dist loadfile
 
+.PHONY: chaos
+chaos: JOBS := 2000
+chaos: SEED := 1
+chaos: $(RUN) ## a long storm of kills, with a table of what it survived; JOBS=2000 SEED=1
+	@ESSAIM_TEST_CHAOS_JOBS=$(JOBS) ESSAIM_TEST_CHAOS_SEED=$(SEED) $(BIN)/pytest -q tests/chaos
+
 .PHONY: bench
 bench: $(RUN) ## measured claims: search speed and scaling on this machine, against ripgrep
 	@$(BIN)/python loadtests/bench_search.py

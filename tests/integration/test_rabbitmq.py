@@ -16,51 +16,13 @@ from jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from jobs.errors import UnavailableError
 from jobs.model import Depth
 from jobs.ports import Delivery
+from tests.proxy import Proxy
 from tests.servers import RABBITMQ_URL, absent
 
 Eventually = Callable[..., Awaitable[Any]]
 
 BROKER = URL(RABBITMQ_URL)
 QUEUES = ("", ".dead", ".busy", ".wait.0.25s", ".wait.1s", ".wait.64s")
-
-
-class Proxy:
-    """Between a client and the broker. It can cut what runs through it, and let nothing through."""
-
-    def __init__(self) -> None:
-        self.open = True
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def serve(self) -> asyncio.Server:
-        return await asyncio.start_server(self._connected, "127.0.0.1", 0)
-
-    async def ended(self) -> None:
-        """Return when nothing runs through it any more."""
-        self.cut()
-        while self._writers:
-            await asyncio.sleep(0.01)
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.open:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection(BROKER.host, BROKER.port)
-        ends = {writer, far_writer}
-        self._writers |= ends
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-        self._writers -= ends
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
 
 
 @pytest.fixture
@@ -90,12 +52,11 @@ async def queue(release: str) -> AsyncIterator[RabbitQueue]:
 
 @pytest.fixture
 async def proxied(release: str) -> AsyncIterator[tuple[Proxy, RabbitQueue]]:
-    proxy = Proxy()
-    async with await proxy.serve() as server:
-        url = BROKER.with_host("127.0.0.1").with_port(server.sockets[0].getsockname()[1])
+    proxy = Proxy(BROKER.host or "127.0.0.1", BROKER.port or 5672)
+    async with proxy.serve():
+        url = BROKER.with_host("127.0.0.1").with_port(proxy.port)
         async with open_rabbitmq_queue(str(url), release, 1000) as opened:
             yield proxy, opened
-        await proxy.ended()
 
 
 def event(event_id: str) -> CloudEvent:

@@ -1,0 +1,120 @@
+"""A storm of faults in an order from a seed, over processes that are started again whenever they have ended."""
+
+import asyncio
+import random
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from tests.conftest import House
+from tests.proxy import Proxy
+
+WORKERS = 3
+APIS = 2
+LOOK_SECONDS = 0.1
+REFUSED = 2  # exit code of a process that does not start because a server is away
+
+Process = subprocess.Popen[bytes]
+Fault = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Crew:
+    """Keeps the processes running; `ports` are those of the APIs. Whoever leaves without being killed is written down."""
+
+    house: House
+    ports: list[int]
+    workers: list[Process] = field(default_factory=list)
+    apis: list[Process] = field(default_factory=list)
+    killed: set[int] = field(default_factory=set)
+    left: list[str] = field(default_factory=list)
+
+    async def keep(self) -> None:
+        while True:
+            self.workers = [process for process in self.workers if not self._ended(process)]
+            while len(self.workers) < WORKERS:
+                self.workers.append(self.house.start("worker"))
+            for number, port in enumerate(self.ports):
+                if number == len(self.apis):
+                    self.apis.append(self.house.start("api", ESSAIM_API_PORT=str(port)))
+                elif self._ended(self.apis[number]):
+                    self.apis[number] = self.house.start("api", ESSAIM_API_PORT=str(port))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def kill(self, process: Process) -> None:
+        process.kill()
+        self.killed.add(process.pid)
+
+    def _ended(self, process: Process) -> bool:
+        code = process.poll()
+        if code is not None and process.pid not in self.killed and code != REFUSED:
+            self.left.append(f"{process.args} left with {code}")
+        return code is not None
+
+
+@dataclass
+class Storm:
+    """What can go wrong, how often of each deck of faults, and what did."""
+
+    crew: Crew
+    dice: random.Random
+    deck: dict[str, tuple[int, Fault]]
+    faults: Counter[str] = field(default_factory=Counter)
+    stalls: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def rage(self) -> None:
+        while True:
+            order = [name for name, (weight, _) in self.deck.items() for _ in range(weight)]
+            self.dice.shuffle(order)
+            for name in order:
+                await asyncio.sleep(self.dice.uniform(0.2, 1.0))
+                await self.deck[name][1]()
+                self.faults[name] += 1
+
+    def may_redo(self) -> int:
+        """Steps: a killed or stalled worker costs the one it is at."""
+        return self.faults["worker killed"] + self.faults["worker stalled"]
+
+    async def kill_worker(self) -> None:
+        self.crew.kill(self.dice.choice(self.crew.workers))
+
+    async def kill_api(self) -> None:
+        self.crew.kill(self.dice.choice(self.crew.apis))
+
+    def stall_worker(self, seconds: float) -> Fault:
+        """It sleeps in the middle of anything until others have taken over, and then goes on as if nothing had been."""
+
+        async def sleep(process: Process) -> None:
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            process.send_signal(signal.SIGCONT)
+
+        async def stall() -> None:
+            stalling = asyncio.create_task(sleep(self.dice.choice(self.crew.workers)))
+            self.stalls.add(stalling)
+            stalling.add_done_callback(self.stalls.discard)
+
+        return stall
+
+
+def cut(*proxies: Proxy) -> Fault:
+    async def fault() -> None:
+        for proxy in proxies:
+            proxy.cut()
+
+    return fault
+
+
+def slow_down(dice: random.Random, *proxies: Proxy) -> Fault:
+    """Each piece of data is late, then all is as before."""
+
+    async def fault() -> None:
+        for proxy in proxies:
+            proxy.delay = dice.uniform(0.05, 0.4)
+        await asyncio.sleep(dice.uniform(0.5, 2))
+        for proxy in proxies:
+            proxy.delay = 0.0
+
+    return fault
