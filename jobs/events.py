@@ -17,6 +17,7 @@ VERSION = 1
 JOB_SUBMITTED = "essaim.job.submitted"
 JOB_RETRIED = "essaim.job.retried"
 TASK_READY = "essaim.task.ready"
+JOB_ENDED = "essaim.job.ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,16 @@ class TaskReady:
     number: int
 
 
-Message = JobSubmitted | JobRetried | TaskReady
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """This run of a job with a callback ends about now: call when it has ended. Tries are counted from `since` on."""
+
+    job_id: str
+    run: int
+    since: datetime
+
+
+Message = JobSubmitted | JobRetried | TaskReady | JobEnded
 
 
 def to_event(message: Message, release: str) -> CloudEvent:
@@ -56,6 +66,7 @@ def to_event(message: Message, release: str) -> CloudEvent:
                 "request": job.request,
                 "fingerprint": job.fingerprint,
                 "created": job.created.isoformat(),
+                **({} if job.callback is None else {"callback": job.callback}),
             }
             return _event(JOB_SUBMITTED, job.id, job.id, data, release)
         case JobRetried(job_id, run):
@@ -63,6 +74,9 @@ def to_event(message: Message, release: str) -> CloudEvent:
         case TaskReady(job_id, number):
             data = {"job_id": job_id, "number": number}
             return _event(TASK_READY, f"{job_id}/task/{number}", job_id, data, release)
+        case JobEnded(job_id, run, since):
+            data = {"job_id": job_id, "run": run, "since": since.isoformat()}
+            return _event(JOB_ENDED, f"{job_id}/run/{run}/ended", job_id, data, release)
 
 
 def from_event(event: CloudEvent) -> Message:
@@ -85,12 +99,15 @@ def from_event(event: CloudEvent) -> Message:
                         request=dict(data["request"]),
                         fingerprint=str(data["fingerprint"]),
                         created=datetime.fromisoformat(data["created"]),
+                        callback=None if data.get("callback") is None else str(data["callback"]),
                     )
                 )
             case "essaim.job.retried":
                 return JobRetried(job_id, int(data["run"]))
             case "essaim.task.ready":
                 return TaskReady(job_id, int(data["number"]))
+            case "essaim.job.ended":
+                return JobEnded(job_id, int(data["run"]), datetime.fromisoformat(data["since"]))
     except (KeyError, TypeError, ValueError) as error:
         raise MessageUnreadableError(f"the data of this {kind} event does not fit: {error!r}") from error
     raise MessageUnreadableError(f"unknown event type {kind!r}")

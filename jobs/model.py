@@ -38,7 +38,8 @@ class Job:
     """What a client submitted, and how far it is.
 
     `run` is 1 and grows by one with each retry of a failed job. `tasks` is None until a worker has split the request.
-    `progress` is between 0 and 1, the mean over the tasks. `result` is JSON, None before success.
+    `progress` is between 0 and 1, the mean over the tasks. `result` is JSON, None before success. `callback` is the URL
+    to call when the job has ended.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Job:
     progress: float = 0.0
     result: bytes | None = None
     problem: Problem | None = None
+    callback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,14 @@ async def test_a_submitted_job_is_stored_as_it_is(store: JobStore, open_store: O
     assert job.state is State.QUEUED
 
 
+async def test_a_callback_is_kept(store: JobStore, open_store: OpenStore, new_job: NewJob) -> None:
+    job = await store.submit(new_job(callback="https://hooks.example.com/done?for=été"))
+    assert job.callback == "https://hooks.example.com/done?for=été"
+    async with open_store() as other:
+        assert (await other.get(job.id)).callback == job.callback
+        assert (await other.list()).jobs == [job]
+
+
 async def test_any_json_is_a_request(store: JobStore, new_job: NewJob) -> None:
     job = new_job(request={"half a pair \ud800": "\udfff", "nul": "\x00", "big": 2**70, "a.b": {"$c": 1}, "": []})
     await store.submit(job)

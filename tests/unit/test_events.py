@@ -1,6 +1,7 @@
 """Messages that an older or newer version has written."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.errors import MessageUnreadableError
-from jobs.events import JobRetried, JobSubmitted, Message, TaskReady, dump, from_event, load, to_event
+from jobs.events import JobEnded, JobRetried, JobSubmitted, Message, TaskReady, dump, from_event, load, to_event
 from jobs.model import Job
 
 YESTERDAY: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "fixtures" / "messages_1.json").read_text())
@@ -25,6 +26,7 @@ MEANT: list[Message] = [
     JobRetried("01950003-0000-7000-8000-000000000003", 2),
     TaskReady("01950004-0000-7000-8000-000000000004", 7),
 ]
+ENDED = JobEnded("01950002-0000-7000-8000-000000000002", 3, datetime(2026, 3, 1, 12, 0, 4, tzinfo=UTC))
 PAIRS = list(zip(YESTERDAY, MEANT, strict=True))
 
 
@@ -53,6 +55,6 @@ def test_a_missing_field_is_named(written: dict[str, Any]) -> None:
         from_event(load(json.dumps(broken).encode()))
 
 
-@pytest.mark.parametrize("meant", MEANT)
+@pytest.mark.parametrize("meant", [*MEANT, JobSubmitted(replace(JOB, callback="https://x.example/")), ENDED])
 def test_what_is_written_is_read(meant: Message) -> None:
     assert from_event(load(dump(to_event(meant, "v1")))) == meant

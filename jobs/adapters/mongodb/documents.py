@@ -38,6 +38,7 @@ def job_to(job: Job) -> Document:
         "progress": job.progress if job.state.ended else None,
         "problem": problem_to(job.problem),
         "result": None if job.result is None else readable(job.result),
+        "callback": job.callback,
     }
 
 
@@ -62,6 +63,7 @@ def job_from(found: Document, tally: Tally) -> Job:
         progress=1.0 if state is State.SUCCEEDED else round(min(1.0, max(0.0, progress)), 9),
         result=bytes_from(found.get("result")),
         problem=problem_from(found.get("problem")),
+        callback=found.get("callback"),
     )
 
 

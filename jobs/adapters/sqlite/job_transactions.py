@@ -36,11 +36,12 @@ def submit(db: sqlite3.Connection, job: Job) -> Job:
     if row := db.execute(_GET, (job.id,)).fetchone():
         return job_from(row, row["result"])
     db.execute(
-        "INSERT INTO jobs (id, owner, release, fingerprint, created, state, run, started, ended, tasks, problem) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO jobs (id, owner, release, fingerprint, created, state, run, started, ended, tasks, problem, "
+        "callback) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(job.id, job.owner, job.release, job.fingerprint, stamp(job.created), job.state, job.run),
             *(stamp_or_none(job.started), stamp_or_none(job.ended), job.tasks, problem_to_json(job.problem)),
+            job.callback,
         ),
     )
     values = (job.id, to_json(job.request), job.result)

@@ -136,4 +136,6 @@ _TASKS = (
     """,
 )
 
-STEPS = ((*_QUEUE, *_JOBS, *_TASKS),)
+_CALLBACKS = ("ALTER TABLE jobs ADD COLUMN callback TEXT",)
+
+STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS)
