@@ -51,11 +51,15 @@ class Delivery(Protocol):
 class JobQueue(Protocol):
     """Messages of one release, delivered at least once."""
 
-    async def publish(self, events: Sequence[CloudEvent]) -> None:
+    async def publish(self, events: Sequence[CloudEvent], *, delay: float = 0.0) -> None:
         """Return once the queue has taken responsibility for all of them.
 
-        Raises `QueueFullError` at the bound, and then none or some may have been taken.
+        Raises `QueueFullError` at the bound, and then none or some may have been taken. With a delay, in seconds, they
+        come out that much later, and are taken beyond the bound too: such messages end what the queue is full of.
         """
+
+    def notify(self, event: CloudEvent) -> None:
+        """Tell whoever listens, if anybody can: best effort, later, in order. Never raises and never waits."""
 
     def deliveries(self, prefetch: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
         """Consume, at most `prefetch` unsettled at a time, oldest first.

@@ -134,6 +134,35 @@ async def test_delays_do_not_wait_for_each_other(queue: JobQueue, event: Events)
         assert await next_id(deliveries) == "short"
 
 
+async def test_what_is_published_with_a_delay_comes_out_after_it(
+    queue: JobQueue, event: Events, eventually: Eventually
+) -> None:
+    before = time.monotonic()
+    await queue.publish([event("later")], delay=0.5)
+    await queue.publish([event("now")])
+    async with queue.deliveries(1) as deliveries:
+        assert await next_id(deliveries) == "now"
+        assert await next_id(deliveries) == "later"
+    assert time.monotonic() - before >= 0.45
+    assert await eventually(lambda: _is(queue, EMPTY))
+
+
+async def test_what_is_delayed_is_taken_beyond_the_bound(open_queue: OpenQueue, event: Events) -> None:
+    async with open_queue(max_length=3) as queue:
+        await queue.publish([event(str(number)) for number in range(3)])
+        await queue.publish([event("end")], delay=1.0)
+        async with queue.deliveries(1) as deliveries:
+            assert [await next_id(deliveries) for _ in range(4)] == ["0", "1", "2", "end"]
+
+
+async def test_a_notification_is_no_message_of_the_queue(queue: JobQueue, event: Events) -> None:
+    queue.notify(event("told"))
+    await queue.publish([event("message")])
+    async with queue.deliveries(2) as deliveries:
+        assert await next_id(deliveries) == "message"
+    assert await queue.depth() == EMPTY
+
+
 async def test_a_settled_delivery_cannot_be_settled_again(queue: JobQueue, event: Events) -> None:
     await queue.publish([event("once")])
     async with queue.deliveries(2) as deliveries:

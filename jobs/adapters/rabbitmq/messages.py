@@ -22,9 +22,9 @@ PARKED = "essaim-parked"
 MAX_REASON = 4000  # characters: all headers of a message must fit into one frame of 128 KiB
 
 
-def to_message(event: CloudEvent) -> Message:
+def to_message(event: CloudEvent, *, expiration: float | None = None) -> Message:
     bound = to_binary(event, JSONFormat())
-    return _message(bound.body, bound.content_type, dict(bound.headers))
+    return _message(bound.body, bound.content_type, dict(bound.headers), expiration=expiration)
 
 
 def read(message: AbstractIncomingMessage) -> CloudEvent:

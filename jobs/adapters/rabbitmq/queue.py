@@ -10,6 +10,7 @@ from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
 from jobs.adapters.rabbitmq.dead_letters import DeadLetters
 from jobs.adapters.rabbitmq.deliveries import RabbitDeliveries
 from jobs.adapters.rabbitmq.in_flight import InFlight
+from jobs.adapters.rabbitmq.notifier import Notifier
 from jobs.adapters.rabbitmq.publisher import Publisher
 from jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery
 from jobs.adapters.rabbitmq.topology import Topology
@@ -40,6 +41,7 @@ class RabbitQueue:
         self._consuming = RabbitConnection(url)
         self._topology = Topology(self._consuming, release, max_length)
         self._publisher = Publisher(self._publishing, self._topology, max_length)
+        self._notifier = Notifier(self._publishing, release)
         self._outlet = Outlet(self._consuming, self._topology, self._publisher, lambda: self._in_flight.changed())
         self._in_flight = InFlight(self._consuming, self._topology, self._outlet.unsettled)
         self._dead_letters = DeadLetters(self._consuming, self._topology, self._publisher)
@@ -48,12 +50,18 @@ class RabbitQueue:
         await self._topology.declare()
 
     async def close(self) -> None:
+        await self._notifier.close()
         await self._in_flight.close()
         await self._consuming.close()
         await self._publishing.close()
 
-    async def publish(self, events: Sequence[CloudEvent]) -> None:
-        await self._publisher.publish(self._topology.main, [messages.to_message(event) for event in events])
+    async def publish(self, events: Sequence[CloudEvent], *, delay: float = 0.0) -> None:
+        queue = await self._topology.wait_queue(delay) if delay else self._topology.main
+        expiration = delay or None
+        await self._publisher.publish(queue, [messages.to_message(event, expiration=expiration) for event in events])
+
+    def notify(self, event: CloudEvent) -> None:
+        self._notifier.notify(event)
 
     @asynccontextmanager
     async def deliveries(self, prefetch: int) -> AsyncIterator[AsyncIterator[RabbitDelivery]]:

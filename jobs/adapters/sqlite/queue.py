@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -41,9 +41,12 @@ class SqliteQueue:
         self._release = release
         self._max_length = max_length
 
-    async def publish(self, events: Sequence[CloudEvent]) -> None:
+    async def publish(self, events: Sequence[CloudEvent], *, delay: float = 0.0) -> None:
         bodies = [dump(event) for event in events]
-        await self._database.write(self._insert, bodies, durable=True)
+        await self._database.write(self._insert, bodies, delay, durable=True)
+
+    def notify(self, event: CloudEvent) -> None:
+        """Nobody can listen to a file."""
 
     @asynccontextmanager
     async def deliveries(self, prefetch: int) -> AsyncIterator[AsyncIterator[SqliteDelivery]]:
@@ -70,10 +73,12 @@ class SqliteQueue:
             after = letters[-1]["id"]
         return replayed
 
-    def _insert(self, db: sqlite3.Connection, bodies: Sequence[bytes]) -> None:
-        if self._length(db) + len(bodies) > self._max_length:
+    def _insert(self, db: sqlite3.Connection, bodies: Sequence[bytes], delay: float = 0.0) -> None:
+        if not delay and self._length(db) + len(bodies) > self._max_length:
             raise QueueFullError(f"the queue of {self._release} is full: it takes {self._max_length} messages")
-        db.executemany("INSERT INTO messages (release, body) VALUES (?, ?)", [(self._release, body) for body in bodies])
+        due = stamp(datetime.now(UTC) + timedelta(seconds=delay)) if delay else None
+        rows = [(self._release, due, body) for body in bodies]
+        db.executemany("INSERT INTO messages (release, due, body) VALUES (?, ?, ?)", rows)
 
     def _length(self, db: sqlite3.Connection) -> int:
         row = db.execute("SELECT length FROM queues WHERE release = ?", (self._release,)).fetchone()
