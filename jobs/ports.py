@@ -80,6 +80,9 @@ class JobQueue(Protocol):
         A message that cannot be read is published as it is. Returns how many. A crash in between may publish one twice.
         """
 
+    async def purge(self, before: datetime) -> int:
+        """Delete the messages that were parked before then. Returns how many."""
+
 
 class JobStore(Protocol):
     """The jobs and tasks. Every write is a compare-and-set on state and attempt, so a late or repeated one changes nothing."""

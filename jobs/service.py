@@ -102,8 +102,13 @@ class JobService:
         return await self.backends.queue.replay(ids, revise)
 
     async def purge(self) -> int:
-        """Delete jobs, with their results, that ended longer ago than the retention. Returns how many."""
+        """Delete jobs, with their results, that ended longer ago than the retention, and as old dead letters.
+
+        Returns how many jobs.
+        """
         before = datetime.now(UTC) - timedelta(seconds=self.settings.retention_seconds)
+        if letters := await self.backends.queue.purge(before):
+            log("messages.purged", count=letters)
         gone = await self.backends.store.purge(before)
         for job_id in gone:
             await self.backends.results.delete(job_id)

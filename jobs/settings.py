@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     """An event stream ends itself after this, under Knative's 300-second response limit; clients resume."""
 
     retention_seconds: float = Field(default=7 * 86400.0, gt=0)
-    """Ended jobs and their results are deleted after this."""
+    """Ended jobs and their results, and parked messages, are deleted after this."""
 
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severe log line that is written."""

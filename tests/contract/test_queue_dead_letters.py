@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -159,6 +159,21 @@ async def test_many_are_replayed(queue: JobQueue, inject: Inject, event: Events,
     assert await queue.replay(None, same) == 700
     assert await queue.dead_letters() == []
     assert await eventually(lambda: _waits(queue, 700))
+
+
+async def test_what_was_parked_before_a_time_is_deleted(queue: JobQueue, event: Events, eventually: Eventually) -> None:
+    await queue.publish([event() for _ in range(70)])  # more than one batch of any adapter
+    await park_all(queue, ["old"] * 69)
+    await eventually(lambda: _lists(queue, 69))
+    assert await queue.purge(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert await _lists(queue, 69)
+
+    between = datetime.now(UTC)
+    await park_all(queue, ["young"])
+    await eventually(lambda: _lists(queue, 70))
+    assert await queue.purge(between) == 69
+    (letter,) = await queue.dead_letters()
+    assert letter.reason == "young"
 
 
 async def test_dead_letters_take_no_room_in_the_queue(open_queue: OpenQueue, event: Events) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -62,6 +63,22 @@ class DeadLetters:
         if error is not None:
             raise error
         return replayed
+
+    async def purge(self, before: datetime) -> int:
+        await self._topology.declare()
+        purged = 0
+        kept: list[AbstractIncomingMessage] = []  # RabbitMQ 3.10 does not keep the order of what was given back
+        async with self._connection.channel() as channel:
+            left = await self._count(channel)
+            while left > 0 and (taken := await self._take(channel, min(left, REPLAY_BATCH))):
+                left -= len(taken)
+                old = [message for message in taken if messages.parking(message).parked < before]
+                kept += [message for message in taken if message not in old]
+                for message in old:
+                    await message.ack()
+                purged += len(old)
+            await self._give_back(channel, kept)
+        return purged
 
     async def _give_back(self, channel: AbstractChannel, taken: Sequence[AbstractIncomingMessage]) -> None:
         """All at once, which keeps their order; on this channel nothing else is unsettled. Return when they are back."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -86,6 +87,9 @@ class RabbitQueue:
 
     async def replay(self, ids: Collection[str] | None, revise: Callable[[CloudEvent], CloudEvent]) -> int:
         return await self._dead_letters.replay(ids, revise)
+
+    async def purge(self, before: datetime) -> int:
+        return await self._dead_letters.purge(before)
 
     async def _look(self) -> Depth:
         async with self._consuming.channel() as channel:

@@ -73,6 +73,9 @@ class SqliteQueue:
             after = letters[-1]["id"]
         return replayed
 
+    async def purge(self, before: datetime) -> int:
+        return await self._database.write(self._purge, before)
+
     def _insert(self, db: sqlite3.Connection, bodies: Sequence[bytes], delay: float = 0.0) -> None:
         if not delay and self._length(db) + len(bodies) > self._max_length:
             raise QueueFullError(f"the queue of {self._release} is full: it takes {self._max_length} messages")
@@ -112,6 +115,10 @@ class SqliteQueue:
         bodies = [body for id_, body in revised if db.execute("DELETE FROM dead_letters WHERE id = ?", (id_,)).rowcount]
         self._insert(db, bodies)
         return len(bodies)
+
+    def _purge(self, db: sqlite3.Connection, before: datetime) -> int:
+        sql = "DELETE FROM dead_letters WHERE release = ? AND parked < ?"
+        return db.execute(sql, (self._release, stamp(before))).rowcount
 
 
 def _dead_letter(row: sqlite3.Row) -> DeadLetter:
