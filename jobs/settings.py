@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=2.5, gt=0)
     """How long a leaving worker waits for its workloads to reach a checkpoint before it leaves without."""
 
+    pod_name: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9.-]{0,252})?$")
+    """In Kubernetes, this worker's pod, from the downward API: while it is busy, idle pods are removed before it."""
+
+    pod_namespace: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")
+    """The namespace of that pod, from there too."""
+
     max_attempts: int = Field(default=5, ge=1)
     """Attempts that may raise an exception before the job has failed and its message is parked."""
 
@@ -127,6 +133,8 @@ class Settings(BaseSettings):
             raise ValueError("lease_seconds must be at least twice beat_seconds, or leases run out between beats")
         if (self.knative or self.kubernetes) and "sqlite" in (self.queue_url[:6], self.store_url[:6]):
             raise ValueError("SQLite serves one machine; in a cluster set ESSAIM_QUEUE_URL and ESSAIM_STORE_URL")
+        if bool(self.pod_name) != bool(self.pod_namespace):
+            raise ValueError("pod_name and pod_namespace belong together: set ESSAIM_POD_NAME and ESSAIM_POD_NAMESPACE")
         open_to_all = self.api_host not in LOOPBACK and not self.api_tokens.get_secret_value()
         if open_to_all and not self.allow_anonymous:
             raise ValueError(

@@ -1,16 +1,19 @@
 """A worker process: deliveries in, at most `concurrency` handled at once, and out in good order when told to leave."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from jobs.backends import Backends
+from jobs.cluster import Cluster, own_cluster
 from jobs.errors import UnavailableError
 from jobs.model import Worker
 from jobs.service import JobService
 from jobs.settings import Settings
 from jobs.telemetry import log
 from worker.handler import Handler
+from worker.pod import PodCost
 from worker.runner import Reason
 
 REPORT_SECONDS = 2.0
@@ -20,7 +23,9 @@ PURGE_SECONDS = 600.0
 class Consumer:
     """Consumes until `leave()`; then gives back what it has, from its last checkpoint on."""
 
-    def __init__(self, backends: Backends, settings: Settings, worker: str) -> None:
+    def __init__(
+        self, backends: Backends, settings: Settings, worker: str, cluster: Callable[[], Cluster] = own_cluster
+    ) -> None:
         self._backends = backends
         self._settings = settings
         self._worker = worker
@@ -28,6 +33,8 @@ class Consumer:
         self._handler = Handler(backends, settings, worker)
         self._handling: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._cluster = cluster
+        self._pod = PodCost(settings, lambda: len(self._handling))
         self._leaving = asyncio.Event()
 
     def leave(self) -> None:
@@ -37,6 +44,8 @@ class Consumer:
     async def run(self) -> None:
         """Return when drained: within `drain_seconds` of `leave()`, and a little for the last writes."""
         beside = [asyncio.create_task(self._report()), asyncio.create_task(self._purge())]
+        if self._settings.pod_name:
+            beside.append(asyncio.create_task(self._pod.keep(self._cluster)))
         consuming = asyncio.create_task(self._consume())
         leaving = asyncio.create_task(self._leaving.wait())
         log("worker.started", worker=self._worker, release=self._settings.release)
@@ -59,11 +68,15 @@ class Consumer:
                 task = asyncio.create_task(self._handler.handle(delivery))
                 self._handling.add(task)
                 task.add_done_callback(self._handled)
-                self._changed.set()
+                self._tell()
 
     def _handled(self, task: asyncio.Task[None]) -> None:
         self._handling.discard(task)
+        self._tell()
+
+    def _tell(self) -> None:
         self._changed.set()
+        self._pod.changed()
 
     async def _drain(self) -> None:
         for runner in list(self._handler.running.values()):

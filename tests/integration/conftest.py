@@ -1,7 +1,7 @@
 """The API for tests: the real app on the real server, sockets included, over SQLite and files in a folder of the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from api.server import Server, ServerConfig, address, listen
 from jobs.backends import Backends, open_backends
 from jobs.model import Claimed, Job
 from jobs.settings import Settings, load_settings
+from tests.api_server import ApiServer, api_server
 
 Serving = Callable[..., AbstractAsyncContextManager["Site"]]
 
@@ -98,3 +99,11 @@ async def site(serving: Serving) -> AsyncIterator[Site]:
     """An API with small bounds."""
     async with serving(max_text_bytes=1024 * 1024, max_request_bytes=8 * 1024, idle_seconds=5.0) as site:
         yield site
+
+
+@pytest.fixture
+def kubernetes(tmp_path: Path) -> Iterator[ApiServer]:
+    """What stands for the API server of a cluster."""
+    (tmp_path / "account").mkdir()
+    with api_server(tmp_path / "account") as server:
+        yield server

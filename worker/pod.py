@@ -1,0 +1,96 @@
+"""Tells Kubernetes which pods are busy: when it removes some, those with the lower deletion cost go first.
+
+The cost is 100 for each delivery in hand. How long an attempt has run does not count: whoever leaves hands its work on from
+the last checkpoint, so what is lost does not grow with time. Each write is work for the API server and for all who
+watch pods. So what ends within `RISE_SECONDS` is never told, and a worker counts as idle only after `FALL_SECONDS` without
+work: many small tasks in a row are one write.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from jobs.cluster import Cluster
+from jobs.kubernetes import Kubernetes, Resource, open_kubernetes
+from jobs.settings import Settings
+from jobs.telemetry import log
+
+ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+COST = 100  # room below for pods that somebody ranks by hand
+RISE_SECONDS = 1.0
+FALL_SECONDS = 10.0
+FIRST_PAUSE = 5.0  # seconds after a write that failed; doubles
+LONGEST_PAUSE = 60.0
+
+
+class PodCost:
+    """This worker's pod. `busy` tells how many deliveries are in hand; `changed` is to be called whenever it has changed.
+
+    Best effort: one request at a time, always of the state as it is then, and whatever fails, the work goes on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        busy: Callable[[], int],
+        *,
+        rise: float = RISE_SECONDS,
+        fall: float = FALL_SECONDS,
+        pause: float = FIRST_PAUSE,
+    ) -> None:
+        self._pod = Resource(settings.pod_namespace, "pods", settings.pod_name)
+        self._busy = busy
+        self._rise, self._fall, self._first_pause = rise, fall, pause
+        self._changed = asyncio.Event()
+        self._shown: int | None = None  # not known: a container that starts again finds what the last one has left
+
+    def changed(self) -> None:
+        self._changed.set()
+
+    async def keep(self, cluster: Callable[[], Cluster]) -> None:
+        """Show what the pod's removal would cost, until cancelled."""
+        pause, missed = self._first_pause, False
+        while True:
+            await self._due()
+            try:
+                async with open_kubernetes(cluster()) as kubernetes:  # writes are rare: no connection is kept for them
+                    await self._show(kubernetes)
+            except Exception as error:
+                if not missed:
+                    log("pod.cost_missed", level=logging.WARNING, reason=error)
+                missed = True
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                if missed:
+                    log("pod.cost_shown", cost=self._shown)
+                pause, missed = self._first_pause, False
+
+    async def _due(self) -> None:
+        """Return once what is shown is not what is, and has not been for long enough."""
+        while True:
+            self._changed.clear()
+            if self._cost() == self._shown:
+                await self._changed.wait()
+            elif self._cost() > (self._shown or 0):
+                await asyncio.sleep(self._rise)
+                if self._cost() > (self._shown or 0):
+                    return
+            else:
+                try:
+                    await asyncio.wait_for(self._risen(), self._fall)
+                except TimeoutError:
+                    return
+
+    async def _risen(self) -> None:
+        while self._cost() < (COST if self._shown is None else self._shown):
+            await self._changed.wait()
+            self._changed.clear()
+
+    async def _show(self, kubernetes: Kubernetes) -> None:
+        cost = self._cost()
+        await kubernetes.merge(self._pod, {"metadata": {"annotations": {ANNOTATION: str(cost)}}})
+        self._shown = cost
+
+    def _cost(self) -> int:
+        return COST * self._busy()
