@@ -76,6 +76,19 @@ class JobStore(Protocol):
     async def submit(self, job: Job) -> Job:
         """Insert the job if its id is absent. Returns what is stored: the given job, or the earlier one."""
 
+    async def begin(self, job: Job, worker: str) -> Claimed | None:
+        """Claim task 0 of a job that nobody has claimed yet, as `submit` and `claim` would, in one round trip.
+
+        None if it cannot be had that way: then those two tell what has become of it.
+        """
+
+    async def conclude(self, claim: Claim, result: bytes) -> bool:
+        """End a job and its only task at once: both have succeeded, as after `plan`, `finish` and `complete`.
+
+        False if that cannot be said at once: the lease is lost, the job has ended, or its task is no longer as `begin` left
+        it. Then those three tell. The same answer when the same attempt says it again.
+        """
+
     async def get(self, job_id: str) -> Job:
         """Raises `JobNotFoundError`."""
 

@@ -146,9 +146,13 @@ def _goals(medians: dict[str, Figures]) -> bool:
     ours, stored, peers = medians[OURS], medians["essaim, SQLite store"], ("celery", "dramatiq", "taskiq")
     accepted = ours.accepts / medians[CEILING].accepts
     over = (ours.results or 0) / (medians[CELERY].results or 1)
-    ahead = [f"{name} ({field.name})" for name in peers for field in fields(Figures)[:6] if _ahead(medians, name, field.name)]
+    ahead = [
+        f"{name} ({field.name})" for name in peers for field in fields(Figures)[:6] if _ahead(medians, name, field.name)
+    ]
     print(f"accepts over a constant route: {accepted:.2f} (goal 0.40)")
-    print(f"results over Celery's: {over:.1f}x (goal 5x); with the SQLite store {(stored.results or 0) / (medians[CELERY].results or 1):.1f}x")
+    print(
+        f"results over Celery's: {over:.1f}x (goal 5x); with the SQLite store {(stored.results or 0) / (medians[CELERY].results or 1):.1f}x"
+    )
     print(f"peers ahead anywhere: {', '.join(ahead) or 'none'}")
     return accepted >= 0.4 and over >= 5 and not ahead
 

@@ -121,7 +121,15 @@ async def peer(servers: Servers, name: str, python: Path, port: int) -> AsyncIte
     }
     api = (str(python), "-m", "uvicorn", f"{name}_peer:app", "--port", str(port), *UVICORN)
     workers = {
-        "celery": ("celery", "-A", "celery_peer:celery", "worker", "--pool=solo", "--loglevel=ERROR", f"--hostname={queue}"),
+        "celery": (
+            "celery",
+            "-A",
+            "celery_peer:celery",
+            "worker",
+            "--pool=solo",
+            "--loglevel=ERROR",
+            f"--hostname={queue}",
+        ),
         "dramatiq": ("dramatiq", "dramatiq_peer", "--processes=1", f"--threads={CONCURRENCY}"),
         "taskiq": ("taskiq", "worker", "taskiq_peer:broker", "--workers=1", "--log-level=ERROR"),
         "constant": None,

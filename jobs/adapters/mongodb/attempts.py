@@ -6,6 +6,7 @@ from jobs.adapters.mongodb.database import Database
 from jobs.adapters.mongodb.documents import Document, problem_to, readable, run_of, stamp
 from jobs.adapters.mongodb.job_steps import fail, head, is_ended
 from jobs.adapters.mongodb.progress import all_succeeded
+from jobs.adapters.mongodb.sole_tasks import settle
 from jobs.adapters.mongodb.task_documents import task_id, task_state
 from jobs.errors import LeaseLostError
 from jobs.model import Claim, Problem, State
@@ -62,7 +63,7 @@ async def _job_of(db: Database, claim: Claim) -> Document:
     job = await head(db, claim.job_id)
     if job is None:
         raise _lost(claim)
-    return job
+    return await settle(db, job) if claim.number == 0 else job
 
 
 async def _change(db: Database, claim: Claim, job: Document, change: Document) -> bool:

@@ -11,15 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database
+from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, readable, run_of, stamp
 from jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
 from jobs.adapters.mongodb.progress import all_succeeded
+from jobs.adapters.mongodb.sole_tasks import first_claim, settle, take
 from jobs.adapters.mongodb.task_documents import is_current, new_task, plan_of, task_id, task_state
 from jobs.errors import JobNotFoundError, UnavailableError
 from jobs.model import Busy, Claim, Claimed, Ended, State
-
-DUPLICATE_CODE = 11000
 
 
 async def plan(db: Database, job_id: str, inputs: Sequence[bytes]) -> int:
@@ -27,17 +26,17 @@ async def plan(db: Database, job_id: str, inputs: Sequence[bytes]) -> int:
     plans share, is kept in the job, so that it is of the plan that was stored."""
     if not inputs:
         raise ValueError("a job has at least one task")
-    job = await known_head(db, job_id)
+    job = await settle(db, await known_head(db, job_id))
     if job.get("tasks") is None and not is_ended(job):
         name = plan_of(inputs)
         claimed_first = job["state"] == State.RUNNING
         tasks = [new_task(job, number, name, data if number else None) for number, data in enumerate(inputs)]
         await _insert_missing(db, tasks[1:] if claimed_first else tasks)
-        wanted = {"_id": job_id, "tasks": None, "state": {"$in": OPEN}}
+        wanted = {"_id": job_id, "tasks": None, "first": None, "state": {"$in": OPEN}}
         fields = {"tasks": len(inputs), "plan": name, "first_input": readable(inputs[0])}
         if (await db.jobs.update_one(wanted, {"$set": fields})).matched_count:
             return len(inputs)
-        job = await known_head(db, job_id)
+        return await plan(db, job_id, inputs)  # it is planned, begun or ended since
     return job.get("tasks") or 0
 
 
@@ -48,9 +47,14 @@ async def claim(db: Database, job_id: str, number: int, worker: str, lease: time
             raise JobNotFoundError(f"job {job_id} has no task {number}")
         if is_ended(job):
             return Ended(unmerged=False)
+        job = await settle(db, job) if number == 0 else job
         found = await db.tasks.find_one({"_id": task_id(job_id, number, job.get("plan") or "")}, {"result": 0})
         if found is None and number:
             raise JobNotFoundError(f"job {job_id} has no task {number}")
+        if found is None and job.get("tasks") is None and run_of(job) == 1:
+            if await take(db, job_id, worker, lease):
+                return first_claim(job_id, worker)
+            continue  # somebody was faster, so look again
         answer = await _claim(db, job, found, worker, lease)
         if answer is not None:
             return answer
@@ -125,7 +129,4 @@ async def _insert_missing(db: Database, tasks: list[Document]) -> None:
     try:
         await db.tasks.insert_many(tasks, ordered=False)
     except BulkWriteError as error:
-        details = error.details or {}
-        others = [one for one in details.get("writeErrors", ()) if one.get("code") != DUPLICATE_CODE]
-        if others or details.get("writeConcernErrors"):
-            raise
+        duplicates(error)

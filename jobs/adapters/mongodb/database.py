@@ -10,6 +10,7 @@ from typing import Any
 from pymongo import ASCENDING, AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     DocumentTooLarge,
     InvalidName,
@@ -33,6 +34,7 @@ PAUSE_SECONDS = 0.02
 # Unless the URL says otherwise. Without a limit, a server that freezes would keep its callers for ever.
 MILLISECONDS = {"serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000, "socketTimeoutMS": 20_000}
 REFUSED_CODES = frozenset({13, 18})  # not authorised, wrong password
+DUPLICATE_CODE = 11000
 TOO_LARGE_CODES = frozenset({10334, 17419, 17420})
 
 # Every query of this adapter is by `_id` or served by one of these from its first key on.
@@ -121,6 +123,15 @@ async def _index(collection: AsyncCollection[Document], indexes: Mapping[str, Se
         if error.code in REFUSED_CODES:
             raise
         log("store.index_refused", level=logging.WARNING, collection=collection.name, reason=_brief(error))
+
+
+def duplicates(error: BulkWriteError) -> set[int]:
+    """Which of the documents were there before. Raises the error if anything else went wrong."""
+    details = error.details or {}
+    found = {one["index"] for one in details.get("writeErrors", ()) if one.get("code") == DUPLICATE_CODE}
+    if len(found) < len(details.get("writeErrors", ())) or details.get("writeConcernErrors"):
+        raise error
+    return found
 
 
 def _meaning(error: Exception, hosts: str) -> Exception:

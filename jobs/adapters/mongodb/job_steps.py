@@ -1,13 +1,14 @@
 """What happens to jobs, each by the change of one document."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
-from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database
+from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from jobs.adapters.mongodb.documents import (
     OPEN,
     Document,
@@ -24,22 +25,30 @@ from jobs.adapters.mongodb.task_documents import task_id
 from jobs.errors import JobNotFoundError, UnavailableError
 from jobs.model import Job, Problem, State
 
-HEAD = {"state": 1, "run": 1, "tasks": 1, "plan": 1, "started": 1, "ended": 1, "purged": 1}
+HEAD = {"state": 1, "run": 1, "tasks": 1, "plan": 1, "started": 1, "ended": 1, "purged": 1, "first": 1}
 
 
-async def submit(db: Database, job: Job) -> Job:
-    """An earlier one can be there before a majority has it, and so before it can be read: never say that it is not found."""
-    document = job_to(job)
+async def submit(db: Database, jobs: Sequence[Job]) -> list[Job]:
+    """All in one write. The earlier one is the answer where the id is there."""
+    documents = [job_to(job) for job in jobs]
+    there: set[int] = set()
+    try:
+        await db.jobs.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        there = duplicates(error)
+    return [
+        await _earlier(db, job.id) if number in there else job_from(document, Tally())
+        for number, (job, document) in enumerate(zip(jobs, documents, strict=True))
+    ]
+
+
+async def _earlier(db: Database, job_id: str) -> Job:
+    """It can be there before a majority has it, and so before it can be read: never say that it is not found."""
     for _ in range(TRIES):
-        try:
-            await db.jobs.insert_one(document)
-        except DuplicateKeyError:
-            with suppress(JobNotFoundError):
-                return await get(db, job.id)
-            await asyncio.sleep(PAUSE_SECONDS)
-        else:
-            return job_from(document, Tally())
-    raise UnavailableError(f"job {job.id} is there but cannot be read yet")
+        with suppress(JobNotFoundError):
+            return await get(db, job_id)
+        await asyncio.sleep(PAUSE_SECONDS)
+    raise UnavailableError(f"job {job_id} is there but cannot be read yet")
 
 
 async def get(db: Database, job_id: str) -> Job:

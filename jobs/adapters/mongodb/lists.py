@@ -13,6 +13,7 @@ from jobs.adapters.mongodb.database import Database
 from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, run_of
 from jobs.adapters.mongodb.job_steps import is_ended, known_head, with_tallies
 from jobs.adapters.mongodb.progress import plans_of
+from jobs.adapters.mongodb.sole_tasks import first_task
 from jobs.adapters.mongodb.task_documents import task_from, task_id
 from jobs.errors import CursorInvalidError, JobNotFoundError, LeaseLostError
 from jobs.model import Page, State, Task
@@ -44,6 +45,9 @@ async def list_page(
 
 async def tasks(db: Database, job_id: str, states: Collection[State], after: int, limit: int) -> list[Task]:
     job = await known_head(db, job_id)
+    if job.get("first") is not None:
+        only = task_from(first_task(job), job)
+        return [only] if after < 0 < limit and (not states or only.state in states) else []
     query = _tasks_after(job, after)
     if states:
         query["$or"] = [stored for state in set(states) for stored in _stored_as(state, job)]

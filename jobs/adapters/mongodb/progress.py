@@ -52,7 +52,8 @@ def plans_of(job: Document) -> list[str]:
 
 
 def _is_untouched(job: Document) -> bool:
-    return job["state"] == State.QUEUED and run_of(job) == 1
+    """No task of it has said anything yet."""
+    return (job["state"] == State.QUEUED and run_of(job) == 1) or job.get("first") is not None
 
 
 async def _of_single_task(db: Database, job_id: str) -> dict[str, Tally]:

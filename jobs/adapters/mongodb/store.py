@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
-from jobs.adapters.mongodb import attempts, claims, job_steps, lists
+from jobs.adapters.mongodb import attempts, claims, job_steps, lists, sole_tasks
+from jobs.adapters.mongodb.batches import Batches
 from jobs.adapters.mongodb.database import Database, open_database
 from jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
 from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -34,9 +35,19 @@ class MongoStore:
     def __init__(self, database: Database, lease: timedelta) -> None:
         self._database = database
         self._lease = lease
+        self._submissions = Batches[Job, Job](lambda jobs: self._do(job_steps.submit, jobs))
+        self._begun = Batches[tuple[Job, str], Claimed | None](lambda asked: self._do(sole_tasks.begin, asked, lease))
+        self._concluded = Batches[tuple[Claim, bytes], bool](lambda asked: self._do(sole_tasks.conclude, asked))
 
     async def submit(self, job: Job) -> Job:
-        return await self._do(job_steps.submit, job)
+        return await self._submissions.ask(job)
+
+    async def begin(self, job: Job, worker: str) -> Claimed | None:
+        with self._database.answering():
+            return await self._begun.ask((job, worker))
+
+    async def conclude(self, claim: Claim, result: bytes) -> bool:
+        return await self._concluded.ask((claim, result))
 
     async def get(self, job_id: str) -> Job:
         return await self._do(job_steps.get, job_id)

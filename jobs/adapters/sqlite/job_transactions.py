@@ -35,6 +35,11 @@ _NEWEST = ("9999", "")
 def submit(db: sqlite3.Connection, job: Job) -> Job:
     if row := db.execute(_GET, (job.id,)).fetchone():
         return job_from(row, row["result"])
+    insert(db, job)
+    return get(db, job.id)
+
+
+def insert(db: sqlite3.Connection, job: Job) -> None:
     db.execute(
         "INSERT INTO jobs (id, owner, release, fingerprint, created, state, run, started, ended, tasks, problem, "
         "callback) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -46,7 +51,6 @@ def submit(db: sqlite3.Connection, job: Job) -> Job:
     )
     values = (job.id, to_json(job.request), job.result)
     db.execute("INSERT INTO payloads (job_id, request, result) VALUES (?, ?, ?)", values)
-    return get(db, job.id)
 
 
 def get(db: sqlite3.Connection, job_id: str) -> Job:

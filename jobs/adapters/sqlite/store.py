@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from jobs.adapters.sqlite import job_transactions, task_transactions
+from jobs.adapters.sqlite import job_transactions, sole_tasks, task_transactions
 from jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
 from jobs.adapters.sqlite.rows import worker_from
 from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -33,6 +33,12 @@ class SqliteStore:
 
     async def submit(self, job: Job) -> Job:
         return await self._database.write(job_transactions.submit, job)
+
+    async def begin(self, job: Job, worker: str) -> Claimed | None:
+        return await self._database.write(sole_tasks.begin, job, worker, self._lease)
+
+    async def conclude(self, claim: Claim, result: bytes) -> bool:
+        return await self._database.write(sole_tasks.conclude, claim, result, durable=True)
 
     async def get(self, job_id: str) -> Job:
         return await self._database.read(job_transactions.get, job_id)

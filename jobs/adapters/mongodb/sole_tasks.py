@@ -1,0 +1,109 @@
+"""Most jobs have one task, and its first attempt succeeds. Of such a job only its own document is written: with its
+submission, its claim and its end.
+
+That first attempt is the field `first` of the job. While it is there, it is task 0, whatever is in `tasks`, and it never
+changes. Whatever else happens to the task (a beat, a plan, another claim, a failure) first moves it among the others:
+`settle`. So attempt 1 can end the job in one write exactly as long as nobody else has had to do with it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from jobs.adapters.mongodb.database import Database
+from jobs.adapters.mongodb.documents import Document, job_to, readable, stamp
+from jobs.adapters.mongodb.job_steps import is_ended, known_head
+from jobs.adapters.mongodb.task_documents import new_task
+from jobs.model import Claim, Claimed, Job, State
+
+UNTOUCHED: Document = {"state": "queued", "run": 1, "tasks": None, "first": None}
+
+
+async def begin(
+    db: Database, asked: Sequence[tuple[Job, str]], lease: timedelta
+) -> Sequence[Claimed | BaseException | None]:
+    """By one write for all. Where that has not claimed all, each is looked at: it may not be there yet."""
+    changes = [(job, _taken(worker, lease)) for job, worker in asked]
+    updates = [UpdateOne({"_id": job.id, **UNTOUCHED}, {"$set": fields}) for job, fields in changes]
+    taken = (await db.jobs.bulk_write(updates, ordered=False)).matched_count
+    claims = [first_claim(job.id, worker) for job, worker in asked]
+    if taken == len(claims):
+        return claims
+    looks = (_is_mine(db, job, fields, taken > 0) for job, fields in changes)
+    found = await asyncio.gather(*looks, return_exceptions=True)
+    return [
+        mine if isinstance(mine, BaseException) else claim if mine else None
+        for claim, mine in zip(claims, found, strict=True)
+    ]
+
+
+async def take(db: Database, job_id: str, worker: str, lease: timedelta) -> bool:
+    """Begin a job that is there, if nobody has."""
+    return (await db.jobs.update_one({"_id": job_id, **UNTOUCHED}, {"$set": _taken(worker, lease)})).matched_count > 0
+
+
+def first_claim(job_id: str, worker: str) -> Claimed:
+    return Claimed(Claim(job_id, 0, 1, worker), input=None, checkpoint=None, failures=0, lost=0)
+
+
+async def conclude(db: Database, asked: Sequence[tuple[Claim, bytes]]) -> list[bool]:
+    """By one write for all. Where that has not ended all, each is looked at: perhaps an earlier one has, unheard."""
+    fields = {"state": "succeeded", "tasks": 1, "progress": 1.0, "problem": None, "ended": stamp()}
+    updates = [
+        UpdateOne({**_held(claim), "state": "running", "tasks": None}, {"$set": {**fields, "result": readable(result)}})
+        for claim, result in asked
+    ]
+    if (await db.jobs.bulk_write(updates, ordered=False)).matched_count == len(updates):
+        return [True] * len(asked)
+    ended = [{**_held(claim), "state": "succeeded"} for claim, _ in asked]
+    return [found is not None for found in await asyncio.gather(*(db.jobs.find_one(one, {"_id": 1}) for one in ended))]
+
+
+async def settle(db: Database, job: Document) -> Document:
+    """Task 0 is a task like the others from now on. Returns what decides about the job, as it is then."""
+    if job.get("first") is None or is_ended(job):
+        return job
+    with suppress(DuplicateKeyError):  # somebody else does the same
+        await db.tasks.insert_one(first_task(job))
+    seen = {"_id": job["_id"], "first": job["first"], "state": "running"}
+    if (await db.jobs.update_one(seen, {"$set": {"first": None}})).matched_count:
+        return {**job, "first": None}
+    return await known_head(db, job["_id"])
+
+
+def first_task(job: Document) -> Document:
+    """What `first` says, as the document of a task."""
+    first = job["first"]
+    fields = {**new_task(job, 0, "", None), "attempts": 1, "worker": first["worker"], "started": first["started"]}
+    if job["state"] == State.SUCCEEDED:
+        return {**fields, "state": "succeeded", "progress": 1.0, "ended": job["ended"]}
+    return {**fields, "state": "running", "lease_until": first["lease_until"]}
+
+
+def _taken(worker: str, lease: timedelta) -> Document:
+    now = datetime.now(UTC)
+    first = {"claim": uuid4().hex, "worker": worker, "started": stamp(now), "lease_until": stamp(now + lease)}
+    return {"state": "running", "started": stamp(now), "first": first}
+
+
+def _held(claim: Claim) -> Document:
+    """While `first` is there it is attempt 1, and no other."""
+    return {"_id": claim.job_id, "first.worker": claim.worker, "run": 1 if claim.attempt == 1 else None}
+
+
+async def _is_mine(db: Database, job: Job, fields: Document, perhaps: bool) -> bool:
+    """Whether the write for all has claimed it. If it was not there to be claimed, it is inserted, claimed."""
+    if perhaps:
+        key = {"_id": job.id, "first.claim": fields["first"]["claim"]}
+        if await db.jobs.find_one(key, {"_id": 1}) is not None:
+            return True
+    try:
+        await db.jobs.insert_one({**job_to(job), **fields})
+    except DuplicateKeyError:  # it is there: was it inserted only just now?
+        return (await db.jobs.update_one({"_id": job.id, **UNTOUCHED}, {"$set": fields})).matched_count > 0
+    return True
