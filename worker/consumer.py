@@ -86,7 +86,7 @@ class Consumer:
         for runner in list(self._handler.running.values()):
             runner.abandon()
         if self._handling:
-            await asyncio.wait(self._handling, timeout=self._settings.drain_seconds / 10)
+            await asyncio.wait(self._handling, timeout=self._settings.drain_seconds / 5)
 
     async def _report(self) -> None:
         """Tell the store who works on what: on every change, and often enough to count as alive."""

@@ -24,7 +24,7 @@ from jobs.ports import Delivery
 from jobs.settings import Settings
 from jobs.telemetry import log
 from worker import steps
-from worker.merging import merge_job
+from worker.merging import conclude_job, merge_job
 from worker.runner import Reason, Runner, StoppedError
 
 OPEN = (State.QUEUED, State.RUNNING)
@@ -45,7 +45,10 @@ class Handler:
         try:
             match from_event(delivery.event):
                 case JobSubmitted(job):
-                    await self._expand(await self._store.submit(job), delivery)
+                    if claimed := await self._store.begin(job, self._worker):
+                        await self._attempt(job, claimed, delivery)
+                    else:
+                        await self._expand(await self._store.submit(job), delivery)
                 case JobRetried(job_id, run):
                     await self._expand(await self._store.revive(job_id, run), delivery)
                 case TaskReady(job_id, number):
@@ -91,12 +94,12 @@ class Handler:
                     await merge_job(self._backends, job)
                 await self._settle(delivery.ack())
             case Claimed() as claimed:
-                log("task.claimed", job=job.id, task=number, attempt=claimed.claim.attempt)
                 await self._attempt(job, claimed, delivery)
 
     async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
         claim = claimed.claim
         key = f"{claim.job_id}/{claim.number}"
+        log("task.claimed", job=job.id, task=claim.number, attempt=claim.attempt)
         self.running[key] = runner = Runner(self._backends, self._settings, claimed)
         try:
             if claimed.lost >= self._settings.max_lost_attempts:
@@ -124,13 +127,17 @@ class Handler:
 
     async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> bool:
         """Split the job if nobody has, then run the task. False: there are several tasks; announce them instead."""
-        claim, data = claimed.claim, claimed.input
+        claim, data, result = claimed.claim, claimed.input, None
         if data is None:
-            inputs = await runner.run(lambda attempt: steps.split(job, attempt, self._settings.max_tasks_per_job))
+            limit, split_into = self._settings.max_tasks_per_job, runner.plan_before_beat
+            inputs, result, merged = await runner.run(lambda attempt: steps.whole(job, attempt, limit, split_into))
+            if merged is not None and await conclude_job(self._backends, job, claim, merged):
+                return True
             if await self._store.plan(job.id, inputs) > 1:
                 return False
             data = inputs[0]
-        result = await runner.run(lambda attempt: steps.run(job, data, attempt))
+        if result is None:
+            result = await runner.run(lambda attempt: steps.run(job, data, attempt))
         packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.attempt}", result)
         merge = await self._store.finish(claim, packed)
         log("task.finished", job=job.id, task=claim.number, attempt=claim.attempt)

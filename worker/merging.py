@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from jobs.backends import Backends
 from jobs.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
-from jobs.model import Job, Problem
+from jobs.model import Claim, Job, Problem
 from jobs.telemetry import log
 from worker import steps
 
@@ -31,6 +31,15 @@ async def merge_job(backends: Backends, job: Job) -> None:
         log("job.merge_failed", job=job.id, error=error)
     if await backends.store.complete(job.id, outcome):
         log("job.failed" if isinstance(outcome, Problem) else "job.succeeded", job=job.id)
+
+
+async def conclude_job(backends: Backends, job: Job, claim: Claim, result: bytes) -> bool:
+    """End a job and its only task at once. False: it takes `finish` and `merge_job`, if it can still be ended at all."""
+    packed = await backends.results.pack(f"{job.id}/job-{job.run}-{claim.attempt}", result)
+    concluded = await backends.store.conclude(claim, packed)
+    if concluded:
+        log("job.succeeded", job=job.id)
+    return concluded
 
 
 def _each(backends: Backends, packed: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from jobs.backends import Backends
-from jobs.errors import LeaseLostError, UnavailableError
+from jobs.errors import JobNotFoundError, LeaseLostError, UnavailableError
 from jobs.model import Claim, Claimed
 from jobs.settings import Settings
 from jobs.telemetry import log
@@ -43,6 +43,7 @@ class Runner:
         self._progress = 0.0
         self._reason: Reason | None = None
         self._abandoned = asyncio.Event()
+        self._unplanned: list[bytes] | None = None
         loop = asyncio.get_running_loop()
         self._attempt = Attempt(
             number=claimed.claim.attempt,
@@ -61,6 +62,10 @@ class Runner:
             beats.cancel()
             with suppress(asyncio.CancelledError):
                 await beats
+
+    def plan_before_beat(self, inputs: list[bytes]) -> None:
+        """What the job was split into. A short attempt needs no plan; a checkpoint does: the next attempt has its input."""
+        self._unplanned = inputs
 
     def stop(self, reason: Reason) -> None:
         """Ask the workload to leave at its next call into `Attempt`."""
@@ -120,9 +125,12 @@ class Runner:
 
     async def _beat(self, checkpoint: bytes | None) -> None:
         try:
+            if self._unplanned is not None:
+                await self._store.plan(self._claim.job_id, self._unplanned)
+                self._unplanned = None
             if not await self._store.beat(self._claim, self._progress, checkpoint):
                 self.stop(Reason.ENDED)
-        except LeaseLostError:
+        except (LeaseLostError, JobNotFoundError):
             self.stop(Reason.LOST)
         except UnavailableError as error:  # work on: the lease may outlast the outage, and fencing covers the rest
             log("task.beat_missed", job=self._claim.job_id, task=self._claim.number, reason=error)

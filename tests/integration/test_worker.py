@@ -257,7 +257,7 @@ async def test_sigterm_saves_the_checkpoint_and_the_next_worker_goes_on_from_it(
 
 
 async def test_a_worker_leaves_in_time_even_if_its_workload_does_not(site: Site) -> None:
-    worker = site.house.start(ESSAIM_DRAIN_SECONDS="0.5")
+    worker = site.house.start(ESSAIM_DRAIN_SECONDS="1")
     job, _ = await site.submit(stalls=True)
     await site.eventually(lambda: _running(site, job))
     worker.send_signal(signal.SIGTERM)
