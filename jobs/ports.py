@@ -77,16 +77,12 @@ class JobStore(Protocol):
         """Insert the job if its id is absent. Returns what is stored: the given job, or the earlier one."""
 
     async def begin(self, job: Job, worker: str) -> Claimed | None:
-        """Claim task 0 of a job that nobody has claimed yet, as `submit` and `claim` would, in one round trip.
-
-        None if it cannot be had that way: then those two tell what has become of it.
-        """
+        """Claim task 0 of a job that nobody has touched, inserted if absent. None: `submit` and `claim` tell what it is."""
 
     async def conclude(self, claim: Claim, result: bytes) -> bool:
-        """End a job and its only task at once: both have succeeded, as after `plan`, `finish` and `complete`.
+        """End a job and its only task, which `begin` has claimed, at once: both have succeeded.
 
-        False if that cannot be said at once: the lease is lost, the job has ended, or its task is no longer as `begin` left
-        it. Then those three tell. The same answer when the same attempt says it again.
+        The same answer when the same attempt says it again. False: `plan`, `finish` and `complete` tell what can be done.
         """
 
     async def get(self, job_id: str) -> Job:
