@@ -19,11 +19,13 @@ class Proxy:
     async def serve(self) -> AsyncIterator[None]:
         async with await asyncio.start_server(self._connected, "127.0.0.1", 0) as server:
             self.port = server.sockets[0].getsockname()[1]
-            yield
-            self.open = False
-            self.cut()
-            while self._writers:
-                await asyncio.sleep(0.01)
+            try:
+                yield
+            finally:
+                self.open = False
+                self.cut()
+                while self._writers:
+                    await asyncio.sleep(0.01)
 
     def cut(self) -> None:
         """As if a wire were pulled and put back: every connection is reset."""

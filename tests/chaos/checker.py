@@ -25,6 +25,7 @@ class Checker:
     states: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
     redone: int = 0
+    unanswered: int = 0
     twins: int = 0
 
     async def check(self, submitted: list[Submission]) -> None:
@@ -53,6 +54,7 @@ class Checker:
         assert len(wanted.accepted) == 1, f"doubled: {wanted}"
         assert len(set(ids.values())) == len(ids), f"doubled: {wanted} {ids}"
         assert len(ids) <= 1 + (wanted.unanswered if wanted.key is None else 0), f"doubled: {wanted} {ids}"
+        self.unanswered += wanted.unanswered
         self.twins += len(ids) - 1
         for record in records:
             self.states[record["state"]] += 1

@@ -1,12 +1,15 @@
 """A storm of faults in an order from a seed, over processes that are started again whenever they have ended."""
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.conftest import House
 from tests.proxy import Proxy
@@ -14,10 +17,16 @@ from tests.proxy import Proxy
 WORKERS = 3
 APIS = 2
 LOOK_SECONDS = 0.1
+LULL_LINES = (
+    40  # at most, that the journals get between two faults: so a slow machine has no other storm than a fast one
+)
+LINE = 9  # bytes, about
+LULL_SECONDS = 5.0  # at most, since a fault may also come while nothing goes on
 REFUSED = 2  # exit code of a process that does not start because a server is away
 
 Process = subprocess.Popen[bytes]
 Fault = Callable[[], Awaitable[None]]
+Deck = dict[str, tuple[int, Fault]]  # how often in each round, and what to do
 
 
 @dataclass
@@ -56,26 +65,38 @@ class Crew:
 
 @dataclass
 class Storm:
-    """What can go wrong, how often of each deck of faults, and what did."""
+    """Round after round of the deck's faults; `faults` counts them."""
 
     crew: Crew
+    journals: Path
     dice: random.Random
-    deck: dict[str, tuple[int, Fault]]
+    deck: Deck = field(default_factory=dict)
+    over: bool = False
     faults: Counter[str] = field(default_factory=Counter)
     stalls: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def rage(self) -> None:
-        while True:
+        """Whole rounds until it is over, every server is up and every worker awake again."""
+        while not self.over:
             order = [name for name, (weight, _) in self.deck.items() for _ in range(weight)]
             self.dice.shuffle(order)
             for name in order:
-                await asyncio.sleep(self.dice.uniform(0.2, 1.0))
+                await self._lull()
                 await self.deck[name][1]()
                 self.faults[name] += 1
+        await asyncio.gather(*self.stalls)
 
     def may_redo(self) -> int:
         """Steps: a killed or stalled worker costs the one it is at."""
         return self.faults["worker killed"] + self.faults["worker stalled"]
+
+    async def _lull(self) -> None:
+        """A moment in which work is done."""
+        lines, begun = self.dice.randint(1, LULL_LINES), _written(self.journals)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LULL_SECONDS):
+                while not self.over and _written(self.journals) < begun + lines * LINE:
+                    await asyncio.sleep(LOOK_SECONDS * self.dice.random())
 
     async def kill_worker(self) -> None:
         self.crew.kill(self.dice.choice(self.crew.workers))
@@ -97,6 +118,10 @@ class Storm:
             stalling.add_done_callback(self.stalls.discard)
 
         return stall
+
+
+def _written(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder))
 
 
 def cut(*proxies: Proxy) -> Fault:

@@ -95,7 +95,10 @@ class Client:
         limits = httpx.Limits(max_keepalive_connections=20, keepalive_expiry=2)
         self._http = httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS, limits=limits)
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def submit_all(self, wanted: list[Submission], at_once: int) -> None:
