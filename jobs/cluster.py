@@ -40,6 +40,11 @@ def own_cluster(account: Path = SERVICE_ACCOUNT) -> Cluster:
     )
 
 
+def nearest_cluster() -> Cluster:
+    """In a pod its own cluster, elsewhere the configured one."""
+    return own_cluster() if "KUBERNETES_SERVICE_HOST" in os.environ else configured_cluster()
+
+
 def configured_cluster(path: Path | None = None) -> Cluster:
     """The current context of `path`, of `KUBECONFIG` (one file), or of `~/.kube/config`, by token or client certificate.
 

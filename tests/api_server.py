@@ -1,5 +1,6 @@
 """A server that answers as a Kubernetes API server does: over TLS with a CA of its own, to those who have its token."""
 
+import base64
 import json
 import ssl
 import subprocess
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from jobs.cluster import Cluster
 
@@ -51,6 +54,19 @@ class ApiServer:
         tls = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
         return Cluster(f"https://127.0.0.1:{self.port}", tls, lambda: (self.account / "token").read_text())
 
+    def kubeconfig(self, user: dict[str, Any]) -> Path:
+        authority = base64.b64encode((self.account / "ca.crt").read_bytes()).decode()
+        cluster = {"server": f"https://127.0.0.1:{self.port}/", "certificate-authority-data": authority}
+        config = {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": cluster}],
+            "users": [{"name": "u", "user": user}],
+        }
+        path = self.account / "kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
     def answer(self, request: Seen) -> tuple[int, Any]:
         self.waiting += 1
         self.answering.wait()
@@ -66,6 +82,8 @@ class ApiServer:
                 path = f"{request.path}/{request.content['metadata']['name']}"
                 if path in self.objects:
                     return 409, {"message": f"{path} already exists"}
+                for key, value in request.content.pop("stringData", {}).items():
+                    request.content.setdefault("data", {})[key] = base64.b64encode(value.encode()).decode()
                 self.objects[path] = request.content
                 return 201, request.content
             case "PATCH" if request.path in self.objects:

@@ -14,6 +14,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 MONGODB_URL = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017")
 RABBITMQ_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
+RABBITMQ_MANAGEMENT_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_MANAGEMENT_URL", "http://127.0.0.1:15672")
 RABBITMQ_310_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_310_URL", "amqp://guest:guest@127.0.0.1:5673/")
 S3_URL = os.environ.get("ESSAIM_TEST_S3_URL", "s3://bed")
 S3 = {

@@ -1,12 +1,10 @@
 """The Kubernetes client, against a TLS server of the test, and against a real API server where `KUBECONFIG` names one."""
 
-import base64
 import os
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import yaml
 
 from jobs.cluster import Cluster, configured_cluster, own_cluster
 from jobs.errors import SettingsError, UnavailableError
@@ -98,43 +96,25 @@ def test_outside_a_pod_there_is_no_cluster_of_ones_own(tmp_path: Path, monkeypat
         own_cluster(tmp_path)
 
 
-def kubeconfig(server: ApiServer, user: dict[str, object]) -> Path:
-    authority = base64.b64encode((server.account / "ca.crt").read_bytes()).decode()
-    config = {
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [
-            {
-                "name": "c",
-                "cluster": {"server": f"https://127.0.0.1:{server.port}/", "certificate-authority-data": authority},
-            }
-        ],
-        "users": [{"name": "u", "user": user}],
-    }
-    path = server.account / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
 @pytest.mark.parametrize("user", [{"token": "a token that is replaced"}, {"tokenFile": "token"}])
 async def test_outside_it_is_the_one_that_kubectl_asks(server: ApiServer, user: dict[str, object]) -> None:
-    async with open_kubernetes(configured_cluster(kubeconfig(server, user))) as kubernetes:
+    async with open_kubernetes(configured_cluster(server.kubeconfig(user))) as kubernetes:
         assert await kubernetes.create(POD, {})
 
 
 async def test_a_client_certificate_may_stand_for_a_token(server: ApiServer) -> None:
     user = {"client-certificate": "server.crt", "client-key": "server.key"}
     server.client_authority()
-    async with open_kubernetes(configured_cluster(kubeconfig(server, user))) as kubernetes:
+    async with open_kubernetes(configured_cluster(server.kubeconfig(user))) as kubernetes:
         assert await kubernetes.create(POD, {})
-    async with open_kubernetes(configured_cluster(kubeconfig(server, {}))) as kubernetes:
+    async with open_kubernetes(configured_cluster(server.kubeconfig({}))) as kubernetes:
         with pytest.raises(UnavailableError):
             await kubernetes.create(POD, {})
 
 
 @pytest.mark.parametrize("user", [{"exec": {"command": "cloud"}}, {"client-certificate": "absent.crt"}])
 def test_a_kubeconfig_that_cannot_be_used_says_so(server: ApiServer, user: dict[str, object]) -> None:
-    path = kubeconfig(server, user)
+    path = server.kubeconfig(user)
     with pytest.raises(SettingsError, match="names no cluster that can be asked"):
         configured_cluster(path)
     path.write_text("- no\n- kubeconfig")

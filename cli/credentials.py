@@ -1,0 +1,106 @@
+"""`essaim credentials`: random passwords for what the local overlay runs, made once, as Secrets."""
+
+import base64
+import hashlib
+import json
+import secrets
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from cli.errors import CliError
+from cli.running import run
+
+if TYPE_CHECKING:
+    from jobs.kubernetes import Kubernetes
+
+Values = dict[str, str]
+
+LABELS = {"app.kubernetes.io/part-of": "essaim", "app.kubernetes.io/managed-by": "essaim-credentials"}
+OURS = "^jobs[.]"
+NOTHING = "^$"
+
+
+def credentials(
+    namespace: Annotated[str, typer.Option("--namespace", metavar="NAME", help="Where the Secrets are made.")],
+) -> None:
+    """Make the Secrets of the local overlay that are absent. Those that are there stay as they are.
+
+    Example: essaim credentials --namespace essaim
+    """
+    run(_make(namespace))
+
+
+async def _make(namespace: str) -> None:
+    from jobs.cluster import nearest_cluster
+    from jobs.kubernetes import open_kubernetes
+
+    async with open_kubernetes(nearest_cluster()) as kubernetes:
+        vault = Vault(kubernetes, namespace)
+        queue = await vault.have("essaim-queue", {"ESSAIM_QUEUE_URL": f"amqp://essaim:{_password()}@rabbitmq:5672/"})
+        store_url = f"mongodb://essaim:{_password()}@mongodb:27017/essaim?authSource=admin"
+        store = await vault.have("essaim-store", {"ESSAIM_STORE_URL": store_url})
+        keda = await vault.have("essaim-keda", {"username": "essaim-keda", "password": _password()})
+        await vault.have("essaim-texts", {"AWS_ACCESS_KEY_ID": "essaim", "AWS_SECRET_ACCESS_KEY": _password()})
+        # The servers' own come last, and from the clients': after a crash in between, both still agree.
+        app = _user(queue["ESSAIM_QUEUE_URL"], "essaim-queue")
+        await vault.have("rabbitmq", {"definitions.json": definitions(app, (keda["username"], keda["password"]))})
+        username, password = _user(store["ESSAIM_STORE_URL"], "essaim-store")
+        await vault.have("mongodb", {"username": username, "password": password})
+
+
+class Vault:
+    """The Secrets of a namespace."""
+
+    def __init__(self, kubernetes: "Kubernetes", namespace: str) -> None:
+        self._kubernetes = kubernetes
+        self._namespace = namespace
+
+    async def have(self, name: str, values: Values) -> Values:
+        """The Secret's values: those it has, or else these."""
+        from jobs.kubernetes import Resource
+
+        secret = Resource(self._namespace, "secrets", name)
+        found = await self._kubernetes.get(secret)
+        if found is None:
+            content = {"kind": "Secret", "apiVersion": "v1", "metadata": {"labels": LABELS}, "stringData": values}
+            if await self._kubernetes.create(secret, content):
+                typer.echo(f"made Secret {name}")
+                return values
+            found = await self._kubernetes.get(secret)  # somebody else was faster
+        data = (found or {}).get("data") or {}
+        if missing := values.keys() - data.keys():
+            lacks = ", ".join(sorted(missing))
+            raise CliError(f"Secret {name!r} is there, but lacks {lacks}: add it, or delete the Secret to have it made")
+        typer.echo(f"Secret {name} is there")
+        return {key: base64.b64decode(data[key]).decode() for key in values}
+
+
+def definitions(app: tuple[str, str], monitoring: tuple[str, str]) -> str:
+    """What RabbitMQ loads at its start: `app` has what it needs of its own queues, `monitoring` sees how long they are."""
+    permissions = [
+        {"user": app[0], "vhost": "/", "configure": OURS, "write": f"{OURS}|^amq[.]default$", "read": OURS},
+        {"user": monitoring[0], "vhost": "/", "configure": NOTHING, "write": NOTHING, "read": NOTHING},
+    ]
+    users = [_rabbit_user(*app, tags=[]), _rabbit_user(*monitoring, tags=["monitoring"])]
+    return json.dumps({"vhosts": [{"name": "/"}], "users": users, "permissions": permissions}, indent=2)
+
+
+def _rabbit_user(name: str, password: str, tags: list[str]) -> dict[str, object]:
+    salt = secrets.token_bytes(4)
+    salted = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+    algorithm = "rabbit_password_hashing_sha256"
+    return {"name": name, "password_hash": salted, "hashing_algorithm": algorithm, "tags": tags}
+
+
+def _user(url: str, secret: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    if not parts.username or not parts.password:
+        raise CliError(f"the URL in Secret {secret!r} names no user and password")
+    return unquote(parts.username), unquote(parts.password)
+
+
+def _password() -> str:
+    """192 bits, of characters that need no escape in a URL."""
+    return secrets.token_urlsafe(24)
