@@ -54,7 +54,8 @@ def endpoint(
         if example is not None:
             found[status]["content"] = {"application/json": {"example": example}}
         if body is not None:
-            options["openapi_extra"] = {"requestBody": {"required": body_required, "content": dict(body)}}
+            read = {"requestBody": {"required": body_required, "content": dict(body)}}
+            options["openapi_extra"] = {**options.get("openapi_extra", {}), **read}
         raised = (*errors, *(WITH_BODY if body is not None else ()))
         return Endpoint(call, status, raised, found, options)
 

@@ -1,5 +1,6 @@
 """The OpenAPI document: FastAPI's own, plus what routes that read their body themselves refer to."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
@@ -8,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.problems import ProblemDetails
 from api.views import EXAMPLE, Replay
+from jobs.model import Problem, State
 from jobs.payload import Request
 
 REFERENCES = "#/components/schemas/{model}"
@@ -27,6 +29,37 @@ class RequestEvent(BaseModel):
     data: Request
 
 
+class End(BaseModel):
+    """How a job has ended. `result` is the path of its result, once it has succeeded."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    version: Literal[1]
+    id: str
+    state: Literal[State.SUCCEEDED, State.FAILED, State.CANCELLED]
+    run: int
+    release: str
+    created: datetime
+    ended: datetime
+    problem: Problem | None
+    result: str | None
+
+
+class EndEvent(BaseModel):
+    """A job has ended. The same end always has the same `id`."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    specversion: Literal["1.0"]
+    type: Literal["essaim.job.succeeded", "essaim.job.failed", "essaim.job.cancelled"]
+    source: Named
+    id: Named
+    subject: Named = Field(description="the id of the job")
+    time: datetime
+    datacontenttype: Literal["application/json"]
+    data: End
+
+
 class Api(FastAPI):
     """FastAPI with a complete document. It is made when it is first asked for."""
 
@@ -38,7 +71,7 @@ class Api(FastAPI):
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
     models: list[tuple[type[BaseModel], Literal["validation"]]] = [
-        (model, "validation") for model in (RequestEvent, Replay, ProblemDetails)
+        (model, "validation") for model in (RequestEvent, EndEvent, Replay, ProblemDetails)
     ]
     schemas: dict[str, Any] = document["components"]["schemas"]
     for name, schema in models_json_schema(models, ref_template=REFERENCES)[1]["$defs"].items():

@@ -57,6 +57,7 @@ KINDS: dict[type[EssaimError], Kind] = {
     errors.TextTooLargeError: Kind(413, "text-too-large", "The text is too large"),
     MediaTypeError: Kind(415, "media-type", "The body is of another type"),
     errors.RangeInvalidError: Kind(416, "range", "The range lies outside the text"),
+    errors.CallbackRefusedError: Kind(422, "callback", "The callback may not be called"),
     errors.CursorInvalidError: Kind(422, "cursor", "The cursor is none of ours"),
     errors.IdempotencyConflictError: Kind(422, "idempotency-conflict", "The key belongs to another request"),
     errors.JobError: Kind(422, "job", "The request cannot succeed"),

@@ -1,7 +1,7 @@
-"""What a client submits: the request itself as JSON, or in a CloudEvent (binary or structured mode)."""
+"""What a client submits: the request itself as JSON, or in a CloudEvent (binary or structured mode); and who is called back."""
 
 import json
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.bindings.http import HTTPMessage, from_binary, from_structured
@@ -9,18 +9,44 @@ from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from fastapi import Request as HttpRequest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
 from api.bodies import parse, read
 from api.context import Context
 from api.errors import MediaTypeError
 from jobs.errors import MessageUnreadableError, RequestInvalidError
 from jobs.payload import Request
+from jobs.receivers import LONGEST_URL
 
 Model = TypeVar("Model", bound=BaseModel)
 
 JSON = "application/json"
 CLOUD_EVENT = JSONFormat.CONTENT_TYPE
+Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
+Callback = Annotated[str, StringConstraints(max_length=LONGEST_URL, pattern=r"^https?://[!-~]+$")]
+CALLED: dict[str, Any] = {
+    "ended": {
+        "{$request.query.callback}": {
+            "post": {
+                "summary": "The job has ended",
+                "description": "At least once, until the answer is a 2xx; signed as Standard Webhooks says.",
+                "parameters": [
+                    {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+                    for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+                ],
+                "requestBody": {
+                    "required": True,
+                    "content": {CLOUD_EVENT: {"schema": {"$ref": "#/components/schemas/EndEvent"}}},
+                },
+                "responses": {
+                    "2XX": {"description": "It has been heard"},
+                    "410": {"description": "Do not call again"},
+                    "default": {"description": "Call again later: after `Retry-After`, where it is given"},
+                },
+            }
+        }
+    }
+}
 REQUIRED = {"specversion", "id", "source", "type"}
 
 

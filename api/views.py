@@ -28,6 +28,7 @@ EXAMPLE: JsonDict = {
     "tasks_ended": 3,
     "progress": 0.41,
     "problem": None,
+    "callback": None,
     "links": {
         "self": "/v1/jobs/0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10",
         "tasks": "/v1/jobs/0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10/tasks",
@@ -61,6 +62,7 @@ class JobSummary(BaseModel):
     tasks_ended: int
     progress: Annotated[float, Field(ge=0, le=1)]
     problem: Problem | None = Field(description="why the job failed")
+    callback: str | None = Field(description="what is called when the job has ended")
     links: Links
 
 

@@ -61,9 +61,10 @@ class Client:
     def text_path(name: str) -> str:
         return f"/v1/texts/{quote(name)}"
 
-    async def submit(self, request: object, key: str | None = None) -> JsonObject:
+    async def submit(self, request: object, key: str | None = None, callback: str | None = None) -> JsonObject:
         headers = {} if key is None else {"idempotency-key": key}
-        job: JsonObject = await self.call("POST", "/v1/jobs", json=request, headers=headers)
+        params = {} if callback is None else {"callback": callback}
+        job: JsonObject = await self.call("POST", "/v1/jobs", json=request, headers=headers, params=params)
         return job
 
 

@@ -25,6 +25,9 @@ def submit(
     key: Annotated[
         str | None, typer.Option("--key", metavar="KEY", help="Idempotency-Key: the same key is the same job, once.")
     ] = None,
+    callback: Annotated[
+        str | None, typer.Option("--callback", metavar="URL", help="Have this URL called when the job has ended.")
+    ] = None,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
@@ -38,7 +41,7 @@ def submit(
     Example: essaim submit --key monday < request.json
     """
     body = read_request(request)
-    job = ask(server, token, lambda client: _submit(client, body, key, wait))
+    job = ask(server, token, lambda client: _submit(client, body, key, callback, wait))
     if not wait:
         note(f"submitted; `essaim watch {job['id']}` follows it")
         return document(job) if as_json else typer.echo(job["id"])
@@ -49,10 +52,10 @@ def submit(
     outcome(job)
 
 
-async def _submit(client: "Client", body: object, key: str | None, wait: bool) -> "JsonObject":
+async def _submit(client: "Client", body: object, key: str | None, callback: str | None, wait: bool) -> "JsonObject":
     from cli.jobs import await_end
 
-    job = await client.submit(body, key)
+    job = await client.submit(body, key, callback)
     return await await_end(client, str(job["id"])) if wait else job
 
 

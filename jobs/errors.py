@@ -10,6 +10,7 @@ EssaimError
 ├── ResultNotFoundError       the job has no result (yet)
 ├── JobNotRetryableError      only a failed job can be retried
 ├── IdempotencyConflictError  the same key came with another request
+├── CallbackRefusedError      a callback that may not be called
 ├── CursorInvalidError        a page cursor that this service did not make
 ├── MessageUnreadableError    a message that is no event of ours
 ├── LeaseLostError            a newer attempt holds the task; this one may write nothing
@@ -68,6 +69,10 @@ class JobNotRetryableError(EssaimError):
 
 class IdempotencyConflictError(EssaimError):
     """The idempotency key was used before, with another request."""
+
+
+class CallbackRefusedError(EssaimError):
+    """The callback is no URL that may be called."""
 
 
 class CursorInvalidError(EssaimError):

@@ -11,7 +11,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from jobs.errors import MessageUnreadableError
-from jobs.model import Job, JsonObject
+from jobs.model import Job, JsonObject, State
 
 VERSION = 1
 JOB_SUBMITTED = "essaim.job.submitted"
@@ -45,7 +45,7 @@ class TaskReady:
 
 @dataclass(frozen=True, slots=True)
 class JobEnded:
-    """This run of a job with a callback ends about now: call when it has ended. Tries are counted from `since` on."""
+    """A job with a callback is about to end, in this run or a later one: call when it has. `since`: from when on to try."""
 
     job_id: str
     run: int
@@ -77,6 +77,22 @@ def to_event(message: Message, release: str) -> CloudEvent:
         case JobEnded(job_id, run, since):
             data = {"job_id": job_id, "run": run, "since": since.isoformat()}
             return _event(JOB_ENDED, f"{job_id}/run/{run}/ended", job_id, data, release)
+
+
+def state_event(job: Job) -> CloudEvent:
+    """What others are told of a job: where it stands, and not what it is about. Of a job that has ended always the same."""
+    data = {
+        "id": job.id,
+        "state": job.state.value,
+        "run": job.run,
+        "release": job.release,
+        "created": job.created.isoformat(),
+        "ended": job.ended.isoformat() if job.ended else None,
+        "problem": {"type": job.problem.type, "detail": job.problem.detail} if job.problem else None,
+        "result": f"/v1/jobs/{job.id}/result" if job.state is State.SUCCEEDED else None,
+    }
+    kind, event_id = f"essaim.job.{job.state}", f"{job.id}/run/{job.run}/{job.state}"
+    return _event(kind, event_id, job.id, data, job.release, job.ended or job.created)
 
 
 def from_event(event: CloudEvent) -> Message:
@@ -128,8 +144,11 @@ def load(body: bytes) -> CloudEvent:
     return event
 
 
-def _event(kind: str, event_id: str, subject: str, data: JsonObject, release: str) -> CloudEvent:
+def _event(
+    kind: str, event_id: str, subject: str, data: JsonObject, release: str, time: datetime | None = None
+) -> CloudEvent:
     attributes = {
+        **({} if time is None else {"time": time}),
         "id": event_id,
         "type": kind,
         "source": f"/essaim/{release}",

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from cloudevents.core.v1.event import CloudEvent
 from uuid_utils import uuid7
 
+from jobs import endings
 from jobs.errors import (
     IdempotencyConflictError,
     JobNotFoundError,
@@ -22,7 +23,7 @@ from jobs.errors import (
     MessageUnreadableError,
     ResultNotFoundError,
 )
-from jobs.events import JobRetried, JobSubmitted, from_event, to_event
+from jobs.events import JobEnded, JobRetried, JobSubmitted, from_event, state_event, to_event
 from jobs.model import Job, State
 from jobs.payload import Request
 from jobs.telemetry import log
@@ -41,12 +42,17 @@ class JobService:
     backends: "Backends"
     settings: "Settings"
 
-    async def submit(self, request: Request, owner: str, key: str | None = None) -> tuple[Job, bool]:
+    async def submit(
+        self, request: Request, owner: str, key: str | None = None, callback: str | None = None
+    ) -> tuple[Job, bool]:
         """Take the request on. Returns the job, and whether it is new.
 
-        The same owner and key give the same job, once; with another request `IdempotencyConflictError`.
+        The same owner and key give the same job, once; with another request or callback `IdempotencyConflictError`.
+        Raises `CallbackRefusedError` for a URL that may not be called.
         """
-        job = self._job(request, owner, key)
+        if callback is not None:
+            self.settings.receivers().check(callback)
+        job = self._job(request, owner, key, callback)
         if key is not None:
             try:
                 return self._same(await self.backends.store.get(job.id), job), False
@@ -57,6 +63,7 @@ class JobService:
         new = stored.created == job.created  # else the same key came twice at the same time
         if new:
             log("job.submitted", job=job.id)
+            self.backends.queue.notify(state_event(stored))
         return stored, new
 
     async def get(self, job_id: str) -> Job:
@@ -72,8 +79,14 @@ class JobService:
 
     async def cancel(self, job_id: str) -> Job:
         """Its running tasks hear of it at their next beat. One that has ended stays as it is."""
+        job = await self.backends.store.get(job_id)
+        if job.state.ended:
+            return job
+        await endings.promise(self.backends.queue, job)
         job = await self.backends.store.cancel(job_id)
         log("job.cancelled", job=job_id, state=job.state)
+        if job.state is State.CANCELLED:
+            self.backends.queue.notify(state_event(job))
         return job
 
     async def retry(self, job_id: str) -> Job:
@@ -83,10 +96,15 @@ class JobService:
             raise JobNotRetryableError(f"job {job_id} is {job.state}; only a failed job can be retried")
         await self.backends.queue.publish([to_event(JobRetried(job_id, job.run + 1), job.release)])
         log("job.retried", job=job_id, run=job.run + 1)
-        return await self.backends.store.revive(job_id, job.run + 1)
+        revived = await self.backends.store.revive(job_id, job.run + 1)
+        self.backends.queue.notify(state_event(revived))
+        return revived
 
     async def replay(self, ids: Collection[str] | None = None) -> int:
-        """Revive the jobs behind dead letters (None: all). Returns how many messages went back."""
+        """Revive the jobs behind dead letters (None: all), and tell again what could not be told.
+
+        Returns how many messages went back.
+        """
         runs = {job_id: job.run for job_id, job in [(i, await self._find(i)) for i in await self._dead_jobs()] if job}
 
         def revise(event: CloudEvent) -> CloudEvent:
@@ -94,6 +112,8 @@ class JobService:
                 message = from_event(event)
             except MessageUnreadableError:
                 return event
+            if isinstance(message, JobEnded):
+                return to_event(replace(message, since=datetime.now(UTC)), self.settings.release)
             job_id = message.job.id if isinstance(message, JobSubmitted) else message.job_id
             if job_id not in runs:
                 return event
@@ -124,20 +144,22 @@ class JobService:
         except JobNotFoundError:
             return None
 
-    def _job(self, request: Request, owner: str, key: str | None) -> Job:
+    def _job(self, request: Request, owner: str, key: str | None, callback: str | None) -> Job:
         body = request.model_dump(mode="json", exclude_unset=True)
+        asked = body if callback is None else [body, callback]
         return Job(
             id=str(uuid7()) if key is None else str(uuid5(IDEMPOTENCY_KEYS, f"{owner}\n{key}")),
             owner=owner,
             release=self.settings.release,
             request=body,
-            fingerprint=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+            fingerprint=hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(),
             created=datetime.now(UTC),
+            callback=callback,
         )
 
     def _same(self, stored: Job, submitted: Job) -> Job:
         if stored.fingerprint != submitted.fingerprint:
-            raise IdempotencyConflictError("this Idempotency-Key was used before, with another request")
+            raise IdempotencyConflictError("this Idempotency-Key was used before, with another request or callback")
         return stored
 
 

@@ -6,7 +6,9 @@ from typing import Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs import receivers
 from jobs.errors import SettingsError
+from jobs.receivers import Receivers
 
 MIB = 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -80,6 +82,18 @@ class Settings(BaseSettings):
     max_retry_seconds: float = Field(default=60.0, gt=0)
     """The longest such delay."""
 
+    callback_hosts: str = ""
+    """Hosts that may be called when a job ends: `hooks.example.com, *.example.org`. Empty: no callbacks are taken."""
+
+    callback_secret: SecretStr = SecretStr("")
+    """Signs these calls: 24 bytes or more, as they are or as `whsec_` and base64; several, comma-separated, to change it."""
+
+    callback_private_addresses: bool = False
+    """Receivers may be inside the network, and over plain http: whoever submits then makes workers call them."""
+
+    callback_give_up_seconds: float = Field(default=86400.0, gt=0)
+    """How long an end is told again and again before its message is parked; well under `retention_seconds`."""
+
     max_request_bytes: int = Field(default=MIB, ge=1024)
     """Largest submission. It travels in one message, and brokers like small ones."""
 
@@ -141,8 +155,18 @@ class Settings(BaseSettings):
                 f"listening on {self.api_host} without ESSAIM_API_TOKENS lets everybody in; "
                 "set tokens, or ESSAIM_ALLOW_ANONYMOUS=true"
             )
+        if self.receivers().hosts and not self.callback_keys():
+            raise ValueError("ESSAIM_CALLBACK_HOSTS wants ESSAIM_CALLBACK_SECRET, or receivers cannot tell who calls")
         self.tokens()
         return self
+
+    def receivers(self) -> Receivers:
+        """Who may be called when a job ends. Raises ValueError for an entry that is no host."""
+        return Receivers(receivers.patterns(self.callback_hosts), self.callback_private_addresses)
+
+    def callback_keys(self) -> list[bytes]:
+        """What calls are signed with: each key makes a signature. Raises ValueError for one that is none."""
+        return receivers.keys(self.callback_secret.get_secret_value())
 
     def tokens(self) -> dict[str, str]:
         """Owner by token. Raises ValueError for an entry that is not `name:token`."""

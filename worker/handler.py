@@ -1,4 +1,4 @@
-"""What a worker does with one delivery: split a job, run a task, merge a job; then settle the delivery.
+"""What a worker does with one delivery: split a job, run a task, merge a job, tell its end; then settle the delivery.
 
 Every way out settles it: `ack` when nothing is left to do, `retry` to come back later, `release` when this worker
 leaves, `park` when a person must look. A crash settles nothing, and the message comes back.
@@ -18,14 +18,15 @@ from jobs.errors import (
     QueueFullError,
     UnavailableError,
 )
-from jobs.events import JobRetried, JobSubmitted, TaskReady, from_event, to_event
+from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, to_event
 from jobs.model import Busy, Claimed, Ended, Job, Problem, State
 from jobs.ports import Delivery
 from jobs.settings import Settings
 from jobs.telemetry import log
 from worker import steps
-from worker.merging import conclude_job, merge_job
+from worker.merging import conclude_job, fail_job, merge_job
 from worker.runner import Reason, Runner, StoppedError
+from worker.telling import Teller
 
 OPEN = (State.QUEUED, State.RUNNING)
 
@@ -38,6 +39,7 @@ class Handler:
         self._store = backends.store
         self._settings = settings
         self._worker = worker
+        self._teller = Teller(backends, settings)
         self.running: dict[str, Runner] = {}
 
     async def handle(self, delivery: Delivery) -> None:
@@ -53,6 +55,8 @@ class Handler:
                     await self._expand(await self._store.revive(job_id, run), delivery)
                 case TaskReady(job_id, number):
                     await self._run(await self._store.get(job_id), number, delivery)
+                case JobEnded() as message:
+                    await self._teller.tell(message, delivery)
         except JobNotFoundError as error:  # purged since: nobody waits for it any more
             log("message.obsolete", reason=error)
             await self._settle(delivery.ack())
@@ -114,11 +118,11 @@ class Handler:
         except (UnavailableError, QueueFullError):
             raise
         except JobError as error:
-            await self._store.finish(claim, Problem("job-error", str(error)))
+            await fail_job(self._backends, job, claim, Problem("job-error", str(error)))
             log("job.failed", job=job.id, task=claim.number, reason=error)
             await self._settle(delivery.ack())
         except Exception as error:
-            await self._failed(claimed, error, delivery)
+            await self._failed(job, claimed, error, delivery)
         else:
             await self._settle(delivery.ack())
         finally:
@@ -157,14 +161,14 @@ class Handler:
                     await self._store.release(claimed.claim)
                 await self._settle(delivery.release())
 
-    async def _failed(self, claimed: Claimed, error: Exception, delivery: Delivery) -> None:
+    async def _failed(self, job: Job, claimed: Claimed, error: Exception, delivery: Delivery) -> None:
         claim, failures = claimed.claim, claimed.failures + 1
         exhausted = failures >= self._settings.max_attempts or claimed.lost >= self._settings.max_lost_attempts
         problem = Problem("attempts-exhausted" if exhausted else "exception", f"attempt {claim.attempt}: {error!r}")
         log("task.failed", level=logging.WARNING, error=error, job=claim.job_id, task=claim.number, failures=failures)
         try:
             if exhausted:
-                await self._store.finish(claim, problem)
+                await fail_job(self._backends, job, claim, problem)
                 await self._park(delivery, problem.detail)
             else:
                 await self._store.release(claim, problem)

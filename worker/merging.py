@@ -1,11 +1,18 @@
-"""The last step of a job: all its tasks' results become its own. Done again after a crash: same result, one completion."""
+"""The last step of a job: all its tasks' results become its own. Done again after a crash: same result, one completion.
+
+Or the problem of one task becomes that of the job. Either way it is promised before that the end will be told.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from jobs.backends import Backends
+from jobs.endings import promise
 from jobs.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
-from jobs.model import Claim, Job, Problem
+from jobs.events import state_event
+from jobs.model import Claim, Job, Problem, State
 from jobs.telemetry import log
 from worker import steps
 
@@ -29,16 +36,34 @@ async def merge_job(backends: Backends, job: Job) -> None:
     except Exception as error:
         outcome = Problem("merge-failed", f"merging the results raised {error!r}")
         log("job.merge_failed", job=job.id, error=error)
+    await promise(backends.queue, job)
     if await backends.store.complete(job.id, outcome):
         log("job.failed" if isinstance(outcome, Problem) else "job.succeeded", job=job.id)
+        _notify(backends, job, outcome)
+
+
+async def fail_job(backends: Backends, job: Job, claim: Claim, problem: Problem) -> None:
+    """End the claimed task and its job with a problem. Raises `LeaseLostError`."""
+    await promise(backends.queue, job)
+    await backends.store.finish(claim, problem)
+    _notify(backends, job, problem)
+
+
+def _notify(backends: Backends, job: Job, outcome: bytes | Problem) -> None:
+    problem = outcome if isinstance(outcome, Problem) else None
+    state = State.FAILED if problem else State.SUCCEEDED
+    ended = replace(job, state=state, problem=problem, ended=datetime.now(UTC))
+    backends.queue.notify(state_event(ended))
 
 
 async def conclude_job(backends: Backends, job: Job, claim: Claim, result: bytes) -> bool:
     """End a job and its only task at once. False: it takes `finish` and `merge_job`, if it can still be ended at all."""
     packed = await backends.results.pack(f"{job.id}/job-{job.run}-{claim.attempt}", result)
+    await promise(backends.queue, job)
     concluded = await backends.store.conclude(claim, packed)
     if concluded:
         log("job.succeeded", job=job.id)
+        _notify(backends, job, packed)
     return concluded
 
 

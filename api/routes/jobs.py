@@ -16,9 +16,10 @@ from api.errors import MediaTypeError
 from api.links import next_page
 from api.security import Owner
 from api.streams import event_id, events, until_ended
-from api.submissions import CLOUD_EVENT, JSON, submitted
+from api.submissions import CALLED, CLOUD_EVENT, JSON, Callback, Key, submitted
 from api.views import JobDetails, JobPage, TaskPage, details, summary
 from jobs.errors import (
+    CallbackRefusedError,
     CursorInvalidError,
     IdempotencyConflictError,
     JobNotFoundError,
@@ -33,11 +34,11 @@ from jobs.errors import (
 from jobs.model import State
 
 WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?=$|[,;\s])', re.IGNORECASE)
-Key = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
 Release = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z0-9.-]+$")]
 Cursor = Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]+$")]
 Absent = SkipJsonSchema[None]  # no value of its own in the OpenAPI document
 KEY = Header(description="the same key gives the same job, once")
+CALLBACK = Query(description="an https URL that is called when the job has ended; its host must be allowed here")
 PREFER = Header(description="`wait=N`: answer when the job has ended, or after N seconds", examples=["wait=10"])
 LAST_EVENT_ID = Header(description="the last event that was seen; sent again is only what came after it")
 DONE: dict[int, dict[str, Any]] = {200: {"description": "The job, as it is", "model": JobDetails}}
@@ -86,8 +87,10 @@ JobId = Annotated[str, Depends(_job_id)]
         RequestTooLargeError,
         RequestInvalidError,
         IdempotencyConflictError,
+        CallbackRefusedError,
         QueueFullError,
     ],
+    openapi_extra={"callbacks": CALLED},
 )
 async def submit(
     request: Request,
@@ -95,10 +98,11 @@ async def submit(
     owner: Owner,
     idempotency_key: Annotated[Key | Absent, KEY] = None,
     prefer: Annotated[list[str] | Absent, PREFER] = None,
+    callback: Annotated[Callback | Absent, CALLBACK] = None,
 ) -> Response:
     """Submit a job: its request as JSON, or as the data of a CloudEvent, whose source and id are its key."""
     body, event_key = await submitted(request, here)
-    job, new = await here.service.submit(body, owner, idempotency_key or event_key)
+    job, new = await here.service.submit(body, owner, idempotency_key or event_key, callback)
     headers = {"Location": f"/v1/jobs/{job.id}"}
     if not new:
         headers["Idempotency-Replayed"] = "true"

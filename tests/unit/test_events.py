@@ -9,8 +9,19 @@ from typing import Any
 import pytest
 
 from jobs.errors import MessageUnreadableError
-from jobs.events import JobEnded, JobRetried, JobSubmitted, Message, TaskReady, dump, from_event, load, to_event
-from jobs.model import Job
+from jobs.events import (
+    JobEnded,
+    JobRetried,
+    JobSubmitted,
+    Message,
+    TaskReady,
+    dump,
+    from_event,
+    load,
+    state_event,
+    to_event,
+)
+from jobs.model import Job, Problem, State
 
 YESTERDAY: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "fixtures" / "messages_1.json").read_text())
 JOB = Job(
@@ -53,6 +64,16 @@ def test_a_missing_field_is_named(written: dict[str, Any]) -> None:
     broken = {**written, "data": {"version": 1, "job_id": "x"}}
     with pytest.raises(MessageUnreadableError, match="KeyError"):
         from_event(load(json.dumps(broken).encode()))
+
+
+def test_of_an_end_always_the_same_is_told() -> None:
+    ended = replace(
+        JOB, state=State.FAILED, run=2, problem=Problem("t", "d"), ended=datetime(2026, 3, 1, 13, tzinfo=UTC)
+    )
+    event = state_event(ended)
+    assert dump(event) == dump(state_event(ended))
+    assert (event.get_type(), event.get_id()) == ("essaim.job.failed", f"{JOB.id}/run/2/failed")
+    assert not {"request", "owner", "callback"} & dict(event.get_data()).keys()
 
 
 @pytest.mark.parametrize("meant", [*MEANT, JobSubmitted(replace(JOB, callback="https://x.example/")), ENDED])
