@@ -131,7 +131,7 @@ class Handler:
 
     async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> bool:
         """Split the job if nobody has, then run the task. False: there are several tasks; announce them instead."""
-        claim, data, result = claimed.claim, claimed.input, None
+        claim, data, result, merged = claimed.claim, claimed.input, None, None
         if data is None:
             limit, split_into = self._settings.max_tasks_per_job, runner.plan_before_beat
             inputs, result, merged = await runner.run(lambda attempt: steps.whole(job, attempt, limit, split_into))
@@ -146,7 +146,7 @@ class Handler:
         merge = await self._store.finish(claim, packed)
         log("task.finished", job=job.id, task=claim.number, attempt=claim.attempt)
         if merge:
-            await merge_job(self._backends, job)
+            await merge_job(self._backends, job, promised=merged is not None)
         return True
 
     async def _stopped(self, reason: Reason, claimed: Claimed, delivery: Delivery) -> None:

@@ -17,10 +17,11 @@ from jobs.telemetry import log
 from worker import steps
 
 
-async def merge_job(backends: Backends, job: Job) -> None:
+async def merge_job(backends: Backends, job: Job, *, promised: bool = False) -> None:
     """Merge the results of the job's tasks, which have all succeeded, and complete it.
 
-    A merge that raises fails the job: it would raise again, since its input never changes.
+    A merge that raises fails the job: it would raise again, since its input never changes. `promised`: that its end is
+    told has been seen to.
     """
     outcome: bytes | Problem
     packed = _each(backends, backends.store.results(job.id), asyncio.get_running_loop())
@@ -36,7 +37,8 @@ async def merge_job(backends: Backends, job: Job) -> None:
     except Exception as error:
         outcome = Problem("merge-failed", f"merging the results raised {error!r}")
         log("job.merge_failed", job=job.id, error=error)
-    await promise(backends.queue, job)
+    if not promised:
+        await promise(backends.queue, job)
     if await backends.store.complete(job.id, outcome):
         log("job.failed" if isinstance(outcome, Problem) else "job.succeeded", job=job.id)
         _notify(backends, job, outcome)
@@ -57,7 +59,10 @@ def _notify(backends: Backends, job: Job, outcome: bytes | Problem) -> None:
 
 
 async def conclude_job(backends: Backends, job: Job, claim: Claim, result: bytes) -> bool:
-    """End a job and its only task at once. False: it takes `finish` and `merge_job`, if it can still be ended at all."""
+    """End a job and its only task at once. False: it takes `finish` and `merge_job`, if it can still be ended at all.
+
+    That its end is told has been seen to either way.
+    """
     packed = await backends.results.pack(f"{job.id}/job-{job.run}-{claim.attempt}", result)
     await promise(backends.queue, job)
     concluded = await backends.store.conclude(claim, packed)

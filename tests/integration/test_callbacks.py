@@ -419,7 +419,9 @@ class DyingStore:
     async def complete(self, job_id, outcome):
         await self.die(self.store.complete(job_id, outcome))
     async def conclude(self, claim, result):
-        await self.die(self.store.conclude(claim, result))
+        if sys.argv[1] == "before" or await self.store.conclude(claim, result):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
     async def die(self, end):
         if sys.argv[1] == "after":
             await end

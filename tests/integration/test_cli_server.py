@@ -62,6 +62,12 @@ def test_the_same_key_is_the_same_job(url: str) -> None:
     assert "Idempotency-Key" in other.err
 
 
+def test_a_callback_goes_along(url: str) -> None:
+    said = essaim("submit", SWARM, "--callback", "https://hooks.example.com/", ESSAIM_SERVER=url)
+    assert said.code == 2
+    assert "no callbacks are taken" in said.err
+
+
 def test_a_job_can_be_looked_at_from_all_sides(url: str) -> None:
     job_id = essaim("submit", SWARM, ESSAIM_SERVER=url).out.strip()
     watched = essaim("watch", job_id, ESSAIM_SERVER=url)
