@@ -101,8 +101,9 @@ class Workers(BaseModel):
 
 
 class Stats(BaseModel):
-    """The house in numbers. `jobs` counts by release and state."""
+    """The house in numbers. `release` is the one that answers, whose `queue` this is; `jobs` counts by release and state."""
 
+    release: str
     queue: Depth
     workers: int
     jobs: dict[str, dict[State, int]]

@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import credentials, demo, house, jobs, search, submit, texts, up
+from cli import credentials, demo, house, jobs, releases, search, submit, texts, up
 from cli.output import note
 from jobs.errors import EssaimError
 
@@ -35,6 +35,7 @@ app.add_typer(texts.app, name="texts", rich_help_panel=HOUSE)
 app.add_typer(house.dead, name="dead", rich_help_panel=HOUSE)
 app.command(rich_help_panel=HOUSE)(house.workers)
 app.command(rich_help_panel=HOUSE)(house.stats)
+app.command(rich_help_panel=HOUSE)(releases.releases)
 app.command(hidden=True)(credentials.credentials)  # for the Job of the local overlay
 
 

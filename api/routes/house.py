@@ -21,6 +21,7 @@ WORKER = {
     "tasks": ["0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10/3"],
 }
 STATS = {
+    "release": "1.4.0",
     "queue": {"ready": 12, "in_flight": 3},
     "workers": 3,
     "jobs": {"1.4.0": {"queued": 2, "running": 1, "succeeded": 240, "failed": 1, "cancelled": 0}},
@@ -43,7 +44,8 @@ async def workers(here: Here) -> Workers:
 async def stats(here: Here) -> Stats:
     """How much waits, who works, and how the jobs stand."""
     store = here.backends.store
-    return Stats(queue=await here.backends.queue.depth(), workers=len(await store.workers()), jobs=await store.counts())
+    depth, workers = await here.backends.queue.depth(), len(await store.workers())
+    return Stats(release=here.settings.release, queue=depth, workers=workers, jobs=await store.counts())
 
 
 @endpoint(example={"dead_letters": [DEAD]}, errors=[RequestInvalidError])

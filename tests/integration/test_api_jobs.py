@@ -106,6 +106,7 @@ async def test_a_submitted_job_is_queued_and_can_be_seen(site: Site) -> None:
     assert [entry["id"] for entry in await jobs(site)] == [job["id"]]
     stats = (await site.http.get("/v1/stats")).json()
     assert stats["queue"] == {"ready": 1, "in_flight": 0}
+    assert stats["release"] == "dev"
     assert stats["jobs"] == {"dev": {"queued": 1}}
 
 

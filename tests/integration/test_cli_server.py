@@ -83,6 +83,9 @@ def test_a_job_can_be_looked_at_from_all_sides(url: str) -> None:
     assert job_id in [job["id"] for job in listed["jobs"]]
     assert said_json(essaim("stats", "--json", ESSAIM_SERVER=url))["jobs"]["dev"]["succeeded"] >= 1
     assert "workers" in said_json(essaim("workers", "--json", ESSAIM_SERVER=url))
+    (release,) = said_json(essaim("releases", "--json", ESSAIM_SERVER=url))["releases"]
+    assert (release["release"], release["removable"]) == ("dev", False)
+    assert "can be removed" in essaim("releases", ESSAIM_SERVER=url).out
 
 
 def test_a_job_that_fails_is_exit_code_1_and_its_problem(url: str) -> None:

@@ -23,7 +23,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def test_all_commands_are_there() -> None:
-    expected = "demo up search submit jobs job watch cancel retry workers stats"
+    expected = "demo up search submit jobs job watch cancel retry workers stats releases"
     grouped = ["texts put", "texts ls", "texts rm", "texts get", "dead ls", "dead replay"]
     assert set(COMMANDS) >= {f"essaim {name}" for name in [*expected.split(), *grouped]}
 
