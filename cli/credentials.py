@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 Values = dict[str, str]
 
 LABELS = {"app.kubernetes.io/part-of": "essaim", "app.kubernetes.io/managed-by": "essaim-credentials"}
-OURS = "^jobs[.]"
-NOTHING = "^$"
+QUEUES = "^jobs[.]"
+EXCHANGES = "^essaim[.]jobs$"
+APP = {"configure": f"{QUEUES}|{EXCHANGES}", "write": f"{QUEUES}|{EXCHANGES}|^amq[.]default$", "read": QUEUES}
+NOTHING = {"configure": "^$", "write": "^$", "read": "^$"}
 
 
 def credentials(
@@ -80,8 +82,8 @@ class Vault:
 def definitions(app: tuple[str, str], monitoring: tuple[str, str]) -> str:
     """What RabbitMQ loads at its start: `app` has what it needs of its own queues, `monitoring` sees how long they are."""
     permissions = [
-        {"user": app[0], "vhost": "/", "configure": OURS, "write": f"{OURS}|^amq[.]default$", "read": OURS},
-        {"user": monitoring[0], "vhost": "/", "configure": NOTHING, "write": NOTHING, "read": NOTHING},
+        {"user": app[0], "vhost": "/", **APP},
+        {"user": monitoring[0], "vhost": "/", **NOTHING},
     ]
     users = [_rabbit_user(*app, tags=[]), _rabbit_user(*monitoring, tags=["monitoring"])]
     return json.dumps({"vhosts": [{"name": "/"}], "users": users, "permissions": permissions}, indent=2)

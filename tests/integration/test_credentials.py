@@ -78,7 +78,7 @@ def test_a_secret_of_somebody_else_is_not_touched_and_what_it_lacks_is_said(kube
     assert kubernetes.objects == {f"{FOLDER}/essaim-queue": theirs}
 
 
-async def test_rabbitmq_lets_both_users_do_their_work_and_no_more() -> None:
+async def test_rabbitmq_lets_both_users_do_their_work_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
     release = f"test-{uuid4().hex[:8]}"
     app, keda = (f"{release}-app", "p1"), (f"{release}-keda", "p2")
     administrator, server = urlsplit(RABBITMQ_URL), urlsplit(RABBITMQ_URL).netloc.rpartition("@")[2]
@@ -95,6 +95,7 @@ async def test_rabbitmq_lets_both_users_do_their_work_and_no_more() -> None:
             url = f"amqp://{':'.join(app)}@{server}/"
             async with open_backends(load_settings(queue_url=url, release=release)) as backends:
                 queue = backends.queue
+                queue.notify(event)
                 await queue.publish([event, event])
                 async with queue.deliveries(1) as deliveries:
                     await (await anext(deliveries)).retry(0.1)
@@ -104,6 +105,7 @@ async def test_rabbitmq_lets_both_users_do_their_work_and_no_more() -> None:
                 found = await http.get(f"/api/queues/%2F/jobs.{release}", auth=keda)
                 assert found.json()["name"] == f"jobs.{release}"
                 await look_and_do_nothing_else(f"amqp://{':'.join(keda)}@{server}/", f"jobs.{release}")
+            assert "queue.notifications_lost" not in caplog.messages
         finally:
             await delete_queues(RABBITMQ_URL, release)
             for name, _ in (app, keda):
