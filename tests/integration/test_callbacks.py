@@ -12,7 +12,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from jobs.backends import Backends
 from jobs.errors import IdempotencyConflictError
@@ -20,7 +22,7 @@ from jobs.model import Job, State
 from jobs.service import JobService
 from tests.conftest import ROOT, House
 from tests.receiver import Call, Receiver
-from tests.servers import S3, absent, services
+from tests.servers import RABBITMQ_URL, S3, absent, services
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -203,6 +205,30 @@ async def test_each_run_of_a_job_is_told(site: Site, receiver: Receiver) -> None
     first, second = map(data, receiver.calls)
     assert (first["run"], first["state"], second["run"], second["state"]) == (1, "failed", 2, "succeeded")
     assert len({call.headers["webhook-id"] for call in receiver.calls}) == 2
+
+
+@pytest.mark.parametrize("site", ["services"], indirect=True)
+async def test_whoever_listens_hears_of_every_job(site: Site) -> None:
+    async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:
+        exchange = await channel.declare_exchange("essaim.jobs", aio_pika.ExchangeType.TOPIC, durable=True)
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(exchange, f"{site.house.settings.release}.job.*")
+        heard: list[tuple[str, str]] = []
+
+        async def hear(message: AbstractIncomingMessage) -> None:
+            event = json.loads(message.body)
+            heard.append((event["id"], (message.routing_key or "").rpartition(".")[2]))
+
+        await queue.consume(hear, no_ack=True)
+        site.house.start()
+        done, failed = await site.submit(None), await site.submit(None, rejects=True)
+        many = await site.submit(None, tasks=2)
+        cancelled = await site.submit(None, steps=10_000)
+        await site.service.cancel(cancelled.id)
+        ends = {(done.id, "succeeded"), (failed.id, "failed"), (many.id, "succeeded"), (cancelled.id, "cancelled")}
+        wanted = ends | {(job.id, "queued") for job in (done, failed, many, cancelled)}
+        await site.until(lambda: len(heard) >= len(wanted))
+        assert set(heard) == wanted
 
 
 @on_services
