@@ -31,9 +31,13 @@ class Context:
             return False
 
 
-async def _context(request: Request) -> Context:
+def context_of(request: Request) -> Context:
     context: Context = request.app.state.context
     return context
+
+
+async def _context(request: Request) -> Context:
+    return context_of(request)
 
 
 Here = Annotated[Context, Depends(_context)]

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastapi import APIRouter, Depends
 
 from api.errors import AnonymousError, BusyError, FailedError, MalformedError, StalledError
 from api.problems import responses
-from api.security import owner
+from api.security import OWNER, Owner
 from jobs.errors import EssaimError, UnavailableError
 
 ALWAYS = (MalformedError, FailedError, BusyError, UnavailableError)  # any route may answer these
@@ -67,6 +67,7 @@ def add(router: APIRouter, methods: str, path: str, route: Endpoint, *, public: 
 
     HEAD beside GET is not documented: it answers the same without the body.
     """
+    asks_itself = Owner in get_type_hints(route.call, include_extras=True).values()
     for method in methods.split():
         answers = responses((*route.errors, *ALWAYS, *(() if public else NEEDS_OWNER)))
         answers.update(route.answers)
@@ -76,7 +77,7 @@ def add(router: APIRouter, methods: str, path: str, route: Endpoint, *, public: 
             methods=[method],
             status_code=route.status,
             responses=answers,
-            dependencies=[] if public else [Depends(owner)],
+            dependencies=[] if public or asks_itself else [Depends(OWNER)],
             include_in_schema=method != "HEAD" or "GET" not in methods,
             operation_id=f"{route.call.__module__.rpartition('.')[2]}_{route.call.__name__}".rstrip("_"),
             **route.options,

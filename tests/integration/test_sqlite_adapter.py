@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
+from jobs.adapters.sqlite.database import open_database
 from jobs.adapters.sqlite.queue import open_sqlite_queue
 from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import QueueFullError, UnavailableError
@@ -156,6 +157,25 @@ async def test_a_cancelled_caller_leaves_no_transaction_open(tmp_path: Path) -> 
         listed = (await store.list(limit=200)).jobs
         assert "last" in {job.id for job in listed}
         assert await store.counts() == {"r1": {State.QUEUED: len(listed)}}
+
+
+async def test_what_is_committed_together_fails_apart(tmp_path: Path) -> None:
+    """The one that raises is undone, and nobody else."""
+    async with open_database(f"sqlite:///{tmp_path}/essaim.db") as database:
+
+        def write(db: sqlite3.Connection, number: int) -> int:
+            db.execute("INSERT INTO consumers (id, seen) VALUES (?, '')", (str(number),))
+            if number % 3 == 1:
+                raise QueueFullError(str(number))
+            return number
+
+        answers = await asyncio.gather(
+            *(database.write(write, number, durable=number == 4) for number in range(10)), return_exceptions=True
+        )
+        assert [answer for answer in answers if isinstance(answer, int)] == [0, 2, 3, 5, 6, 8, 9]
+        assert [str(answer) for answer in answers if isinstance(answer, QueueFullError)] == ["1", "4", "7"]
+        rows = await database.read(lambda db: db.execute("SELECT id FROM consumers ORDER BY id").fetchall())
+        assert [row["id"] for row in rows] == ["0", "2", "3", "5", "6", "8", "9"]
 
 
 async def test_reads_do_not_wait_for_a_writer(tmp_path: Path) -> None:

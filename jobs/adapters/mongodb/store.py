@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
+from jobs.adapters.batches import Batches
 from jobs.adapters.mongodb import attempts, claims, job_steps, lists, sole_tasks
-from jobs.adapters.mongodb.batches import Batches
 from jobs.adapters.mongodb.database import Database, open_database
 from jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
 from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker

@@ -7,6 +7,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError, PublishError
 
+from jobs.adapters.batches import Batches
 from jobs.adapters.rabbitmq.connection import RabbitConnection
 from jobs.adapters.rabbitmq.topology import Topology
 from jobs.errors import EssaimError, QueueFullError, UnavailableError
@@ -26,12 +27,22 @@ class Publisher:
         self._window = min(WINDOW, max_length)  # a full queue says so only to what comes after
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
+        self._batches: dict[str, Batches[Message, EssaimError | None]] = {}
 
     async def publish(self, queue: str, messages: Sequence[Message]) -> None:
         """Return once the broker has all. Raises `QueueFullError`, and then it may have some."""
-        for error in await self.send(queue, messages):
+        if len(messages) == 1:  # one alone goes along with what others send meanwhile
+            outcomes: Sequence[EssaimError | None] = [await self._of(queue).ask(messages[0])]
+        else:
+            outcomes = await self.send(queue, messages)
+        for error in outcomes:
             if error is not None:
                 raise error
+
+    def _of(self, queue: str) -> Batches[Message, EssaimError | None]:
+        if queue not in self._batches:
+            self._batches[queue] = Batches(lambda messages: self.send(queue, messages))
+        return self._batches[queue]
 
     async def send(self, queue: str, messages: Sequence[Message]) -> list[EssaimError | None]:
         """What went wrong with each. After the first windowful with a failure, no more are sent."""

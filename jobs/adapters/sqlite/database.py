@@ -8,13 +8,14 @@ connection of their own and wait for nobody. docs/decisions/0004-sqlite-default.
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
+from jobs.adapters.batches import Batches
 from jobs.adapters.sqlite.file import connect, path_of
 from jobs.errors import UnavailableError
 
@@ -45,6 +46,7 @@ class Database:
         self._reading = ThreadPoolExecutor(1, "sqlite-read")
         self._writing = ThreadPoolExecutor(1, "sqlite-write")
         self._connections: list[sqlite3.Connection] = []
+        self._writes = Batches[tuple[Callable[[], Any], bool], Any](self._write_all)
         self._checkpointed = 0
         self._closed = False
 
@@ -66,10 +68,12 @@ class Database:
     async def write(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts, durable: bool = False) -> T:
         """Run `work(connection, *args)` as one transaction: all of it or, when it raises, nothing.
 
+        Those that come while another is under way are committed together, each still for itself.
         It outlives this process in any case. With `durable` it also outlives a loss of power from the moment this
         returns; without, a loss of power can take the last moments of all writes back, the newest first.
         """
-        return await self._run(self._writing, lambda: self._write(lambda: work(self._writer, *args), durable))
+        answer: T = await self._writes.ask((lambda: work(self._writer, *args), durable))
+        return answer
 
     def version(self) -> int | None:
         """A number that changes with every write, by whatever process; None if it cannot be told now.
@@ -106,16 +110,32 @@ class Database:
             with self._reader:
                 return work()
 
-    def _write(self, work: Callable[[], T], durable: bool) -> T:
+    async def _write_all(self, asked: Sequence[tuple[Callable[[], Any], bool]]) -> Sequence[Any | BaseException]:
+        durable = any(durable for _, durable in asked)
+        return await self._run(self._writing, lambda: self._write([work for work, _ in asked], durable))
+
+    def _write(self, works: Sequence[Callable[[], Any]], durable: bool) -> Sequence[Any | BaseException]:
         with self._told():
             self._writer.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
             self._writer.execute("BEGIN IMMEDIATE")
             with self._writer:
-                result = work()
+                answers = [works[0]()] if len(works) == 1 else [self._apart(work) for work in works]
         if self._writer.total_changes - self._checkpointed > CHECKPOINT_CHANGES:
             self._checkpointed = self._writer.total_changes
             self._writing.submit(self._checkpoint)
-        return result
+        return answers
+
+    def _apart(self, work: Callable[[], Any]) -> Any | BaseException:
+        """What it returns or raises. What it did before it raised is undone, and nothing else is."""
+        self._writer.execute("SAVEPOINT apart")
+        try:
+            with self._told():
+                answer = work()
+        except Exception as error:
+            answer = error
+            self._writer.execute("ROLLBACK TO apart")
+        self._writer.execute("RELEASE apart")
+        return answer
 
     @contextmanager
     def _told(self) -> Iterator[None]:
