@@ -49,10 +49,11 @@ chaos: $(RUN) ## a long storm of kills, with a table of what it survived; JOBS=2
 	@ESSAIM_TEST_CHAOS_JOBS=$(JOBS) ESSAIM_TEST_CHAOS_SEED=$(SEED) $(BIN)/pytest -q tests/chaos
 
 .PHONY: bench
-bench: $(RUN) ## measured claims: search speed and scaling on this machine, against ripgrep
+bench: $(RUN) ## measured claims: search speed, scaling, and jobs per second, against ripgrep and other queues
 	@$(BIN)/python loadtests/bench_search.py
 	@$(BIN)/python loadtests/bench_local.py
 	@$(BIN)/python loadtests/bench_store.py
+	@$(BIN)/python loadtests/bench_pipeline.py
 
 .PHONY: lock
 lock: ## pin the dependencies of pyproject.toml again

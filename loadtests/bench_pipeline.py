@@ -127,6 +127,7 @@ async def bench(servers: Servers, only: list[str], rounds: int, jobs: int, secon
             print(f"{name}: {figures}", file=sys.stderr)
     medians = {name: _medians(of_one) for name, of_one in found.items()}
     _print(medians)
+    _bounds(medians)
     return _goals(medians) if not only else True
 
 
@@ -140,6 +141,19 @@ def _print(medians: dict[str, Figures]) -> None:
     for name, figures in medians.items():
         values = [getattr(figures, field.name) for field in fields(Figures)]
         print(f"{name:<22}" + "".join(f"{'-' if value is None else format(value, '.1f'):>13}" for value in values))
+
+
+def _bounds(medians: dict[str, Figures]) -> None:
+    """What the CPU time of all four allows at most, if they had the machine to themselves."""
+    cores = os.cpu_count() or 1
+    for name, figures in medians.items():
+        parts = {one: getattr(figures, f"{one}_us") for one in ("api", "worker", "broker", "database")}
+        if None not in parts.values():
+            total = sum(parts.values())
+            most = max(parts, key=lambda one: parts[one])
+            print(
+                f"{name}: {total:.0f} us of CPU a job, most in the {most}: <= {cores * 1e6 / total:.0f}/s on {cores} cores"
+            )
 
 
 def _goals(medians: dict[str, Figures]) -> bool:
