@@ -9,7 +9,7 @@ UV := PATH="$$PATH:$(BIN)" uv
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUN): requirements.lock pyproject.toml
 	@if command -v uv >/dev/null; then uv venv -q --allow-existing --python $(PYTHON) $(VENV); \
@@ -41,6 +41,21 @@ fix: $(RUN) ## let the tools repair what they can
 .PHONY: test
 test: lint ## everything that must hold, without a cluster
 	@$(BIN)/pytest -q -n 2 --dist loadfile
+
+.PHONY: kustomize
+kustomize: ## the tool that tests of platform/ need, into .venv, where neither it nor kubectl is installed; needs Go
+	@command -v kustomize kubectl >/dev/null || \
+	  GOBIN="$(CURDIR)/$(BIN)" go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+
+.PHONY: test-cluster
+test-cluster: $(RUN) ## what must hold on a real cluster, the one of KUBECONFIG, in a namespace of its own
+	@ESSAIM_TEST_CLUSTER=1 $(BIN)/pytest -q -s tests/cluster
+
+.PHONY: cluster-up cluster-down
+cluster-up: ## a cluster with KEDA and Knative on this machine, by kind
+	@tests/cluster/kind.sh up
+cluster-down: ## remove it
+	@tests/cluster/kind.sh down
 
 .PHONY: chaos
 chaos: JOBS := 2000

@@ -1,0 +1,53 @@
+"""The local overlay for a namespace and a release of its own, with the images that this cluster has.
+
+ESSAIM_TEST_IMAGES says which: `essaim=NAME:TAG`, and as many as differ from the overlay's, comma-separated.
+ESSAIM_TEST_COMPONENT adds a kustomize component, for what a cluster needs otherwise; ESSAIM_TEST_STORE_URL is for a
+MongoDB that is not ours.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.conftest import ROOT
+
+IMAGES = dict(pair.split("=") for pair in os.environ.get("ESSAIM_TEST_IMAGES", "").split(",") if pair)
+COMPONENT = os.environ.get("ESSAIM_TEST_COMPONENT", "")
+STORE_URL = os.environ.get("ESSAIM_TEST_STORE_URL", "")
+
+
+def write_overlay(folder: Path, namespace: str, release: str, images: dict[str, str] | None = None) -> Path:
+    """A copy of platform/ in `folder`, whose local overlay is for that place: where that is."""
+    shutil.copytree(ROOT / "platform", folder / "platform", dirs_exist_ok=True)
+    overlay = folder / "platform" / "overlays" / "local"
+    _edit(overlay / "release.yaml", lambda it: _release(it, namespace, release))
+    _edit(overlay / "kustomization.yaml", lambda it: _kustomization(it, namespace, {**IMAGES, **(images or {})}))
+    if COMPONENT:
+        shutil.copytree(COMPONENT, overlay / "here", dirs_exist_ok=True)
+    return overlay
+
+
+def _edit(file: Path, change: Callable[[Any], None]) -> None:
+    content = yaml.safe_load(file.read_text())
+    change(content)
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def _release(content: dict[str, dict[str, str]], namespace: str, release: str) -> None:
+    data = content["data"]
+    data["release"] = release
+    for name in ("amqp", "management"):
+        data[name] = data[name].replace(".essaim.", f".{namespace}.")
+
+
+def _kustomization(content: dict[str, Any], namespace: str, images: dict[str, str]) -> None:
+    content["namespace"] = namespace
+    for image in content["images"]:
+        if wanted := images.get(image["name"]):
+            image["newName"], _, image["newTag"] = wanted.rpartition(":")
+    if COMPONENT:
+        content["components"].append("here")

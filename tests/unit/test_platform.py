@@ -1,0 +1,145 @@
+"""platform/: every folder and combination builds, is valid, and runs without privileges, whatever is combined."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.unit.platform_builds import PLATFORM, Object, build, containers, copy, one, pods, run
+
+SCHEMAS = json.loads((ROOT / "tests" / "schemas" / "schemas.json").read_text())
+COMPONENTS = sorted(it.parent.name for it in PLATFORM.glob("components/*/kustomization.yaml"))
+BUILDS = ["keda", "knative", "overlays/local", "overlays/production", *(f"local with {it}" for it in COMPONENTS)]
+
+
+def build_named(name: str, folder: Path) -> list[Object]:
+    """A folder of platform/, or the local overlay with nothing but that component (and all it stands on) added."""
+    platform = copy(folder)
+    if name.startswith("local with "):
+        overlay = platform / "overlays" / "local" / "kustomization.yaml"
+        content = yaml.safe_load(overlay.read_text())
+        wanted = [f"../../components/{name.removeprefix('local with ')}", "../../components/release"]
+        content["components"] = sorted(set(wanted), key=lambda it: it.endswith("release"))
+        overlay.write_text(yaml.safe_dump(content))
+        name = "overlays/local"
+    return build(platform / name)
+
+
+@pytest.fixture(scope="module", params=BUILDS)
+def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
+    return build_named(request.param, tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="module")
+def validators() -> dict[str, jsonschema_rs.Draft4Validator]:
+    definitions = SCHEMAS["definitions"]
+    return {
+        kind: jsonschema_rs.Draft4Validator({"$ref": f"#/definitions/{_escaped(name)}", "definitions": definitions})
+        for kind, name in SCHEMAS["kinds"].items()
+    }
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def test_every_object_is_valid(objects: list[Object], validators: dict[str, jsonschema_rs.Draft4Validator]) -> None:
+    faults = [
+        f"{it['kind']} {it['metadata']['name']}: {error.message} at {'/'.join(map(str, error.instance_path))}"
+        for it in objects
+        for error in validators[f"{it['apiVersion']}/{it['kind']}"].iter_errors(it)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_a_misspelt_field_is_not_valid(validators: dict[str, jsonschema_rs.Draft4Validator]) -> None:
+    for kind, file in {
+        "apps/v1/Deployment": "keda/deployment.yaml",
+        "keda.sh/v1alpha1/ScaledObject": "keda/scaledobject.yaml",
+        "serving.knative.dev/v1/Service": "knative/service.yaml",
+    }.items():
+        content = yaml.safe_load((PLATFORM / file).read_text())
+        assert validators[kind].is_valid(content)
+        content["spec"]["polingInterval"] = 1
+        assert not validators[kind].is_valid(content)
+
+
+def test_no_pod_has_privileges(objects: list[Object]) -> None:
+    """What the profile `restricted` of the Pod Security Standards wants, and a root that cannot be written to."""
+    for name, pod in pods(objects).items():
+        assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}, name
+        assert all(
+            volume.keys() & {"emptyDir", "configMap", "secret", "persistentVolumeClaim"} for volume in pod["volumes"]
+        )
+        assert pod["enableServiceLinks"] is False, name
+        for container in pod["containers"]:
+            context = {**pod.get("securityContext", {}), **container["securityContext"]}
+            assert context["runAsNonRoot"] is True, name
+            assert context["runAsUser"] > 0, name
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+
+
+def test_only_workers_and_the_credentials_job_get_a_token(objects: list[Object]) -> None:
+    with_token = {name for name, pod in pods(objects).items() if pod["automountServiceAccountToken"]}
+    assert with_token <= {"essaim-worker-dev", "essaim-worker-v1", "essaim-credentials-dev"}
+    for account in (it for it in objects if it["kind"] == "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
+
+
+def test_roles_name_what_they_allow(objects: list[Object]) -> None:
+    """Nothing for the whole cluster, no `*`, and Secrets by name."""
+    assert not [it for it in objects if it["kind"].startswith("Cluster")]
+    for rule in (rule for it in objects if it["kind"] == "Role" for rule in it["rules"]):
+        assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+        assert rule["resources"] != ["secrets"] or rule["verbs"] == ["create"] or rule["resourceNames"]
+
+
+def test_every_image_has_a_version(objects: list[Object]) -> None:
+    for container in containers(objects):
+        assert re.search(r":[\w.-]+$|@sha256:[0-9a-f]{64}$", container["image"]), container["image"]
+        assert not container["image"].endswith(":latest")
+
+
+def test_every_container_says_what_it_needs_at_least_and_at_most(objects: list[Object]) -> None:
+    for container in containers(objects):
+        resources = container["resources"]
+        assert resources["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in resources["limits"]
+
+
+def test_no_secret_is_in_git() -> None:
+    for file in PLATFORM.rglob("*.yaml"):
+        assert "kind: Secret" not in file.read_text().splitlines()
+
+
+def test_production_refuses_to_build_without_its_inputs(tmp_path: Path) -> None:
+    platform = copy(tmp_path)
+    (platform / "overlays/production/inputs.yaml").unlink()
+    done = run(platform / "overlays/production")
+    assert done.returncode != 0
+    assert "inputs.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["release", "image", "digest", "amqp", "management"])
+def test_production_refuses_to_build_without_any_of_its_inputs(name: str, tmp_path: Path) -> None:
+    platform = copy(tmp_path)
+    inputs = platform / "overlays/production/inputs.yaml"
+    inputs.write_text(re.sub(rf"^  {name}: .*\n", "", inputs.read_text(), flags=re.M))
+    done = run(platform / "overlays/production")
+    assert done.returncode != 0
+    assert f"data.{name}" in done.stderr
+
+
+def test_production_takes_images_by_digest_and_two_of_what_must_be(tmp_path: Path) -> None:
+    objects = build(copy(tmp_path) / "overlays/production")
+    assert {it["image"].partition("@")[0] for it in containers(objects)} == {"registry.example.com/essaim"}
+    assert one(objects, "ScaledObject")["spec"]["minReplicaCount"] == 2
+    annotations = one(objects, "KnativeService")["spec"]["template"]["metadata"]["annotations"]
+    assert int(annotations["autoscaling.knative.dev/min-scale"]) == 2
