@@ -44,6 +44,7 @@ class Runner:
         self._reason: Reason | None = None
         self._abandoned = asyncio.Event()
         self._unplanned: list[bytes] | None = None
+        self._over = False
         loop = asyncio.get_running_loop()
         self._attempt = Attempt(
             number=claimed.claim.attempt,
@@ -55,10 +56,12 @@ class Runner:
 
     async def run(self, function: Callable[[Attempt], T]) -> T:
         """What the function returns. Raises what it raises, or `StoppedError`; beats go on until then."""
+        self._over = False
         beats = asyncio.create_task(self._beats())
         try:
             return await self._in_thread(function)
         finally:
+            self._over = True  # a driver may swallow a cancellation: then the beat under way is the last
             beats.cancel()
             with suppress(asyncio.CancelledError):
                 await beats
@@ -115,7 +118,7 @@ class Runner:
             loop.call_soon_threadsafe(settle, result, error)
 
     async def _beats(self) -> None:
-        while self._reason is not Reason.LOST:
+        while not self._over and self._reason is not Reason.LOST:
             await asyncio.sleep(self._settings.beat_seconds)
             await self._beat(None)
 
