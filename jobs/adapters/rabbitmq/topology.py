@@ -12,6 +12,7 @@ from jobs.telemetry import log
 
 NO_DELIVERY_LIMIT = 2**31 - 1  # since 4.0 the default is 20, and before it -1 is refused; a limit also keeps the order
 SHORTEST_WAIT = 0.25  # seconds
+EARLY_WAITS = 6  # up to 256 s, which covers all but long callbacks
 
 
 class Topology:
@@ -30,6 +31,10 @@ class Topology:
         await self._declare(self.dead, {})
         await self._declare(self.busy, {})
         await self._declare(self.main, {**_dead_lettering(self.dead), "x-max-length": self._max_length})
+        # Not when first needed, for then a message follows at once: RabbitMQ 3.10, killed within a second of making a
+        # queue, may forget the queue and what it has confirmed.
+        for exponent in range(EARLY_WAITS):
+            await self._declare(self._wait_name(exponent), _dead_lettering(self.main))
 
     async def dead_queue(self) -> str:
         await self.declare()
@@ -41,10 +46,12 @@ class Topology:
         A message that is due leaves only from the head of its queue, so delays of one size have a queue of their own:
         none waits longer than four times its delay, and few do.
         """
-        step = SHORTEST_WAIT * 4 ** max(0, ceil(log2(max(delay, SHORTEST_WAIT) / SHORTEST_WAIT) / 2))
-        name = f"{self.main}.wait.{step:g}s"
+        name = self._wait_name(max(0, ceil(log2(max(delay, SHORTEST_WAIT) / SHORTEST_WAIT) / 2)))
         await self._declare(name, _dead_lettering(self.main))
         return name
+
+    def _wait_name(self, exponent: int) -> str:
+        return f"{self.main}.wait.{SHORTEST_WAIT * 4**exponent:g}s"
 
     def forget(self) -> None:
         """Somebody has deleted a queue, or the broker has lost it."""
