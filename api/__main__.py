@@ -1,6 +1,7 @@
 """`python -m api`: serve HTTP until SIGTERM, SIGINT or the end of the parent process, then drain and exit 0."""
 
 import asyncio
+import os
 import sys
 
 from api.server import serve
@@ -31,4 +32,7 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code:
+        sys.stderr.flush()
+        os._exit(code)  # a driver's thread that is still connecting aborts the interpreter at its end, now and then

@@ -1,5 +1,6 @@
 """The HTTP app. `register` shows the whole API on one screen."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
@@ -21,8 +22,8 @@ TITLE = "Essaim"
 SUMMARY = "Long jobs over HTTP, on workers that come and go with the queue."
 
 
-def create_app(settings: "Settings", backends: "Backends") -> Api:
-    """The app over open backends; who opened them closes them."""
+def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Event | None = None) -> Api:
+    """The app over open backends; who opened them closes them, and sets `draining` before."""
     app = Api(
         title=TITLE,
         summary=SUMMARY,
@@ -31,7 +32,8 @@ def create_app(settings: "Settings", backends: "Backends") -> Api:
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )
-    app.state.context = Context(settings, backends, JobService(backends, settings), digests(settings.tokens()))
+    service, tokens = JobService(backends, settings), digests(settings.tokens())
+    app.state.context = Context(settings, backends, service, tokens, draining or asyncio.Event())
     app.add_middleware(Edge, limit=settings.max_open_requests)
     handle_problems(app)
     register(app.router)

@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import signal
 import socket
+from contextlib import AsyncExitStack
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.connection import BoundedConnection
-from api.openapi import Api
+from api.entrance import Entrance
 from jobs.backends import open_backends
 from jobs.parent import parent_gone
 from jobs.settings import Settings
+from jobs.starting import Starting, unless
 from jobs.telemetry import log
 
 DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
@@ -23,7 +26,7 @@ BACKLOG = 2048
 class ServerConfig(uvicorn.Config):
     """uvicorn with our connections, and without its own logs, signals of life and trust in proxies."""
 
-    def __init__(self, app: Api, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         super().__init__(
             app,
             http=BoundedConnection,
@@ -71,12 +74,23 @@ class Server(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Serve until it is time to leave. Raises as `open_backends`, and `OSError` for an address that cannot be had."""
     with listen(settings) as listening:
-        async with open_backends(settings) as backends:
-            app = create_app(settings, backends)
-            server = Server(ServerConfig(app, settings), app.state.context.draining)
-            orphaned = asyncio.create_task(parent_gone())
-            orphaned.add_done_callback(lambda _: server.leave())
-            await server.serve([listening])
+        starting, draining = Starting(), asyncio.Event()
+        entrance = Entrance(starting, settings.max_open_requests)
+        server = Server(ServerConfig(entrance, settings), draining)
+        orphaned = asyncio.create_task(parent_gone())
+        orphaned.add_done_callback(lambda _: server.leave())
+        serving = asyncio.create_task(server.serve([listening]))
+        async with AsyncExitStack() as stack:
+            try:
+                opening = stack.enter_async_context(open_backends(settings, starting))
+                if (backends := await unless(draining, opening)) is not None:
+                    entrance.let_in(create_app(settings, backends, draining))
+                    await serving
+            finally:
+                draining.set()
+                starting.tried.set()
+                server.should_exit = True
+                await serving
             orphaned.cancel()
             tasks = {orphaned, *server.server_state.tasks}
             await asyncio.wait(tasks, timeout=1)  # what was cut off still tidies up, with the backends open

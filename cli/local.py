@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cli.output import note
 from cli.scene import Moment, Process, Scene
 from cli.server import module, open_server
 from jobs.backends import Backends, open_backends
 from jobs.model import ENDED, Job, State
 from jobs.settings import Settings, load_settings
+from jobs.starting import Starting
 from jobs.telemetry import ConsoleFormatter
 from scaling.policy import Policy, default_path, load
 from scaling.supervisor import Supervisor
@@ -73,7 +75,8 @@ async def open_local(settings: Settings, policy: Policy, *, speed: float = 1.0) 
     logs = settings.data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     env = environment(settings)
-    async with open_backends(settings) as backends:
+    starting = Starting(lambda _, reason: note(f"waiting: {reason}"))
+    async with open_backends(settings, starting) as backends:
 
         async def busy() -> Collection[str]:
             return [worker.id for worker in await backends.store.workers() if worker.tasks]

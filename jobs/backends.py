@@ -1,5 +1,6 @@
 """From settings to open backends: the one place where a URL picks an adapter, opened together and closed together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from jobs.errors import SettingsError
 from jobs.ports import JobQueue, JobStore, TextStore
 from jobs.results import Results
 from jobs.settings import Settings
+from jobs.starting import Starting
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,23 @@ class Backends:
 
 
 @asynccontextmanager
-async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
-    """Open what the settings name. Raises `SettingsError` for an unknown URL, `UnavailableError` for an unreachable one."""
+async def open_backends(settings: Settings, starting: Starting | None = None) -> AsyncIterator[Backends]:
+    """Open what the settings name, all at once; wait `start_seconds` for what does not answer yet.
+
+    Raises `SettingsError` at once for a URL that cannot be right, `UnavailableError` for one that is not reached in time.
+    `starting` tells meanwhile what is missing.
+    """
+    start, seconds = starting or Starting(), settings.start_seconds
     async with AsyncExitStack() as stack:
-        queue = await stack.enter_async_context(_open_queue(settings))
-        store = await stack.enter_async_context(_open_store(settings))
-        texts, large = await stack.enter_async_context(_open_texts(settings))
-        yield Backends(queue, store, texts, Results(large, settings))
+        enter = stack.enter_async_context
+        try:
+            async with asyncio.TaskGroup() as group:
+                queue = group.create_task(start.reach("queue", seconds, lambda: enter(_open_queue(settings))))
+                store = group.create_task(start.reach("store", seconds, lambda: enter(_open_store(settings))))
+                texts = group.create_task(start.reach("texts", seconds, lambda: enter(_open_texts(settings))))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # the others are of those that failed in the same moment
+        yield Backends(queue.result(), store.result(), texts.result()[0], Results(texts.result()[1], settings))
 
 
 # Adapters are imported here and not above: a process loads only the drivers that its URLs name (cold start).

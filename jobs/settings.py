@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     allow_anonymous: bool = False
     """Say so explicitly to listen beyond loopback without tokens."""
 
+    start_seconds: float = Field(default=60.0, ge=0)
+    """How long API and workers wait at start for a backend that does not answer, before exit code 2. 0: not at all."""
+
     concurrency: int = Field(default=1, ge=1, le=1000)
     """Tasks one worker runs at once. CPU-bound work wants 1 and more workers; work that waits can take more."""
 

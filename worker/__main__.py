@@ -5,27 +5,30 @@ import os
 import signal
 import socket
 import sys
+from contextlib import AsyncExitStack
 
 from jobs import telemetry
 from jobs.backends import open_backends
 from jobs.errors import EssaimError
 from jobs.parent import parent_gone
 from jobs.settings import Settings, load_settings
+from jobs.starting import unless
 from worker.consumer import Consumer
 
 
 async def work(settings: Settings) -> None:
     """One worker's life."""
     worker = os.environ.get("ESSAIM_WORKER_ID") or f"{socket.gethostname()}-{os.getpid()}"
-    async with open_backends(settings) as backends:
-        consumer = Consumer(backends, settings, worker)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, consumer.leave)
-        orphaned = asyncio.create_task(parent_gone())
-        orphaned.add_done_callback(lambda _: consumer.leave())
-        await consumer.run()
-        orphaned.cancel()
+    leaving, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leaving.set)
+    orphaned = asyncio.create_task(parent_gone())
+    orphaned.add_done_callback(lambda _: leaving.set())
+    async with AsyncExitStack() as stack:
+        backends = await unless(leaving, stack.enter_async_context(open_backends(settings)))
+        if backends is not None:
+            await Consumer(backends, settings, worker, leaving).run()
+    orphaned.cancel()
 
 
 def main() -> int:

@@ -21,10 +21,15 @@ PURGE_SECONDS = 600.0
 
 
 class Consumer:
-    """Consumes until `leave()`; then gives back what it has, from its last checkpoint on."""
+    """Consumes until `leaving` is set; then gives back what it has, from its last checkpoint on."""
 
     def __init__(
-        self, backends: Backends, settings: Settings, worker: str, cluster: Callable[[], Cluster] = own_cluster
+        self,
+        backends: Backends,
+        settings: Settings,
+        worker: str,
+        leaving: asyncio.Event,
+        cluster: Callable[[], Cluster] = own_cluster,
     ) -> None:
         self._backends = backends
         self._settings = settings
@@ -35,14 +40,13 @@ class Consumer:
         self._changed = asyncio.Event()
         self._cluster = cluster
         self._pod = PodCost(settings, lambda: len(self._handling))
-        self._leaving = asyncio.Event()
-
-    def leave(self) -> None:
-        """Start to drain: no new deliveries, running attempts stop at their next checkpoint."""
-        self._leaving.set()
+        self._leaving = leaving
 
     async def run(self) -> None:
-        """Return when drained: within `drain_seconds` of `leave()`, and a little for the last writes."""
+        """Return when drained: within `drain_seconds` of being told to leave, and a little for the last writes.
+
+        To drain: no new deliveries, and running attempts stop at their next checkpoint.
+        """
         beside = [asyncio.create_task(self._report()), asyncio.create_task(self._purge())]
         if self._settings.pod_name:
             beside.append(asyncio.create_task(self._pod.keep(self._cluster)))

@@ -456,7 +456,7 @@ class DyingStore:
 async def main():
     settings = load_settings()
     async with open_backends(settings) as backends:
-        await Consumer(replace(backends, store=DyingStore(backends.store)), settings, "dying").run()
+        await Consumer(replace(backends, store=DyingStore(backends.store)), settings, "dying", asyncio.Event()).run()
 
 asyncio.run(main())
 """

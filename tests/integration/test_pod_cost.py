@@ -148,7 +148,8 @@ async def test_work_goes_on_whatever_the_api_server_does(
     server.answering.clear()
     clusters = {"silent": server.cluster, "absent": nowhere, "no cluster at all": own_cluster}
     async with open_backends(settings) as backends:
-        consumer = Consumer(backends, settings, "tester", clusters[how])
+        leaving = asyncio.Event()
+        consumer = Consumer(backends, settings, "tester", leaving, clusters[how])
         working = asyncio.create_task(consumer.run())
         service = JobService(backends, settings)
         for pause in (1.5, 0.0, 0.0):  # the first is told; the others come while it is being told
@@ -159,17 +160,18 @@ async def test_work_goes_on_whatever_the_api_server_does(
 
         await eventually(ended)
         assert server.waiting == (how == "silent")
-        consumer.leave()
+        leaving.set()
         await working
     assert server.seen == []
 
 
 async def test_a_worker_tells_of_its_work(server: ApiServer, settings: Settings, eventually: Eventually) -> None:
     async with open_backends(settings) as backends:
-        consumer = Consumer(backends, settings, "tester", server.cluster)
+        leaving = asyncio.Event()
+        consumer = Consumer(backends, settings, "tester", leaving, server.cluster)
         working = asyncio.create_task(consumer.run())
         service = JobService(backends, settings)
         await service.submit(Request(words=["bee"], text="a bee", pause_seconds=LONG), "tester")
         await eventually(lambda: costs(server) == ["100"])
-        consumer.leave()
+        leaving.set()
         await working

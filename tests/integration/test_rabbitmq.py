@@ -13,7 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 from yarl import URL
 
 from jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
-from jobs.errors import UnavailableError
+from jobs.errors import EssaimError, SettingsError, UnavailableError
 from jobs.model import Depth
 from jobs.ports import Delivery
 from tests.proxy import Proxy
@@ -255,8 +255,8 @@ async def test_notifications_are_lost_while_the_broker_is_away_and_heard_again_a
     assert message.headers["ce-id"] == "again"
 
 
-async def refusal(opening: AbstractAsyncContextManager[RabbitQueue]) -> str:
-    with pytest.raises(UnavailableError) as raised:
+async def refusal(opening: AbstractAsyncContextManager[RabbitQueue], kind: type[EssaimError] = SettingsError) -> str:
+    with pytest.raises(kind) as raised:
         async with opening:
             pass
     return str(raised.value)
@@ -264,18 +264,19 @@ async def refusal(opening: AbstractAsyncContextManager[RabbitQueue]) -> str:
 
 async def test_a_wrong_password_is_told_in_a_sentence_without_it(channel: AbstractChannel, release: str) -> None:
     said = await refusal(open_rabbitmq_queue(str(BROKER.with_password("s3cret")), release, 10))
-    assert said == f"RabbitMQ at {BROKER.host}:{BROKER.port} refuses the user or the password"
+    assert said == f"ESSAIM_QUEUE_URL: RabbitMQ at {BROKER.host}:{BROKER.port} refuses the user or the password"
 
 
 async def test_no_such_virtual_host_is_told_in_a_sentence(channel: AbstractChannel, release: str) -> None:
     said = await refusal(open_rabbitmq_queue(str(BROKER.with_path("/nowhere")), release, 10))
-    assert said == f"RabbitMQ at {BROKER.host}:{BROKER.port} refuses the user or has no such virtual host"
+    where = f"RabbitMQ at {BROKER.host}:{BROKER.port}"
+    assert said == f"ESSAIM_QUEUE_URL: {where} refuses the user or has no such virtual host"
 
 
 async def test_a_broker_that_is_not_there_is_told_in_a_sentence(release: str) -> None:
     async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-    said = await refusal(open_rabbitmq_queue(f"amqp://ada:s3cret@127.0.0.1:{port}/", release, 10))
+    said = await refusal(open_rabbitmq_queue(f"amqp://ada:s3cret@127.0.0.1:{port}/", release, 10), UnavailableError)
     assert said.startswith(f"RabbitMQ at 127.0.0.1:{port} does not answer")
     assert "s3cret" not in said
     assert "\n" not in said

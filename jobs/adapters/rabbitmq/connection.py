@@ -1,6 +1,7 @@
 """One AMQP connection that is made when it is needed, and made again after it was lost."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,6 +23,19 @@ CONNECT_SECONDS = 5.0
 HEARTBEAT_SECONDS = 15  # the broker takes back what a process has that is silent for twice as long
 CALL_SECONDS = 15.0  # for an answer of the broker; a quorum queue may just be electing a leader
 REST_SECONDS = 0.5  # after a failed connect, in which others fail at once instead of trying too
+
+
+WRONG_PASSWORD = (AuthenticationError, ProbableAuthenticationError)
+NO_ENTRY = (ConnectionNotAllowed, InvalidFrameError)  # the broker closes instead of opening
+REFUSALS = (*WRONG_PASSWORD, *NO_ENTRY)
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """The driver logs that it cannot connect, and then raises it: that is said once, by whoever catches it."""
+    return not str(record.msg).startswith("error when creating transport")
+
+
+logging.getLogger("aiormq.connection").addFilter(_news)
 
 
 class RabbitConnection:
@@ -101,9 +115,9 @@ class RabbitConnection:
 
     def unavailable(self, error: BaseException) -> UnavailableError:
         match error:
-            case AuthenticationError() | ProbableAuthenticationError():
+            case _ if isinstance(error, WRONG_PASSWORD):
                 return UnavailableError(f"RabbitMQ at {self.address} refuses the user or the password")
-            case ConnectionNotAllowed() | InvalidFrameError():  # the broker closes instead of opening
+            case _ if isinstance(error, NO_ENTRY):
                 return UnavailableError(f"RabbitMQ at {self.address} refuses the user or has no such virtual host")
             case TimeoutError():
                 return UnavailableError(f"RabbitMQ at {self.address} does not answer in time")

@@ -7,7 +7,7 @@ from datetime import datetime
 from cloudevents.core.v1.event import CloudEvent
 
 from jobs.adapters.rabbitmq import messages
-from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
+from jobs.adapters.rabbitmq.connection import CALL_SECONDS, REFUSALS, RabbitConnection
 from jobs.adapters.rabbitmq.dead_letters import DeadLetters
 from jobs.adapters.rabbitmq.deliveries import RabbitDeliveries
 from jobs.adapters.rabbitmq.in_flight import InFlight
@@ -15,7 +15,7 @@ from jobs.adapters.rabbitmq.notifier import Notifier
 from jobs.adapters.rabbitmq.publisher import Publisher
 from jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery
 from jobs.adapters.rabbitmq.topology import Topology
-from jobs.errors import UnavailableError
+from jobs.errors import SettingsError, UnavailableError
 from jobs.model import DeadLetter, Depth
 
 
@@ -23,8 +23,8 @@ from jobs.model import DeadLetter, Depth
 async def open_rabbitmq_queue(url: str, release: str, max_length: int) -> AsyncIterator["RabbitQueue"]:
     """The queue of a release, of about `max_length` messages, at `amqp(s)://user:password@host:port/vhost`.
 
-    Closing it gives back what was delivered and not settled. Raises `SettingsError` for what is no such URL,
-    `UnavailableError` if the broker cannot be reached.
+    Closing it gives back what was delivered and not settled. Raises `SettingsError` for what is no such URL or is refused
+    by the broker, `UnavailableError` if the broker cannot be reached.
     """
     queue = RabbitQueue(url, release, max_length)
     try:
@@ -48,7 +48,12 @@ class RabbitQueue:
         self._dead_letters = DeadLetters(self._consuming, self._topology, self._publisher)
 
     async def open(self) -> None:
-        await self._topology.declare()
+        try:
+            await self._topology.declare()
+        except UnavailableError as error:
+            if isinstance(error.__cause__, REFUSALS):  # waiting would not help
+                raise SettingsError(f"ESSAIM_QUEUE_URL: {error}") from error
+            raise
 
     async def close(self) -> None:
         await self._notifier.close()

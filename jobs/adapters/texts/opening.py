@@ -1,6 +1,7 @@
 """From a URL to a text store: a local folder, or a bucket in S3."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -8,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from jobs.adapters.texts.errors import translated
@@ -16,6 +18,10 @@ from jobs.adapters.texts.store import ObjectTexts
 from jobs.errors import SettingsError
 
 CONNECT, ANSWER, RETRY = timedelta(seconds=3), timedelta(seconds=60), timedelta(seconds=30)
+# What S3 answers, in XML within the driver's sentence, to what stays wrong however often it is tried.
+REFUSAL = re.compile(
+    r"<Code>(NoSuchBucket|AccessDenied|InvalidAccessKeyId|InvalidBucketName|SignatureDoesNotMatch)</Code>"
+)
 
 
 @asynccontextmanager
@@ -51,8 +57,16 @@ async def _open_bucket(url: str) -> ObjectTexts:
             },  # if the endpoint says so
             retry_config={"max_retries": 5, "retry_timeout": RETRY},
         )
-        async for _ in obstore.list(store, chunk_size=1):  # a wrong key or bucket shows now, not at the first upload
-            break
+        try:
+            async for _ in obstore.list(
+                store, chunk_size=1
+            ):  # a wrong key or bucket shows now, not at the first upload
+                break
+        except BaseError as error:
+            if refusal := REFUSAL.search(str(error)):
+                says = f"S3 refuses it as {refusal[1]}; is it the right bucket, and AWS_ACCESS_KEY_ID and its secret?"
+                raise SettingsError(f"ESSAIM_TEXTS_URL {url!r}: {says}") from error
+            raise
     return ObjectTexts(store)
 
 
