@@ -1,4 +1,4 @@
-# One image for both: `python -m api` (the default command) and `python -m worker`. docs/decisions/0010-image.md says why so.
+# One image for both: `python -m api` (the default command) and `python -m worker`. docs/decisions/0014-image.md says why so.
 # To pin the base to a digest: --build-arg BASE=python:3.13-slim@sha256:…
 ARG BASE=python:3.13-slim
 

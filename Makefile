@@ -70,6 +70,16 @@ bench: $(RUN) ## measured claims: search speed, scaling, and jobs per second, ag
 	@$(BIN)/python loadtests/bench_store.py
 	@$(BIN)/python loadtests/bench_pipeline.py
 
+ENGINE ?= $(shell command -v docker || command -v podman || command -v buildah)
+TAG ?= essaim:dev
+
+.PHONY: image
+image: ## build the image of API and workers: TAG=essaim:dev, with docker, podman or buildah
+	@test -n "$(ENGINE)" || { echo "make image needs docker, podman or buildah" >&2; exit 1; }
+	@$(ENGINE) build --tag $(TAG) --build-arg VERSION=$(lastword $(subst :, ,$(TAG))) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) .
+	@$(ENGINE) images $(firstword $(subst :, ,$(TAG)))
+
 .PHONY: lock
 lock: ## pin the dependencies of pyproject.toml again
 	@$(UV) pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
