@@ -78,7 +78,7 @@ class Checker:
         steps = Counter((task, step) for what, task, _, step in (line for line in lines if line[0] == "step"))
         self.redone += steps.total() - len(steps)
         starts: dict[str, list[tuple[int, int, int]]] = {}
-        for _, task, attempt, source, step in (line for line in lines if line[0] == "start"):
+        for _, task, attempt, source, step, _ in (line for line in lines if line[0] == "start"):
             starts.setdefault(task, []).append((int(attempt), int(source), int(step)))
         for task, begun in starts.items():
             self.attempts += len(begun)

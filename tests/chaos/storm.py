@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ LOOK_SECONDS = 0.1
 LULL_LINES = (
     40  # at most, that the journals get between two faults: so a slow machine has no other storm than a fast one
 )
+STALL_SECONDS = 10.0  # at most; the lease and the queue's patience with a silent consumer are shorter
 LINE = 9  # bytes, about
 LULL_SECONDS = 5.0  # at most, since a fault may also come while nothing goes on
 REFUSED = 2  # exit code of a process that does not start because a server is away
@@ -104,20 +106,47 @@ class Storm:
     async def kill_api(self) -> None:
         self.crew.kill(self.dice.choice(self.crew.apis))
 
-    def stall_worker(self, seconds: float) -> Fault:
-        """It sleeps in the middle of anything until others have taken over, and then goes on as if nothing had been."""
+    async def stall_worker(self) -> None:
+        """It sleeps in the middle of an attempt until another has taken over, and then goes on as if nothing had been."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LULL_SECONDS):
+                while (found := self._at_work()) is None:
+                    await asyncio.sleep(LOOK_SECONDS / 10)
+                process, journal, task = found
+                process.send_signal(signal.SIGSTOP)
+                stalling = asyncio.create_task(_wake(process, journal, task))
+                self.stalls.add(stalling)
+                stalling.add_done_callback(self.stalls.discard)
 
-        async def sleep(process: Process) -> None:
-            process.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(seconds)
-            process.send_signal(signal.SIGCONT)
+    def _at_work(self) -> tuple[Process, Path, str] | None:
+        """A worker that has just begun a step, with the journal and the task."""
+        workers = {process.pid: process for process in self.crew.workers}
+        for entry in list(os.scandir(self.journals)):
+            if time.time() - entry.stat().st_mtime < LOOK_SECONDS:
+                journal = Path(entry)
+                for task, pid in _last_starts(journal).items():
+                    if pid in workers and _last_line(journal).startswith(f"step {task} "):
+                        return workers[pid], journal, task
+        return None
 
-        async def stall() -> None:
-            stalling = asyncio.create_task(sleep(self.dice.choice(self.crew.workers)))
-            self.stalls.add(stalling)
-            stalling.add_done_callback(self.stalls.discard)
 
-        return stall
+async def _wake(process: Process, journal: Path, task: str) -> None:
+    """Once another has begun the task, or nobody does."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STALL_SECONDS):
+            while _last_starts(journal)[task] == process.pid:
+                await asyncio.sleep(LOOK_SECONDS / 2)
+    process.send_signal(signal.SIGCONT)
+
+
+def _last_starts(journal: Path) -> dict[str, int]:
+    """Who has begun each task last."""
+    lines = journal.read_text().splitlines()
+    return {line.split()[1]: int(line.split()[-1]) for line in lines if line.startswith("start ")}
+
+
+def _last_line(journal: Path) -> str:
+    return journal.read_text().splitlines()[-1]
 
 
 def _written(folder: Path) -> int:

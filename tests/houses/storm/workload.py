@@ -16,7 +16,7 @@ def split(request: Request, texts: Texts) -> list[TaskInput]:
 
 def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
     state = Checkpoint.model_validate_json(attempt.checkpoint or b"{}")
-    note(request, f"start {task.number} {attempt.number} {state.attempt} {state.step}")
+    note(request, f"start {task.number} {attempt.number} {state.attempt} {state.step} {os.getpid()}")
     for step in range(state.step, request.steps):
         if step == request.steps // 2:
             disturb(request, task)
