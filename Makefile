@@ -26,6 +26,15 @@ demo: $(RUN) ## see it work: a big search, workers 0 -> N -> 0, in about a minut
 run: $(RUN) ## API and workers on this machine, at http://127.0.0.1:8080, until Ctrl-C
 	@$(BIN)/essaim up
 
+.PHONY: services services-down
+services: $(RUN) ## RabbitMQ, MongoDB and S3 for this checkout, and the exports that lead to them: eval "$$(make -s services)"
+	@PYTHON=$(BIN)/python ./services.sh up
+services-down: ## end them; their data stays
+	@./services.sh down
+
+.env: ## random secrets for these and for compose.yaml
+	@./services.sh env
+
 .PHONY: lint
 lint: $(RUN) ## style, types and architecture, without running anything
 	@$(BIN)/ruff check -q

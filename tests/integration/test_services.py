@@ -1,0 +1,153 @@
+"""services.sh, where no container engine is: what is installed is started, found by the README's commands, and ended."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import httpx
+import pytest
+
+from tests.servers import absent
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+RABBITMQ = shutil.which("rabbitmq-server", path=f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', '')}")
+
+
+def free_port() -> int:
+    """Low enough that those 20 000 above, which RabbitMQ takes too, are ports as well."""
+    for port in range(11000 + os.getpid() % 1000, 12000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no port is free")
+
+
+def checkout(folder: Path) -> dict[str, str]:
+    """A folder with services.sh in it and other ports; the environment to run it in."""
+    shutil.copy(ROOT / "services.sh", folder)
+    shutil.copy(ROOT / ".env.example", folder)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ESSAIM_")},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "ENGINES": "",
+        "PYTHON": sys.executable,
+    }
+    subprocess.run(["./services.sh", "env"], cwd=folder, env=environment, check=True)
+    first = free_port()
+    text = (folder / ".env").read_text()
+    for number, name in enumerate(("RABBITMQ_PORT", "RABBITMQ_MANAGEMENT_PORT", "MONGODB_PORT", "S3_PORT")):
+        text = re.sub(rf"^{name}=.*$", f"{name}={first + 10 * number}", text, flags=re.MULTILINE)
+    (folder / ".env").write_text(text)
+    return environment
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    environment = checkout(tmp_path)
+    yield tmp_path, environment
+    subprocess.run(["./services.sh", "down"], cwd=tmp_path, env=environment, check=True)
+
+
+def test_each_secret_is_random_and_for_nobody_else_to_read(tmp_path: Path) -> None:
+    checkout(tmp_path)
+    text = (tmp_path / ".env").read_text()
+    secrets = re.findall(r"[=:]([0-9a-f]{48})$", text, re.MULTILINE)
+    assert (
+        len(secrets)
+        == len(set(secrets))
+        == len(re.findall(r"[=:]$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    )
+    assert not re.search(r"^[^#\n].*[=:]$", text, re.MULTILINE)
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_secrets_that_are_there_are_never_changed(tmp_path: Path) -> None:
+    environment = checkout(tmp_path)
+    before = (tmp_path / ".env").read_text()
+    subprocess.run(["./services.sh", "env"], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / ".env").read_text() == before
+
+
+def test_what_is_not_installed_is_named_and_nothing_is_exported_for_it(tmp_path: Path) -> None:
+    environment = checkout(tmp_path)
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "dirname", "mkdir", "od", "tr", "mv", "cat", "sed", "rm"):
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    script = (tmp_path / "services.sh").read_text().replace("/usr/lib/rabbitmq/bin:", "")
+    (tmp_path / "services.sh").write_text(script)
+    said = subprocess.run(
+        ["./services.sh", "up"],
+        cwd=tmp_path,
+        env={**environment, "PATH": str(tmp_path / "bin")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == ""
+    for name in ("rabbitmq-server", "mongod", "versitygw"):
+        assert f"no {name} here (" in said.stderr
+    assert "the embedded default stays: ESSAIM_QUEUE_URL ESSAIM_STORE_URL ESSAIM_TEXTS_URL" in said.stderr
+
+
+async def test_the_readmes_commands_lead_from_nothing_to_a_result_over_rabbitmq(
+    place: tuple[Path, dict[str, str]], eventually: Callable[..., Awaitable[Any]]
+) -> None:
+    if RABBITMQ is None:
+        absent("no rabbitmq-server is installed")
+    folder, environment = place
+    (block,) = [
+        block for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL) if "services" in block
+    ]
+    assert "\t@PYTHON=$(BIN)/python ./services.sh up\n" in (ROOT / "Makefile").read_text()
+    commands = block.replace("make -s services", "./services.sh up").replace(
+        "essaim up", 'echo "$ESSAIM_QUEUE_URL" >queue; exec essaim up --port 0 --no-live'
+    )
+    assert "./services.sh up" in commands
+    assert "exec essaim up" in commands
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(["sh", "-ec", commands], cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        found = await eventually(
+            lambda: re.search(r"answers at (http://[\d.:]+)", (folder / "log").read_text()), deadline=150
+        )
+        async with httpx.AsyncClient(base_url=found.group(1), timeout=90) as client:
+            request = {"words": ["swarm"], "text": "a swarm of bees"}
+            answer = await client.post("/v1/jobs", json=request, headers={"Prefer": "wait=60"})
+        assert answer.json()["state"] == "succeeded", answer.text
+        async with await aio_pika.connect((folder / "queue").read_text().strip()) as connection:
+            queue = await (await connection.channel()).get_queue("jobs.dev")
+            assert queue.name == "jobs.dev"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def test_the_exports_of_the_readme_are_those_that_are_printed() -> None:
+    """But for the secrets, and with the ports of .env.example."""
+    values = dict(re.findall(r"^(\w+)=(\S+)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    script = (ROOT / "services.sh").read_text()
+    functions = "\n".join(re.findall(r"^(?:queue|store|texts)\(\) \{.*?\}$", script, re.MULTILINE | re.DOTALL))
+    secrets = {
+        f"{server}_{kind}": "PASSWORD"
+        for server in ("RABBITMQ", "MONGODB", "S3")
+        for kind in ("PASSWORD", "SECRET_KEY")
+    }
+    (call,) = re.findall(r'^ +(store "essaim:.*)$', script, re.MULTILINE)
+    printed = subprocess.run(
+        ["sh", "-euc", f"{functions}\nqueue\n{call}\ntexts"],
+        env={**values, **secrets, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (block,) = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert block == printed
