@@ -69,12 +69,15 @@ class Cluster:
 
     @contextmanager
     def forward(self, service: str, port: int) -> Iterator[str]:
-        with _forwarding("--namespace", self.namespace, "port-forward", f"service/{service}", f":{port}") as address:
+        to = (f"service/{service}", f":{port}", "--pod-running-timeout=1s")
+        with _forwarding("--namespace", self.namespace, "port-forward", *to) as address:
             yield address
 
-    def api(self) -> httpx.Client:
-        """HTTP as a client outside the cluster speaks it, through the ingress."""
-        url = self.read("/apis/serving.knative.dev/v1/namespaces/{}/services/essaim")["status"]["url"]
+    def api(self, tag: str = "") -> httpx.Client:
+        """HTTP as a client outside the cluster speaks it, through the ingress; to the revision with that tag."""
+        status = self.read("/apis/serving.knative.dev/v1/namespaces/{}/services/essaim")["status"]
+        tagged = {it["tag"]: it["url"] for it in status["traffic"] if "tag" in it}
+        url = tagged[tag] if tag else status["url"]
         ingress = os.environ.get("ESSAIM_TEST_INGRESS", url)
         return httpx.Client(base_url=ingress, headers={"Host": httpx.URL(url).host}, timeout=120)
 
