@@ -96,4 +96,5 @@ lock: ## pin the dependencies of pyproject.toml again
 
 .PHONY: clean
 clean: ## remove the virtual environment, caches and local data
+	@ENGINES= ./services.sh down
 	@rm -rf $(VENV) .essaim .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis dist build

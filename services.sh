@@ -45,7 +45,12 @@ compose() {
 
 answers() { "$python" -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 2)' "$1" 2>/dev/null; }
 
-alive() { [ -s "$folder/$1.pid" ] && kill -0 "$(cat "$folder/$1.pid")" 2>/dev/null; }
+# After a reboot the number in the file may be that of another process, which is none of ours to end.
+alive() {
+  case $1 in rabbitmq) program=rabbitmq-server ;; mongodb) program=mongod ;; *) program=versitygw ;; esac
+  [ -s "$folder/$1.pid" ] && kill -0 "$(cat "$folder/$1.pid")" 2>/dev/null || return
+  ! command -v ps >/dev/null || ps -o args= -p "$(cat "$folder/$1.pid")" | grep -q "$program"
+}
 
 # start NAME PORT COMMAND...: returns when the port answers.
 start() {
@@ -147,19 +152,18 @@ up() {
 }
 
 down() {
-  [ -e .env ] || return 0
-  settings
+  [ ! -e .env ] || settings
   for name in rabbitmq mongodb s3; do
     alive "$name" || continue
     pid=$(cat "$folder/$name.pid")
     kill "$pid"
     while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
     # Erlang's name service stays behind otherwise; it does not go while another node is in it.
-    [ "$name" != rabbitmq ] || ERL_EPMD_PORT=$((RABBITMQ_PORT + 20001)) epmd -kill >/dev/null 2>&1 || true
+    [ "$name" != rabbitmq ] || ERL_EPMD_PORT=$((${RABBITMQ_PORT:-5672} + 20001)) epmd -kill >/dev/null 2>&1 || true
     say "$name has ended; its data stays in $folder"
   done
   rm -f "$folder"/*.pid
-  compose down || [ $? -eq 3 ]
+  [ ! -e .env ] || compose down || [ $? -eq 3 ]
 }
 
 case ${1-} in

@@ -54,7 +54,8 @@ def checkout(folder: Path) -> dict[str, str]:
 def place(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     environment = checkout(tmp_path)
     yield tmp_path, environment
-    subprocess.run(["./services.sh", "down"], cwd=tmp_path, env=environment, check=True)
+    ended = subprocess.run(["./services.sh", "down"], cwd=tmp_path, env=environment, check=True, stderr=subprocess.PIPE)
+    assert RABBITMQ is None or b"rabbitmq has ended" in ended.stderr
 
 
 def test_each_secret_is_random_and_for_nobody_else_to_read(tmp_path: Path) -> None:
@@ -129,6 +130,16 @@ async def test_the_readmes_commands_lead_from_nothing_to_a_result_over_rabbitmq(
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
+
+
+def test_a_process_that_has_come_to_an_old_number_is_left_alone(tmp_path: Path) -> None:
+    environment = checkout(tmp_path)
+    (tmp_path / ".essaim" / "services").mkdir(parents=True)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as stranger:
+        (tmp_path / ".essaim" / "services" / "rabbitmq.pid").write_text(str(stranger.pid))
+        subprocess.run(["./services.sh", "down"], cwd=tmp_path, env=environment, check=True, timeout=60)
+        stranger.communicate(timeout=60)
+    assert stranger.returncode == 0
 
 
 def test_the_exports_of_the_readme_are_those_that_are_printed() -> None:
