@@ -18,17 +18,16 @@ from jobs.errors import (
     QueueFullError,
     UnavailableError,
 )
-from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, to_event
-from jobs.model import Busy, Claimed, Ended, Job, Problem, State
+from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event
+from jobs.model import Busy, Claimed, Ended, Job, Problem
 from jobs.ports import Delivery
 from jobs.settings import Settings
 from jobs.telemetry import log
 from worker import steps
+from worker.announcing import announce
 from worker.merging import conclude_job, fail_job, merge_job
 from worker.runner import Reason, Runner, StoppedError
 from worker.telling import Teller
-
-OPEN = (State.QUEUED, State.RUNNING)
 
 
 class Handler:
@@ -74,20 +73,10 @@ class Handler:
             await self._settle(delivery.ack())
         elif job.tasks is None or job.tasks == 1:
             await self._run(job, 0, delivery)
-        elif await self._announce(job):
+        elif await announce(self._backends, job):
             await self._settle(delivery.ack())
         else:  # every task has succeeded before: what is left is the merge
             await self._run(job, 0, delivery)
-
-    async def _announce(self, job: Job) -> int:
-        """Publish a message for each task that has not ended; a task announced twice still runs once."""
-        after, count = -1, 0
-        while page := await self._store.tasks(job.id, states=OPEN, after=after, limit=1000):
-            ready = [to_event(TaskReady(job.id, task.number), job.release) for task in page]
-            await self._backends.queue.publish(ready)
-            after, count = page[-1].number, count + len(page)
-        log("job.announced", job=job.id, tasks=count)
-        return count
 
     async def _run(self, job: Job, number: int, delivery: Delivery) -> None:
         match await self._store.claim(job.id, number, self._worker):
@@ -110,7 +99,7 @@ class Handler:
                 raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")
             if not await self._work(job, claimed, runner):
                 await self._store.release(claim)
-                await self._announce(job)
+                await announce(self._backends, job)
         except StoppedError as stopped:
             await self._stopped(stopped.reason, claimed, delivery)
         except LeaseLostError:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from jobs.backends import Backends
+from jobs.errors import QueueFullError
 from jobs.events import JobSubmitted, to_event
 from jobs.model import Job, State
 from jobs.service import JobService
@@ -106,6 +107,19 @@ async def test_a_job_with_many_tasks_is_spread_over_the_workers_and_merged_in_or
     assert await site.result(job) == {"total": 72, "numbers": list(range(12))}
     assert len({task.worker for task in await site.backends.store.tasks(job.id)}) == 3
     assert (await site.backends.queue.depth()).ready == 0
+
+
+async def test_a_queue_full_of_jobs_to_be_split_does_not_stand_still(
+    build_house: Callable[..., House], journal_request: type[Any], eventually: Eventually
+) -> None:
+    house = build_house(ROOT / "tests" / "houses" / "journal", max_queue_length=3)
+    async with house.backends() as backends:
+        site = Site(house, backends, journal_request, eventually)
+        jobs = [(await site.submit(tasks=4, steps=1))[0] for _ in range(3)]
+        with pytest.raises(QueueFullError):
+            await site.submit()
+        house.start()
+        assert [await site.result(job) for job in jobs] == [{"total": 0, "numbers": [0, 1, 2, 3]}] * 3
 
 
 async def test_one_worker_runs_as_many_tasks_at_once_as_it_is_told(site: Site) -> None:
