@@ -27,6 +27,9 @@ LABEL org.opencontainers.image.title="Essaim" \
 # Python is found where the build stage had it; nothing is ever written beside the code: the root may be read-only.
 ENV PATH=/opt/essaim/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1 \
     ESSAIM_DATA_DIR=/data
+# The official images come without the bytecode of Python's own library, and would compile it at every start.
+RUN python3 -m compileall -q -x '/(site|dist)-packages/|/test/|/idlelib/' --invalidation-mode unchecked-hash \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 COPY --from=build /opt/essaim /opt/essaim
 # Only the embedded default (SQLite and files) writes here; a volume that is mounted on it takes over the owner.
 COPY --from=build --chown=65532:65532 /data /data
