@@ -15,7 +15,8 @@ def releases(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json =
 
     A release can be removed when it is not the one that answers, none of its jobs is queued or running, and none of its workers
     lives: a queue that holds something has workers. Only the answering release's queue can be looked at from here.
-    Dead letters go with their queue, so look at them first, with --server at that release's own address.
+    Dead letters go with their queue, so look at them first, with --server at that release's own address. In a cluster,
+    README.md says how to remove a release by its label.
 
     Example: essaim releases --json
     """

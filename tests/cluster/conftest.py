@@ -36,14 +36,14 @@ def cluster(namespace: str, overlay: Path) -> Iterator[Cluster]:
     try:
         with open_cluster(namespace) as opened:
             if not opened.read("/api/v1/namespaces/{}"):
-                _install(opened, overlay)
+                install(opened, overlay)
             yield opened
     finally:
         if not os.environ.keys() & {"ESSAIM_TEST_KEEP", "ESSAIM_TEST_NAMESPACE"}:
             kubectl("delete", "namespace", namespace, "--wait=false")
 
 
-def _install(cluster: Cluster, overlay: Path) -> None:
+def install(cluster: Cluster, overlay: Path) -> None:
     kubectl("create", "namespace", cluster.namespace)
     if STORE_URL:  # a Secret that is there already is left as it is
         cluster.kubectl("create", "secret", "generic", "essaim-store", f"--from-literal=ESSAIM_STORE_URL={STORE_URL}")
