@@ -10,7 +10,7 @@ from api.edge import Edge
 from api.endpoint import add
 from api.handlers import handle_problems
 from api.openapi import Api
-from api.routes import health, house, jobs, texts
+from api.routes import health, house, jobs, page, texts
 from api.security import digests
 from jobs.service import JobService
 
@@ -41,7 +41,10 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
 
 
 def register(api: APIRouter) -> None:
-    """The whole API."""
+    """The whole API, and the page that shows it, which is no part of its document."""
+    api.add_route("/", page.index)
+    api.add_route("/static/{name}", page.file)
+
     add(api, "GET HEAD", "/livez", health.livez, public=True)
     add(api, "GET HEAD", "/readyz", health.readyz, public=True)
 

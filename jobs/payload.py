@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 MIB = 1024 * 1024
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n\x00]+$")]
-TextName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00]+$")]
+TextName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00]+$"),
+    Field(json_schema_extra={"format": "text-name"}),  # the live page offers the stored texts for it
+]
 
 
 class Request(BaseModel):

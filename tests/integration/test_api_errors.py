@@ -33,7 +33,9 @@ def broken(error: Exception) -> Callable[[Backends], Backends]:
     return lambda backends: replace(backends, store=store)
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/jobs/", "/v2/jobs", "/livez/", "/v1/jobs/x/y/z", "/%C3%A9"])
+@pytest.mark.parametrize(
+    "path", ["/static/", "/v1", "/v1/", "/v1/jobs/", "/v2/jobs", "/livez/", "/v1/jobs/x/y/z", "/%C3%A9"]
+)
 async def test_what_is_not_there_is_a_problem(site: Site, path: str) -> None:
     answer = await site.http.get(path)
     assert answer.status_code == 404
