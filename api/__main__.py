@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 
 from api.server import serve
@@ -13,9 +14,12 @@ from jobs.settings import load_settings
 def main() -> int:
     try:
         settings = load_settings()
-        telemetry.configure(settings)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(settings))
+        telemetry.configure(settings, "api", f"{socket.gethostname()}-{os.getpid()}")
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(serve(settings))
+        finally:
+            telemetry.close(settings.drain_seconds)
     except (EssaimError, OSError) as error:
         sys.stderr.write(f"essaim api: {error}\n")
         return 2

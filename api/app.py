@@ -12,6 +12,7 @@ from api.handlers import handle_problems
 from api.openapi import Api
 from api.routes import health, house, jobs, page, texts
 from api.security import digests
+from jobs import telemetry
 from jobs.service import JobService
 
 if TYPE_CHECKING:  # start-up time
@@ -31,6 +32,7 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        telemetry=telemetry.http(),
     )
     service, tokens = JobService(backends, settings), digests(settings.tokens())
     app.state.context = Context(settings, backends, service, tokens, draining or asyncio.Event())

@@ -16,4 +16,5 @@ SOON = 0.25  # seconds in which the end is written, if nothing goes wrong
 async def promise(queue: JobQueue, job: Job) -> None:
     """To be called before the end of a job is written. Calling it twice, or in vain, tells the same end twice."""
     if job.callback is not None:
-        await queue.publish([to_event(JobEnded(job.id, job.run, datetime.now(UTC)), job.release)], delay=SOON)
+        ended = JobEnded(job.id, job.run, datetime.now(UTC))
+        await queue.publish([to_event(ended, job.release, job.traceparent)], delay=SOON)

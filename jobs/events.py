@@ -1,6 +1,7 @@
 """The messages on the queue, as CloudEvents. Ids are deterministic, so the same message published twice is one fact.
 
-Data carries a `version`: readers ignore fields they do not know and refuse a higher version.
+Data carries a `version`: readers ignore fields they do not know and refuse a higher version. Where there are traces, the
+extension `traceparent` is the span in which the job was submitted, and `parentspan` the one that has published the message.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from jobs.errors import MessageUnreadableError
 from jobs.model import Job, JsonObject, State
+from jobs.telemetry import traceparent
 
 VERSION = 1
 JOB_SUBMITTED = "essaim.job.submitted"
@@ -55,8 +57,8 @@ class JobEnded:
 Message = JobSubmitted | JobRetried | TaskReady | JobEnded
 
 
-def to_event(message: Message, release: str) -> CloudEvent:
-    """The CloudEvent that says it, from this release."""
+def to_event(message: Message, release: str, submission: str | None = None) -> CloudEvent:
+    """The CloudEvent that says it, from this release. `submission` is the `traceparent` of the job that it is about."""
     match message:
         case JobSubmitted(job):
             data: JsonObject = {
@@ -68,15 +70,16 @@ def to_event(message: Message, release: str) -> CloudEvent:
                 "created": job.created.isoformat(),
                 **({} if job.callback is None else {"callback": job.callback}),
             }
-            return _event(JOB_SUBMITTED, job.id, job.id, data, release)
+            return _event(JOB_SUBMITTED, job.id, job.id, data, release, job.traceparent)
         case JobRetried(job_id, run):
-            return _event(JOB_RETRIED, f"{job_id}/run/{run}", job_id, {"job_id": job_id, "run": run}, release)
+            data = {"job_id": job_id, "run": run}
+            return _event(JOB_RETRIED, f"{job_id}/run/{run}", job_id, data, release, submission)
         case TaskReady(job_id, number):
             data = {"job_id": job_id, "number": number}
-            return _event(TASK_READY, f"{job_id}/task/{number}", job_id, data, release)
+            return _event(TASK_READY, f"{job_id}/task/{number}", job_id, data, release, submission)
         case JobEnded(job_id, run, since):
             data = {"job_id": job_id, "run": run, "since": since.isoformat()}
-            return _event(JOB_ENDED, f"{job_id}/run/{run}/ended", job_id, data, release)
+            return _event(JOB_ENDED, f"{job_id}/run/{run}/ended", job_id, data, release, submission)
 
 
 def state_event(job: Job) -> CloudEvent:
@@ -92,7 +95,7 @@ def state_event(job: Job) -> CloudEvent:
         "result": f"/v1/jobs/{job.id}/result" if job.state is State.SUCCEEDED else None,
     }
     kind, event_id = f"essaim.job.{job.state}", f"{job.id}/run/{job.run}/{job.state}"
-    return _event(kind, event_id, job.id, data, job.release, job.ended or job.created)
+    return _event(kind, event_id, job.id, data, job.release, job.traceparent, job.ended or job.created)
 
 
 def from_event(event: CloudEvent) -> Message:
@@ -116,6 +119,7 @@ def from_event(event: CloudEvent) -> Message:
                         fingerprint=str(data["fingerprint"]),
                         created=datetime.fromisoformat(data["created"]),
                         callback=None if data.get("callback") is None else str(data["callback"]),
+                        traceparent=_extension(event, "traceparent"),
                     )
                 )
             case "essaim.job.retried":
@@ -127,6 +131,11 @@ def from_event(event: CloudEvent) -> Message:
     except (KeyError, TypeError, ValueError) as error:
         raise MessageUnreadableError(f"the data of this {kind} event does not fit: {error!r}") from error
     raise MessageUnreadableError(f"unknown event type {kind!r}")
+
+
+def parent_span(event: CloudEvent) -> str | None:
+    """The `traceparent` of what has published the event."""
+    return _extension(event, "parentspan") or _extension(event, "traceparent")
 
 
 def dump(event: CloudEvent) -> bytes:
@@ -144,8 +153,19 @@ def load(body: bytes) -> CloudEvent:
     return event
 
 
+def _extension(event: CloudEvent, name: str) -> str | None:
+    value = event.get_extension(name)
+    return None if value is None else str(value)
+
+
 def _event(
-    kind: str, event_id: str, subject: str, data: JsonObject, release: str, time: datetime | None = None
+    kind: str,
+    event_id: str,
+    subject: str,
+    data: JsonObject,
+    release: str,
+    submission: str | None = None,
+    time: datetime | None = None,
 ) -> CloudEvent:
     attributes = {
         **({} if time is None else {"time": time}),
@@ -155,4 +175,6 @@ def _event(
         "subject": subject,
         "datacontenttype": "application/json",
     }
+    traces = {"traceparent": submission, "parentspan": traceparent()}
+    attributes.update({name: value for name, value in traces.items() if value is not None})
     return CloudEvent(attributes, {"version": VERSION, **data})

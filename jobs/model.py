@@ -39,7 +39,7 @@ class Job:
 
     `run` is 1 and grows by one with each retry of a failed job. `tasks` is None until a worker has split the request.
     `progress` is between 0 and 1, the mean over the tasks. `result` is JSON, None before success. `callback` is the URL
-    to call when the job has ended.
+    to call when the job has ended. `traceparent` is the span in which it was submitted (W3C), where there are traces.
     """
 
     id: str
@@ -58,6 +58,7 @@ class Job:
     result: bytes | None = None
     problem: Problem | None = None
     callback: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

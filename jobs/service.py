@@ -26,7 +26,7 @@ from jobs.errors import (
 from jobs.events import JobEnded, JobRetried, JobSubmitted, from_event, state_event, to_event
 from jobs.model import Job, State
 from jobs.payload import Request
-from jobs.telemetry import log
+from jobs.telemetry import bound, log, since, span, traceparent
 
 if TYPE_CHECKING:  # start-up time
     from jobs.backends import Backends
@@ -58,12 +58,14 @@ class JobService:
                 return self._same(await self.backends.store.get(job.id), job), False
             except JobNotFoundError:
                 pass
-        await self.backends.queue.publish([to_event(JobSubmitted(job), self.settings.release)])
-        stored = self._same(await self.backends.store.submit(job), job)
-        new = stored.created == job.created  # else the same key came twice at the same time
-        if new:
-            log("job.submitted", job=job.id)
-            self.backends.queue.notify(state_event(stored))
+        with bound(job=job.id), span("submit", kind="producer"):
+            job = replace(job, traceparent=traceparent())
+            await self.backends.queue.publish([to_event(JobSubmitted(job), self.settings.release)])
+            stored = self._same(await self.backends.store.submit(job), job)
+            new = stored.created == job.created  # else the same key came twice at the same time
+            if new:
+                log("job.submitted")
+                self.backends.queue.notify(state_event(stored))
         return stored, new
 
     async def get(self, job_id: str) -> Job:
@@ -84,7 +86,7 @@ class JobService:
             return job
         await endings.promise(self.backends.queue, job)
         job = await self.backends.store.cancel(job_id)
-        log("job.cancelled", job=job_id, state=job.state)
+        log("job.cancelled", job=job_id, state=job.state, seconds=since(job.created))
         if job.state is State.CANCELLED:
             self.backends.queue.notify(state_event(job))
         return job
@@ -94,9 +96,11 @@ class JobService:
         job = await self.backends.store.get(job_id)
         if job.state is not State.FAILED:
             raise JobNotRetryableError(f"job {job_id} is {job.state}; only a failed job can be retried")
-        await self.backends.queue.publish([to_event(JobRetried(job_id, job.run + 1), job.release)])
-        log("job.retried", job=job_id, run=job.run + 1)
-        revived = await self.backends.store.revive(job_id, job.run + 1)
+        with bound(job=job_id), span("retry", kind="producer", link=job.traceparent):
+            retried = JobRetried(job_id, job.run + 1)
+            await self.backends.queue.publish([to_event(retried, job.release, job.traceparent)])
+            log("job.retried", run=retried.run)
+            revived = await self.backends.store.revive(job_id, retried.run)
         self.backends.queue.notify(state_event(revived))
         return revived
 
@@ -105,7 +109,8 @@ class JobService:
 
         Returns how many messages went back.
         """
-        runs = {job_id: job.run for job_id, job in [(i, await self._find(i)) for i in await self._dead_jobs()] if job}
+        found = [await self._find(job_id) for job_id in await self._dead_jobs()]
+        jobs = {job.id: job for job in found if job}
 
         def revise(event: CloudEvent) -> CloudEvent:
             try:
@@ -115,9 +120,9 @@ class JobService:
             if isinstance(message, JobEnded):
                 return to_event(replace(message, since=datetime.now(UTC)), self.settings.release)
             job_id = message.job.id if isinstance(message, JobSubmitted) else message.job_id
-            if job_id not in runs:
+            if (job := jobs.get(job_id)) is None:
                 return event
-            return to_event(JobRetried(job_id, runs[job_id] + 1), self.settings.release)
+            return to_event(JobRetried(job_id, job.run + 1), self.settings.release, job.traceparent)
 
         return await self.backends.queue.replay(ids, revise)
 

@@ -1,19 +1,120 @@
-"""Log lines with fields: an event name, then what it is about. Readable on a console, exact for machines."""
+"""Log lines with fields, and spans: readable on a console; over OTLP too where an endpoint is set (`OTEL_*` variables).
+
+Without an endpoint nothing of OpenTelemetry is loaded, and a span costs nothing.
+"""
 
 import logging
+import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from jobs.log_lines import Fields, Kind, sentence
 
 if TYPE_CHECKING:  # start-up time
+    from fastapi.telemetry import TelemetryConfig
+
     from jobs.settings import Settings
 
 logger = logging.getLogger("essaim")
 
+ENDPOINTS = ("ENDPOINT", "TRACES_ENDPOINT", "LOGS_ENDPOINT", "METRICS_ENDPOINT")  # after OTEL_EXPORTER_OTLP_
+
+
+class Exporting(Protocol):
+    """What `jobs.otlp` offers once an endpoint is set. A `traceparent` is W3C's: a span, as text that can travel."""
+
+    def span(
+        self, name: str, kind: Kind, parent: str | None, link: str | None, fields: Fields
+    ) -> AbstractContextManager[None]: ...
+
+    def traceparent(self) -> str | None: ...
+
+    def http(self) -> "TelemetryConfig": ...
+
+    def close(self, seconds: float) -> int: ...
+
+
+_exporting: Exporting | None = None
+_bound: ContextVar[Fields] = ContextVar("essaim_fields", default=MappingProxyType({}))
+
 
 def log(event: str, *, level: int = logging.INFO, error: BaseException | None = None, **fields: object) -> None:
-    """Say that something happened. Names are past facts in dots: `task.claimed`, `worker.draining`."""
+    """Say that something happened. Names and fields are those in `jobs.log_events`."""
     logger.log(level, event, extra={"fields": fields}, exc_info=error)
+
+
+def since(moment: datetime) -> float:
+    """Seconds from then to now, as log lines have them."""
+    return round((datetime.now(UTC) - moment).total_seconds(), 3)
+
+
+@contextmanager
+def bound(**fields: object) -> Iterator[None]:
+    """Every line within, whoever logs it, has these fields too."""
+    token = _bound.set({**_bound.get(), **fields})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def span(
+    name: str, *, kind: Kind = "internal", parent: str | None = None, link: str | None = None, **fields: object
+) -> AbstractContextManager[None]:
+    """Time what is within, as a child of `parent` (None: of the span around it) that also points to `link`.
+
+    What is bound becomes its attributes. What raises through it is noted in it.
+    """
+    if _exporting is None:
+        return nullcontext()
+    return _exporting.span(name, kind, parent, link, {**_bound.get(), **fields})
+
+
+def traceparent() -> str | None:
+    """The span around, to be the parent of what others do because of it. None where nothing is exported."""
+    return None if _exporting is None else _exporting.traceparent()
+
+
+def http() -> "TelemetryConfig":
+    """For FastAPI: a span for each request, in the trace that the client may have begun; or nothing at all."""
+    if _exporting is not None:
+        return _exporting.http()
+    return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+
+
+def configure(settings: "Settings", service: Literal["api", "worker"], instance: str) -> None:
+    """Send log lines to standard error, from the level on that the settings name; with an endpoint also over OTLP."""
+    global _exporting
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setFormatter(ConsoleFormatter())
+    if _is_on(os.environ):
+        from jobs.otlp import Otlp
+
+        _exporting = exporting = Otlp(service, settings.release, instance)
+        handlers.append(exporting.handler)
+    logging.basicConfig(level=settings.log_level, handlers=handlers, force=True)
+    for handler in handlers:
+        handler.addFilter(_with_fields)
+    for chatty in ("httpx", "httpcore", "urllib3", "aiormq", "aio_pika", "pymongo"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logger.getEffectiveLevel()))
+
+
+def is_exporting() -> bool:
+    """Whether somebody beyond this console sees what is logged."""
+    return _exporting is not None
+
+
+def close(seconds: float) -> None:
+    """Send what has not been sent, for that long at most, and say how much was lost."""
+    global _exporting
+    exporting, _exporting = _exporting, None
+    if exporting is not None and (lost := exporting.close(seconds)):
+        log("telemetry.lost", level=logging.WARNING, count=lost)
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -21,14 +122,17 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        fields = getattr(record, "fields", {})
-        line = f"{at} {record.levelname:<7} {record.getMessage()}"
-        line += "".join(f" {name}={value}" for name, value in fields.items())
+        line = f"{at} {record.levelname:<7} {sentence(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure(settings: "Settings") -> None:
-    """Send log lines to standard error, from the level on that the settings name."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(ConsoleFormatter())
-    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+def _with_fields(record: logging.LogRecord) -> bool:
+    if "essaim_bound" not in record.__dict__:  # it comes by once for each handler
+        record.__dict__["essaim_bound"] = True
+        record.__dict__["fields"] = {**_bound.get(), **getattr(record, "fields", {})}
+    return True
+
+
+def _is_on(environment: Mapping[str, str]) -> bool:
+    off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return not off and any(environment.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ENDPOINTS)

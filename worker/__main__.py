@@ -16,9 +16,8 @@ from jobs.starting import unless
 from worker.consumer import Consumer
 
 
-async def work(settings: Settings) -> None:
+async def work(settings: Settings, worker: str) -> None:
     """One worker's life."""
-    worker = os.environ.get("ESSAIM_WORKER_ID") or f"{socket.gethostname()}-{os.getpid()}"
     leaving, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leaving.set)
@@ -34,21 +33,25 @@ async def work(settings: Settings) -> None:
 def main() -> int:
     try:
         settings = load_settings()
-        telemetry.configure(settings)
-        _run(settings)
+        worker = os.environ.get("ESSAIM_WORKER_ID") or f"{socket.gethostname()}-{os.getpid()}"
+        telemetry.configure(settings, "worker", worker)
+        try:
+            _run(settings, worker)
+        finally:
+            telemetry.close(settings.drain_seconds)
     except EssaimError as error:
         sys.stderr.write(f"essaim worker: {error}\n")
         return 2
     return 0
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, worker: str) -> None:
     try:
         import uvloop  # a quarter more messages per second where it exists
 
-        uvloop.run(work(settings))
+        uvloop.run(work(settings, worker))
     except ImportError:
-        asyncio.run(work(settings))
+        asyncio.run(work(settings, worker))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,11 @@ async def announce(backends: Backends, job: Job) -> int:
     """
     after, count = -1, 0
     while page := await backends.store.tasks(job.id, states=OPEN, after=after, limit=AT_ONCE):
-        ready = [to_event(TaskReady(job.id, task.number), job.release) for task in page]
+        ready = [to_event(TaskReady(job.id, task.number), job.release, job.traceparent) for task in page]
         try:
             await backends.queue.publish(ready)
         except QueueFullError:
             await backends.queue.publish(ready, delay=SOON)
         after, count = page[-1].number, count + len(page)
-    log("job.announced", job=job.id, tasks=count)
+    log("job.announced", tasks=count)
     return count

@@ -18,11 +18,11 @@ from jobs.errors import (
     QueueFullError,
     UnavailableError,
 )
-from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event
+from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, parent_span
 from jobs.model import Busy, Claimed, Ended, Job, Problem
 from jobs.ports import Delivery
 from jobs.settings import Settings
-from jobs.telemetry import log
+from jobs.telemetry import bound, log, since, span
 from worker import steps
 from worker.announcing import announce
 from worker.merging import conclude_job, fail_job, merge_job
@@ -43,6 +43,12 @@ class Handler:
 
     async def handle(self, delivery: Delivery) -> None:
         """Do what the message asks and settle the delivery. Raises nothing."""
+        event = delivery.event
+        about = {"job": event.get_subject()} if event.get_subject() else {}
+        with bound(**about), span("handle", kind="consumer", parent=parent_span(event), message=event.get_type()):
+            await self._handle(delivery)
+
+    async def _handle(self, delivery: Delivery) -> None:
         try:
             match from_event(delivery.event):
                 case JobSubmitted(job):
@@ -90,14 +96,20 @@ class Handler:
                 await self._attempt(job, claimed, delivery)
 
     async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
+        with bound(task=claimed.claim.number, attempt=claimed.claim.attempt):
+            await self._try(job, claimed, delivery)
+
+    async def _try(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
         claim = claimed.claim
         key = f"{claim.job_id}/{claim.number}"
-        log("task.claimed", job=job.id, task=claim.number, attempt=claim.attempt)
+        log("task.claimed", waited=since(job.created))
         self.running[key] = runner = Runner(self._backends, self._settings, claimed)
         try:
             if claimed.lost >= self._settings.max_lost_attempts:
                 raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")
-            if not await self._work(job, claimed, runner):
+            with span("attempt", link=job.traceparent):
+                done = await self._work(job, claimed, runner)
+            if not done:
                 await self._store.release(claim)
                 await announce(self._backends, job)
         except StoppedError as stopped:
@@ -108,7 +120,6 @@ class Handler:
             raise
         except JobError as error:
             await fail_job(self._backends, job, claim, Problem("job-error", str(error)))
-            log("job.failed", job=job.id, task=claim.number, reason=error)
             await self._settle(delivery.ack())
         except Exception as error:
             await self._failed(job, claimed, error, delivery)
@@ -133,13 +144,13 @@ class Handler:
             result = await runner.run(lambda attempt: steps.run(job, data, attempt))
         packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.attempt}", result)
         merge = await self._store.finish(claim, packed)
-        log("task.finished", job=job.id, task=claim.number, attempt=claim.attempt)
+        log("task.finished")
         if merge:
             await merge_job(self._backends, job, promised=merged is not None)
         return True
 
     async def _stopped(self, reason: Reason, claimed: Claimed, delivery: Delivery) -> None:
-        log("task.stopped", job=claimed.claim.job_id, task=claimed.claim.number, reason=reason)
+        log("task.stopped", reason=reason)
         match reason:
             case Reason.ENDED:
                 await self._settle(delivery.ack())
@@ -154,7 +165,7 @@ class Handler:
         claim, failures = claimed.claim, claimed.failures + 1
         exhausted = failures >= self._settings.max_attempts or claimed.lost >= self._settings.max_lost_attempts
         problem = Problem("attempts-exhausted" if exhausted else "exception", f"attempt {claim.attempt}: {error!r}")
-        log("task.failed", level=logging.WARNING, error=error, job=claim.job_id, task=claim.number, failures=failures)
+        log("task.failed", level=logging.WARNING, error=error, failures=failures)
         try:
             if exhausted:
                 await fail_job(self._backends, job, claim, problem)

@@ -13,7 +13,7 @@ from jobs.endings import promise
 from jobs.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
 from jobs.events import state_event
 from jobs.model import Claim, Job, Problem, State
-from jobs.telemetry import log
+from jobs.telemetry import log, since, span
 from worker import steps
 
 
@@ -26,7 +26,8 @@ async def merge_job(backends: Backends, job: Job, *, promised: bool = False) -> 
     outcome: bytes | Problem
     packed = _each(backends, backends.store.results(job.id), asyncio.get_running_loop())
     try:
-        result = await asyncio.to_thread(steps.merge, job, packed)
+        with span("merge"):
+            result = await asyncio.to_thread(steps.merge, job, packed)
         outcome = await backends.results.pack(f"{job.id}/job-{job.run}", result)
     except (UnavailableError, JobNotFoundError):
         raise
@@ -36,23 +37,26 @@ async def merge_job(backends: Backends, job: Job, *, promised: bool = False) -> 
         outcome = Problem("job-error", str(error))
     except Exception as error:
         outcome = Problem("merge-failed", f"merging the results raised {error!r}")
-        log("job.merge_failed", job=job.id, error=error)
+        log("job.merge_failed", error=error)
     if not promised:
         await promise(backends.queue, job)
     if await backends.store.complete(job.id, outcome):
-        log("job.failed" if isinstance(outcome, Problem) else "job.succeeded", job=job.id)
-        _notify(backends, job, outcome)
+        _tell(backends, job, outcome)
 
 
 async def fail_job(backends: Backends, job: Job, claim: Claim, problem: Problem) -> None:
     """End the claimed task and its job with a problem. Raises `LeaseLostError`."""
     await promise(backends.queue, job)
     await backends.store.finish(claim, problem)
-    _notify(backends, job, problem)
+    _tell(backends, job, problem)
 
 
-def _notify(backends: Backends, job: Job, outcome: bytes | Problem) -> None:
+def _tell(backends: Backends, job: Job, outcome: bytes | Problem) -> None:
     problem = outcome if isinstance(outcome, Problem) else None
+    if problem:
+        log("job.failed", kind=problem.type, reason=problem.detail, seconds=since(job.created))
+    else:
+        log("job.succeeded", seconds=since(job.created))
     state = State.FAILED if problem else State.SUCCEEDED
     ended = replace(job, state=state, problem=problem, ended=datetime.now(UTC))
     backends.queue.notify(state_event(ended))
@@ -67,8 +71,7 @@ async def conclude_job(backends: Backends, job: Job, claim: Claim, result: bytes
     await promise(backends.queue, job)
     concluded = await backends.store.conclude(claim, packed)
     if concluded:
-        log("job.succeeded", job=job.id)
-        _notify(backends, job, packed)
+        _tell(backends, job, packed)
     return concluded
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -82,8 +83,8 @@ class Runner:
     async def _in_thread(self, function: Callable[[Attempt], T]) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         thread = threading.Thread(
-            target=self._call,
-            args=(function, done, asyncio.get_running_loop()),
+            target=copy_context().run,  # what the workload logs is part of its attempt
+            args=(self._call, function, done, asyncio.get_running_loop()),
             name=f"attempt {self._claim.job_id}/{self._claim.number}",
             daemon=True,  # a workload that never returns must not keep the process alive
         )
@@ -136,4 +137,4 @@ class Runner:
         except (LeaseLostError, JobNotFoundError):
             self.stop(Reason.LOST)
         except UnavailableError as error:  # work on: the lease may outlast the outage, and fencing covers the rest
-            log("task.beat_missed", job=self._claim.job_id, task=self._claim.number, reason=error)
+            log("task.beat_missed", reason=error)

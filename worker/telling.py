@@ -15,7 +15,7 @@ from jobs.events import JobEnded, dump, state_event
 from jobs.model import Job
 from jobs.ports import Delivery
 from jobs.settings import Settings
-from jobs.telemetry import log
+from jobs.telemetry import log, span
 from worker.callback import NoAnswerError, call
 
 LONGEST_WAIT = 3600.0  # seconds between two tries
@@ -42,11 +42,12 @@ class Teller:
             await self._call(job, job.callback, age, delivery)
 
     async def _call(self, job: Job, url: str, age: float, delivery: Delivery) -> None:
-        about: dict[str, Any] = {"job": job.id, "run": job.run, "host": urlsplit(url).hostname}
+        about: dict[str, Any] = {"run": job.run, "host": urlsplit(url).hostname}
         event, settings = state_event(job), self._settings
         after: float | None = None
         try:
-            answer = await call(url, event.get_id(), dump(event), settings.receivers(), settings.callback_keys())
+            with span("callback", **about):
+                answer = await call(url, event.get_id(), dump(event), settings.receivers(), settings.callback_keys())
         except CallbackRefusedError as error:
             reason, over = str(error), True
         except NoAnswerError as error:

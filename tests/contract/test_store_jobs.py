@@ -40,6 +40,12 @@ async def test_a_submitted_job_is_stored_as_it_is(store: JobStore, open_store: O
     assert job.state is State.QUEUED
 
 
+async def test_the_trace_it_was_submitted_in_is_kept(store: JobStore, open_store: OpenStore, new_job: NewJob) -> None:
+    job = await store.submit(new_job(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+    async with open_store() as other:
+        assert (await other.get(job.id)).traceparent == job.traceparent
+
+
 async def test_a_callback_is_kept(store: JobStore, open_store: OpenStore, new_job: NewJob) -> None:
     job = await store.submit(new_job(callback="https://hooks.example.com/done?for=été"))
     assert job.callback == "https://hooks.example.com/done?for=été"

@@ -39,6 +39,7 @@ def job_to(job: Job) -> Document:
         "problem": problem_to(job.problem),
         "result": None if job.result is None else readable(job.result),
         "callback": job.callback,
+        "traceparent": job.traceparent,
     }
 
 
@@ -64,6 +65,7 @@ def job_from(found: Document, tally: Tally) -> Job:
         result=bytes_from(found.get("result")),
         problem=problem_from(found.get("problem")),
         callback=found.get("callback"),
+        traceparent=found.get("traceparent"),
     )
 
 

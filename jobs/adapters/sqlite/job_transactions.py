@@ -42,11 +42,11 @@ def submit(db: sqlite3.Connection, job: Job) -> Job:
 def insert(db: sqlite3.Connection, job: Job) -> None:
     db.execute(
         "INSERT INTO jobs (id, owner, release, fingerprint, created, state, run, started, ended, tasks, problem, "
-        "callback) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "callback, traceparent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(job.id, job.owner, job.release, job.fingerprint, stamp(job.created), job.state, job.run),
             *(stamp_or_none(job.started), stamp_or_none(job.ended), job.tasks, problem_to_json(job.problem)),
-            job.callback,
+            *(job.callback, job.traceparent),
         ),
     )
     values = (job.id, to_json(job.request), job.result)

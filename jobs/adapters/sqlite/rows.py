@@ -10,7 +10,7 @@ from jobs.model import Job, Problem, State, Task, Worker
 
 JOB_COLUMNS = (
     "id, owner, release, request, fingerprint, created, state, run, started, ended, "
-    "tasks, tasks_ended, progress_sum, problem, callback"
+    "tasks, tasks_ended, progress_sum, problem, callback, traceparent"
 )
 JOB_ROWS = "jobs JOIN payloads ON payloads.job_id = jobs.id"
 TASK_COLUMNS = "job_id, number, state, attempts, failures, progress, worker, lease_until, started, ended, problem"
@@ -42,6 +42,7 @@ def job_from(row: sqlite3.Row, result: bytes | None = None) -> Job:
         result=result,
         problem=_problem(row["problem"]),
         callback=row["callback"],
+        traceparent=row["traceparent"],
     )
 
 

@@ -136,6 +136,6 @@ _TASKS = (
     """,
 )
 
-_CALLBACKS = ("ALTER TABLE jobs ADD COLUMN callback TEXT",)
+_CALLBACKS = ("ALTER TABLE jobs ADD COLUMN callback TEXT", "ALTER TABLE jobs ADD COLUMN traceparent TEXT")
 
 STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS)

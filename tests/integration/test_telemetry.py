@@ -1,0 +1,200 @@
+"""One trace per job from the client's request to its end, every line findable, and no job the slower for it."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.log_events import EVENTS
+from tests.conftest import ROOT, House
+from tests.integration.otlp_receiver import Collected, receiving
+
+Eventually = Callable[..., Awaitable[Any]]
+
+CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE, CLIENT_SPAN = CLIENT.split("-")[1:3]
+TOKEN, CONTENT = "a-token-that-nobody-may-log", "xylophone quartz"
+BRISK = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
+IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.stopped"}
+
+
+@dataclass
+class Site:
+    """A house whose processes send what they do to `collected`."""
+
+    house: House
+    collected: Collected
+    url: str
+    worker: subprocess.Popen[bytes]
+
+    async def submit(self, **request: object) -> str:
+        headers = {"traceparent": CLIENT, "authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, headers=headers, timeout=60) as http:
+            answer = await http.post("/v1/jobs", json=request, headers={"prefer": "wait=30"})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def started(house: House, endpoint: str, eventually: Eventually) -> tuple[str, subprocess.Popen[bytes]]:
+    house.environment.update({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **BRISK})
+    port = free_port()
+    house.start("api", ESSAIM_API_PORT=str(port), ESSAIM_API_TOKENS=f"ada:{TOKEN}")
+    worker = house.start()
+    url = f"http://127.0.0.1:{port}"
+
+    async def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    await eventually(ready)
+    return url, worker
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, Collected]]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+async def site(build_house: Callable[..., House], collector: tuple[str, Collected], eventually: Eventually) -> Site:
+    house = build_house(None, release="v1")
+    url, worker = await started(house, collector[0], eventually)
+    return Site(house, collector[1], url, worker)
+
+
+async def test_a_job_is_one_trace_from_the_clients_request_to_its_end(site: Site, eventually: Eventually) -> None:
+    job = await site.submit(text=CONTENT, words=["quartz"])
+    found = site.collected
+    await eventually(lambda: {"POST /v1/jobs", "handle"} <= {span["name"] for span in found.spans})
+    request, submit = found.span("POST /v1/jobs"), found.span("submit", job=job)
+    handle, attempt = found.span("handle", job=job), found.span("attempt", job=job)
+    assert {span["trace"] for span in (request, submit, handle, attempt)} == {TRACE}
+    assert request["parent"] == CLIENT_SPAN
+    assert submit["parent"] == request["id"]
+    assert handle["parent"] == submit["id"]
+    assert attempt["parent"] == handle["id"]
+    assert attempt["links"] == [(TRACE, submit["id"])]
+    assert (attempt["attributes"]["task"], attempt["attributes"]["attempt"]) == (0, 1)
+    assert handle["resource"]["service.name"] == "essaim-worker"
+    assert request["resource"]["service.name"] == "essaim-api"
+    assert {span["resource"]["service.version"] for span in found.spans} == {"v1"}
+
+
+async def test_the_tasks_of_a_job_are_in_its_trace_and_point_to_its_submission(
+    site: Site, eventually: Eventually
+) -> None:
+    job = await site.submit(text="a swarm of bees " * 10_000, words=["swarm"], piece_bytes=65_536)
+    found = site.collected
+    await eventually(lambda: len([one for one in found.spans if one["name"] == "handle"]) == 4)
+    submit = found.span("submit")
+    attempts = [span for span in found.spans if span["name"] == "attempt"]
+    handles = {span["id"]: span for span in found.spans if span["name"] == "handle"}
+    assert len(attempts) == 4  # the first has split it
+    assert all(attempt["links"] == [(TRACE, submit["id"])] for attempt in attempts)
+    assert {attempt["attributes"]["task"] for attempt in attempts} == {0, 1, 2}
+    (first,) = (handle for handle in handles.values() if handle["parent"] == submit["id"])
+    others = [handle for handle in handles.values() if handle is not first]
+    assert {handle["parent"] for handle in others} == {first["id"]}
+    assert {span["trace"] for span in found.spans if span["attributes"].get("job") == job} == {TRACE}
+
+
+async def test_every_line_says_which_job_task_attempt_release_and_trace_it_is_about(
+    site: Site, eventually: Eventually
+) -> None:
+    job = await site.submit(text=CONTENT, words=["quartz"])
+    found = site.collected
+    expected = ("job.submitted", "task.claimed", "job.succeeded", "span.ended")
+    await eventually(lambda: all(found.events(event) for event in expected))
+    about = [one for one in found.logs if one["attributes"].get("job") == job]
+    assert {one["attributes"]["event"] for one in about} >= set(expected)
+    for one in about:
+        assert one["trace"] == TRACE
+        assert one["span"]
+        assert one["attributes"]["event"] == "span.ended" or one["attributes"]["release"] == "v1"
+        if one["attributes"]["event"] in IN_AN_ATTEMPT:
+            assert (one["attributes"]["task"], one["attributes"]["attempt"]) == (0, 1)
+            assert one["attributes"]["worker"]
+    known = {name for events in EVENTS.values() for name in events}
+    assert {one["attributes"]["event"] for one in found.logs if "event" in one["attributes"]} <= known
+
+
+async def test_each_span_that_ends_is_a_line_too(site: Site, eventually: Eventually) -> None:
+    await site.submit(text=CONTENT, words=["quartz"])
+    found = site.collected
+    await eventually(lambda: "handle" in {span["name"] for span in found.spans})
+    await eventually(lambda: len(found.events("span.ended")) >= len(found.spans))
+    for span in found.spans:
+        (line,) = (one for one in found.events("span.ended") if one["span"] == span["id"])
+        assert line["trace"] == span["trace"]
+        assert line["attributes"]["span"] == span["name"]
+        assert line["attributes"]["parent"] == span["parent"]
+        assert line["attributes"]["links"] == " ".join("/".join(link) for link in span["links"])
+
+
+async def test_no_token_no_secret_and_no_text_leaves_the_house(site: Site, eventually: Eventually) -> None:
+    await site.submit(text=CONTENT, words=["quartz"])
+    await eventually(lambda: site.collected.events("job.succeeded") and site.collected.metrics)
+    everything = "\n".join(site.collected.raw) + site.house.logs()
+    assert "job.succeeded" in everything
+    for secret in (TOKEN, *CONTENT.split()):
+        assert secret not in everything
+
+
+async def test_a_worker_that_leaves_has_sent_all_it_had_to_say(site: Site, eventually: Eventually) -> None:
+    site.house.environment.update({"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000"})
+    site.worker.kill()
+    site.worker.wait()
+    slow = site.house.start()
+    job = await site.submit(text=CONTENT, words=["quartz"])
+    slow.send_signal(signal.SIGTERM)
+    assert slow.wait(60) == 0
+    found = site.collected
+    assert found.span("attempt", job=job)
+    assert found.events("worker.left")
+
+
+async def test_a_dead_collector_stops_no_job_and_no_worker(
+    build_house: Callable[..., House], eventually: Eventually
+) -> None:
+    house = build_house(None)
+    url, worker = await started(house, f"http://127.0.0.1:{free_port()}", eventually)
+    site = Site(house, Collected(), url, worker)
+    for _ in range(3):
+        await site.submit(text=CONTENT, words=["quartz"])
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0
+    assert "telemetry.lost count=" in house.logs()
+
+
+@pytest.mark.parametrize("environment", [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}])
+def test_without_an_endpoint_no_exporter_is_loaded_nor_what_would_feed_one(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """FastAPI itself loads OpenTelemetry's API, which does nothing by itself."""
+    code = (
+        "import api.app, api.__main__, worker.__main__, jobs.telemetry, sys\n"
+        "from jobs.settings import load_settings\n"
+        "jobs.telemetry.configure(load_settings(), 'api', 'me')\n"
+        "with jobs.telemetry.span('x'): jobs.telemetry.log('job.submitted')\n"
+        "print([name for name in sys.modules if 'opentelemetry.sdk' in name or 'exporter' in name])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT), **environment}, cwd=tmp_path, capture_output=True
+    )
+    assert said.stdout == b"[]\n", said
