@@ -21,7 +21,7 @@ def books(tmp_path: Path) -> Path:
     (folder / "deep" / "two.txt").write_text("Nothing.\n\n  the swarm again\n")
     (folder / "picture").write_bytes(b"swarm\0swarm")
     (folder / ".hidden").write_text("swarm")
-    for module in ("api", "worker", "jobs", "cli", "scaling"):
+    for module in ("api", "worker", "jobs", "cli", "rollout", "scaling"):
         (folder / f"{module}.py").write_text("raise SystemExit('this is not the module that was meant')\n")
     return folder
 

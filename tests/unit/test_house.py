@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "cli", "jobs", "scaling", "worker")
+PACKAGES = ("api", "cli", "jobs", "rollout", "scaling", "worker")
 
 
 def test_imports_point_one_way() -> None:
