@@ -9,8 +9,8 @@ JsonObject = dict[str, Any]
 class Service(Protocol):
     """A Knative Service, or what stands for one on one machine. Both are JSON of the same shape:
 
-    - `metadata`: `name`, `annotations` (may be absent), `resourceVersion` (another one after each change), `generation` (another
-      one after each change of `spec`).
+    - `metadata`: `name`, `annotations` (may be absent), `resourceVersion` (another one after each change), `generation`
+      (another one after each change of `spec`).
     - `spec.template.metadata.name`: the revision that was asked for last, `<service>-<release>`.
     - `spec.traffic` (may be absent: the newest ready revision gets all): entries of `revisionName` or `latestRevision: true`,
       `percent` (may be absent: 0; together 100) and `tag` (may be absent).
