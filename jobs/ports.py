@@ -113,8 +113,8 @@ class JobStore(Protocol):
         Raises `JobNotFoundError`, also for a number that was not planned.
         """
 
-    async def beat(self, claim: Claim, progress: float, checkpoint: bytes | None = None) -> bool:
-        """Extend the lease; save the checkpoint if there is one. False: the job has ended, stop. Raises `LeaseLostError`."""
+    async def beat(self, claim: Claim, progress: float | None = None, checkpoint: bytes | None = None) -> bool:
+        """Extend the lease, and save what is given. False: the job has ended, stop. Raises `LeaseLostError`."""
 
     async def release(self, claim: Claim, problem: Problem | None = None) -> None:
         """End the attempt, so that the next can start at once. With a problem it counts as a failure.

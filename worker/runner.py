@@ -41,7 +41,6 @@ class Runner:
         self._store = backends.store
         self._settings = settings
         self._claim: Claim = claimed.claim
-        self._progress = 0.0
         self._reason: Reason | None = None
         self._abandoned = asyncio.Event()
         self._unplanned: list[bytes] | None = None
@@ -121,18 +120,18 @@ class Runner:
     async def _beats(self) -> None:
         while not self._over and self._reason is not Reason.LOST:
             await asyncio.sleep(self._settings.beat_seconds)
-            await self._beat(None)
+            await self._beat()
 
     async def _save(self, progress: float, checkpoint: bytes) -> None:
-        self._progress = progress
-        await self._beat(checkpoint)
+        await self._beat(progress, checkpoint)
 
-    async def _beat(self, checkpoint: bytes | None) -> None:
+    async def _beat(self, progress: float | None = None, checkpoint: bytes | None = None) -> None:
+        """Without news, what is stored stays: progress and checkpoint belong together, at first an earlier attempt's."""
         try:
             if self._unplanned is not None:
                 await self._store.plan(self._claim.job_id, self._unplanned)
                 self._unplanned = None
-            if not await self._store.beat(self._claim, self._progress, checkpoint):
+            if not await self._store.beat(self._claim, progress, checkpoint):
                 self.stop(Reason.ENDED)
         except (LeaseLostError, JobNotFoundError):
             self.stop(Reason.LOST)

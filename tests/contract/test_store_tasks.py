@@ -113,6 +113,25 @@ async def test_a_beat_extends_the_lease_and_saves_the_checkpoint(
     assert (await claimed(job)).checkpoint == b"\x00 so far \xff"
 
 
+async def test_a_beat_without_news_leaves_what_an_earlier_attempt_saved(
+    store: JobStore, planned: Planned, claimed: Claiming
+) -> None:
+    job = await planned()
+    first = (await claimed(job)).claim
+    await store.beat(first, 0.75, b"so far")
+    await store.release(first)
+    second = (await claimed(job)).claim
+    before = await task_of(store, job)
+    assert await store.beat(second)
+    after = await task_of(store, job)
+    assert (before.progress, after.progress) == (0.75, 0.75)
+    assert before.lease_until is not None
+    assert after.lease_until is not None
+    assert after.lease_until > before.lease_until
+    await store.release(second)
+    assert (await claimed(job)).checkpoint == b"so far"
+
+
 @pytest.mark.parametrize(("said", "kept"), [(-1.0, 0.0), (7.0, 1.0), (float("nan"), 0.0), (float("inf"), 1.0)])
 async def test_progress_stays_between_0_and_1(
     store: JobStore, planned: Planned, claimed: Claiming, said: float, kept: float

@@ -270,6 +270,26 @@ async def test_sigterm_saves_the_checkpoint_and_the_next_worker_goes_on_from_it(
     assert redone(journal) <= 1  # a step that was under way; none that was saved
 
 
+async def test_what_is_shown_of_a_handed_over_task_never_falls_back(site: Site) -> None:
+    worker = site.house.start()
+    job, journal = await site.submit(steps=4, step_seconds=1.5)
+    await site.eventually(lambda: _progress(site, job))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=10) == 0
+    seen = [await _progress(site, job)]
+    assert seen[0] >= 0.25
+    site.house.start()
+
+    async def handed_over() -> bool:
+        """A new attempt has beaten, and saved something of its own."""
+        seen.append(await _progress(site, job))
+        (task,) = await site.backends.store.tasks(job.id)
+        return task.attempts == 2 and seen[-1] > seen[0]
+
+    await site.eventually(handed_over)
+    assert seen == sorted(seen), journal.read_text()
+
+
 async def test_a_worker_leaves_in_time_even_if_its_workload_does_not(site: Site) -> None:
     worker = site.house.start(ESSAIM_DRAIN_SECONDS="1")
     job, _ = await site.submit(stalls=True)
@@ -344,6 +364,10 @@ async def _idle(site: Site) -> bool:
 async def _settled(site: Site) -> bool:
     depth = await site.backends.queue.depth()
     return depth.ready + depth.in_flight == 0
+
+
+async def _progress(site: Site, job: Job) -> float:
+    return (await site.service.get(job.id)).progress
 
 
 async def _running(site: Site, job: Job) -> bool:

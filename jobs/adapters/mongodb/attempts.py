@@ -12,14 +12,13 @@ from jobs.errors import LeaseLostError
 from jobs.model import Claim, Problem, State
 
 
-async def beat(db: Database, claim: Claim, progress: float, checkpoint: bytes | None, lease: timedelta) -> bool:
+async def beat(db: Database, claim: Claim, progress: float | None, checkpoint: bytes | None, lease: timedelta) -> bool:
     job = await _job_of(db, claim)
     if is_ended(job):
         return False
-    fields: Document = {
-        "lease_until": stamp(datetime.now(UTC) + lease),
-        "progress": float(min(1.0, max(0.0, progress))),
-    }
+    fields: Document = {"lease_until": stamp(datetime.now(UTC) + lease)}
+    if progress is not None:
+        fields["progress"] = float(min(1.0, max(0.0, progress)))
     if checkpoint is not None:
         fields["checkpoint"] = readable(checkpoint)
     await _must_change(db, claim, job, {"$set": fields})

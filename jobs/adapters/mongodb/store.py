@@ -63,7 +63,7 @@ class MongoStore:
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
         return await self._do(claims.claim, job_id, number, worker, self._lease)
 
-    async def beat(self, claim: Claim, progress: float, checkpoint: bytes | None = None) -> bool:
+    async def beat(self, claim: Claim, progress: float | None = None, checkpoint: bytes | None = None) -> bool:
         return await self._do(attempts.beat, claim, progress, checkpoint, self._lease)
 
     async def release(self, claim: Claim, problem: Problem | None = None) -> None:

@@ -73,14 +73,16 @@ def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: 
     )
 
 
-def beat(db: sqlite3.Connection, claim: Claim, progress: float, checkpoint: bytes | None, lease: timedelta) -> bool:
+def beat(
+    db: sqlite3.Connection, claim: Claim, progress: float | None, checkpoint: bytes | None, lease: timedelta
+) -> bool:
     row = _attempt(db, claim)
     if State(row["job_state"]).ended:
         return False
     _must_run(row, claim)
-    within = min(1.0, max(0.0, progress))
+    within = None if progress is None else min(1.0, max(0.0, progress))
     db.execute(
-        "UPDATE tasks SET lease_until = ?, progress = ?, checkpoint = coalesce(?, checkpoint) "
+        "UPDATE tasks SET lease_until = ?, progress = coalesce(?, progress), checkpoint = coalesce(?, checkpoint) "
         "WHERE job_id = ? AND number = ?",
         (stamp(datetime.now(UTC) + lease), within, checkpoint, claim.job_id, claim.number),
     )
