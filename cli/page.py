@@ -1,0 +1,55 @@
+"""A page that is one file: styles, script and pictures are in it, and it asks no network for anything."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+STATIC = Path(__file__).with_name("static")
+
+
+def page(title: str, lead: str, parts: Iterable[str]) -> str:
+    """The whole document. `title` and `lead` are text, `parts` are HTML."""
+    style, script = ((STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style></head>\n<body>"
+        f'<header><h1>{escape(title)}</h1><p class="quiet">{escape(lead)}</p></header>\n'
+        f"<main>\n{chr(10).join(parts)}\n</main>\n<script>\n{script}</script></body></html>\n"
+    )
+
+
+def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
+    """The few numbers that matter most: what, how much, and a word on it."""
+    cells = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd><small>{escape(word)}</small></div>"
+        for name, value, word in entries
+    )
+    return f'<dl class="tiles">{cells}</dl>'
+
+
+def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> str:
+    """A section with a table; the first column is what the others, numbers mostly, are about."""
+    head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
+    body = "".join(
+        f'<tr><th scope="row">{escape(str(first))}</th>{"".join(f"<td>{escape(str(cell))}</td>" for cell in rest)}</tr>'
+        for first, *rest in rows
+    )
+    about = f'<p class="quiet">{escape(note)}</p>' if note else ""
+    return (
+        f'<section><h2>{escape(title)}</h2>{about}<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div></section>"
+    )
+
+
+def notice(sentences: Sequence[str], *, bad: bool = False) -> str:
+    """What a reader must not miss; nothing for no sentences."""
+    if not sentences:
+        return ""
+    lines = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return f'<section class="notice{" bad" if bad else ""}" role="note">{lines}</section>'
+
+
+def charts(figures: Iterable[str]) -> str:
+    """Pictures side by side, where there is room."""
+    return f'<div class="charts">{"".join(figures)}</div>'
