@@ -1,8 +1,9 @@
 """Essaim over HTTP: requests, JSON answers, and problem details turned into errors that a person can act on."""
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -71,26 +72,33 @@ class Client:
 @asynccontextmanager
 async def open_client(server: str, token: str = "") -> AsyncIterator[Client]:
     """A client of the server at this URL. Raises `CliError` for what is no URL."""
-    url = _address(server)
+    async with open_http(server, {"authorization": f"Bearer {token}"} if token else {}) as http:
+        yield Client(str(http.base_url).rstrip("/"), http)
+
+
+def open_http(
+    server: str, headers: Mapping[str, str] = MappingProxyType({}), advice: str = "write --server http://host:port"
+) -> httpx.AsyncClient:
+    """HTTP with the server at this URL. Raises `CliError` for what is no URL."""
+    url = _address(server, advice)
     local = url.hostname in ("127.0.0.1", "localhost", "::1")
-    async with httpx.AsyncClient(
+    return httpx.AsyncClient(
         base_url=url.geturl().rstrip("/"),
-        headers={"authorization": f"Bearer {token}"} if token else {},
+        headers=headers,
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
         trust_env=not local,  # a proxy of the machine does not know this machine's own addresses
         verify=False if local and url.scheme == "http" else ssl.create_default_context(),  # loading roots takes 20 ms
-    ) as http:
-        yield Client(url.geturl().rstrip("/"), http)
+    )
 
 
-def _address(server: str) -> SplitResult:
+def _address(server: str, advice: str) -> SplitResult:
     try:
         url = urlsplit(server if "://" in server else f"http://{server}")
         if url.scheme in ("http", "https") and url.hostname and url.port != 0:
             return url
     except ValueError:
         pass
-    raise CliError(f"{server!r} is no address of a server: write --server http://host:port")
+    raise CliError(f"{server!r} is no address of a server: {advice}")
 
 
 def refusal(server: str, response: httpx.Response) -> RefusedError:

@@ -19,10 +19,10 @@ class CliError(EssaimError):
 class UnreachableError(CliError):
     """No server answers there."""
 
-    def __init__(self, server: str, reason: str) -> None:
-        super().__init__(
-            f"nothing answers at {server} ({reason}): start it with `essaim up`, or name a server with --server"
-        )
+    def __init__(
+        self, server: str, reason: str, advice: str = "start it with `essaim up`, or name a server with --server"
+    ) -> None:
+        super().__init__(f"nothing answers at {server} ({reason}): {advice}")
 
 
 class RefusedError(CliError):

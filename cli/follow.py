@@ -28,8 +28,8 @@ class ServerEvent:
     retry: float | None
 
 
-class _Patience:
-    """Lets failures pass that a restart of the server explains, for a while."""
+class Patience:
+    """Lets failures pass that a restart of the server explains, for so many seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -52,7 +52,7 @@ async def follow(client: Client, job_id: str, patience: float = PATIENCE_SECONDS
 
     Rides out a server that is away for `patience` seconds, then raises `UnreachableError`.
     """
-    last_id, pause, waiting = "", RETRY_SECONDS, _Patience(patience)
+    last_id, pause, waiting = "", RETRY_SECONDS, Patience(patience)
     while True:
         try:
             async for event in _stream(client, job_id, last_id):
@@ -74,7 +74,7 @@ async def follow(client: Client, job_id: str, patience: float = PATIENCE_SECONDS
 
 async def poll(client: Client, job_id: str, patience: float = PATIENCE_SECONDS) -> AsyncIterator[JsonObject]:
     """The same by asking every half second."""
-    previous, waiting = None, _Patience(patience)
+    previous, waiting = None, Patience(patience)
     while True:
         try:
             job = await client.get(f"/v1/jobs/{job_id}")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator
@@ -13,6 +14,7 @@ from cli.output import note
 from cli.scene import Moment, Process, Scene
 from cli.server import module, open_server
 from jobs.backends import Backends, open_backends
+from jobs.log_files import LogFiles
 from jobs.model import ENDED, Job, State
 from jobs.settings import Settings, load_settings
 from jobs.starting import Starting
@@ -74,6 +76,7 @@ async def open_local(settings: Settings, policy: Policy, *, speed: float = 1.0) 
     """
     logs = settings.data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    settings = settings.model_copy(update={"log_dir": str(log_folder(settings))})
     env = environment(settings)
     starting = Starting(lambda _, reason: note(f"waiting: {reason}"))
     async with open_backends(settings, starting) as backends:
@@ -81,7 +84,7 @@ async def open_local(settings: Settings, policy: Policy, *, speed: float = 1.0) 
         async def busy() -> Collection[str]:
             return [worker.id for worker in await backends.store.workers() if worker.tasks]
 
-        with _logging_to(logs / "supervisor.log"), (logs / "workers.log").open("ab") as output:
+        with _logging_to(logs / "supervisor.log", settings), (logs / "workers.log").open("ab") as output:
             supervisor = Supervisor(
                 policy,
                 backends.queue.depth,
@@ -104,6 +107,11 @@ def rules(path: Path | None = None) -> Policy:
     return load(path or default_path())
 
 
+def log_folder(settings: Settings) -> Path:
+    """Where log lines are as JSON, for `essaim logs`."""
+    return Path(settings.log_dir or settings.data_dir / "logs")
+
+
 def private(folder: Path) -> Settings:
     """Settings of a house that nobody else knows of: all it keeps is in the folder, whatever the environment says."""
     urls = dict.fromkeys(("queue_url", "store_url", "texts_url", "api_tokens"), "")
@@ -117,14 +125,18 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
+def _logging_to(path: Path, settings: Settings) -> Iterator[None]:
     """The supervisor logs in this process, and the screen is taken."""
-    logger, handler = logging.getLogger("essaim"), logging.FileHandler(path)
-    handler.setFormatter(ConsoleFormatter())
-    logger.addHandler(handler)
+    who = {"release": settings.release, "supervisor": f"{socket.gethostname()}-{os.getpid()}"}
+    logger, readable = logging.getLogger("essaim"), logging.FileHandler(path)
+    readable.setFormatter(ConsoleFormatter())
+    handlers = [readable, LogFiles(Path(settings.log_dir), who, settings.retention_seconds)]
     logger.setLevel(logging.INFO)
+    for handler in handlers:
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        handler.close()
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()

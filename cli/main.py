@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import credentials, demo, house, jobs, releases, search, submit, texts, up
+from cli import credentials, demo, house, jobs, logs, releases, search, submit, texts, up
 from cli.output import note
 from jobs.errors import EssaimError
 
@@ -27,6 +27,7 @@ app.command(rich_help_panel=JOBS)(submit.submit)
 app.command("jobs", rich_help_panel=JOBS)(jobs.jobs)
 app.command("job", rich_help_panel=JOBS)(jobs.job)
 app.command(rich_help_panel=JOBS)(jobs.watch)
+app.command(rich_help_panel=JOBS)(logs.logs)
 app.command(rich_help_panel=JOBS)(jobs.cancel)
 app.command(rich_help_panel=JOBS)(jobs.retry)
 

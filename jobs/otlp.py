@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from jobs.exporters import Signals
-from jobs.log_lines import Fields, Kind, sentence
+from jobs.log_lines import Fields, Kind, plain, sentence
 
 if TYPE_CHECKING:  # start-up time
     from fastapi.telemetry import TelemetryConfig
@@ -54,7 +54,7 @@ class Otlp:
     def span(self, name: str, kind: Kind, parent: str | None, link: str | None, fields: Fields) -> Iterator[None]:
         context = W3C.extract({"traceparent": parent}) if parent else None
         links = [Link(_context(link))] if link else []
-        attributes = {key: _plain(value) for key, value in fields.items()}
+        attributes = {key: plain(value) for key, value in fields.items()}
         with self._tracer.start_as_current_span(name, context, KINDS[kind], attributes, links):
             yield
 
@@ -93,13 +93,13 @@ class OtlpHandler(logging.Handler):
         super().__init__()
         self._signals = signals
         self._logger = signals.logs.get_logger("essaim")
-        self._fields = {name: _plain(value) for name, value in fields.items()}
+        self._fields = {name: plain(value) for name, value in fields.items()}
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith("opentelemetry"):  # what it says of its own troubles would never end
             return
         fields: Fields = getattr(record, "fields", {})
-        attributes = {**self._fields, **{name: _plain(value) for name, value in fields.items()}}
+        attributes = {**self._fields, **{name: plain(value) for name, value in fields.items()}}
         if record.name == "essaim":
             attributes["event"] = record.msg
             self._signals.count(record.msg, fields)
@@ -155,10 +155,6 @@ class EndedSpans(SpanProcessor):
 
 def _context(traceparent: str) -> trace.SpanContext:
     return trace.get_current_span(W3C.extract({"traceparent": traceparent})).get_span_context()
-
-
-def _plain(value: object) -> str | int | float | bool:
-    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _severity(level: int) -> SeverityNumber:

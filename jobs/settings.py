@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severe log line that is written."""
 
+    log_dir: str = ""
+    """Folder for log lines as JSON, a file a day, kept for `retention_seconds`; `essaim up` sets it. Empty: console only."""
+
     knative: str = Field(default="", validation_alias="K_SERVICE", exclude=True)
     kubernetes: str = Field(default="", validation_alias="KUBERNETES_SERVICE_HOST", exclude=True)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -88,10 +89,15 @@ def http() -> "TelemetryConfig":
 
 
 def configure(settings: "Settings", service: Literal["api", "worker"], instance: str) -> None:
-    """Send log lines to standard error, from the level on that the settings name; with an endpoint also over OTLP."""
+    """Send log lines to standard error, from the level on that the settings name; also to files and over OTLP, if wanted."""
     global _exporting
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(ConsoleFormatter())
+    if settings.log_dir:
+        from jobs.log_files import LogFiles
+
+        who = {"release": settings.release, service: instance}
+        handlers.append(LogFiles(Path(settings.log_dir), who, settings.retention_seconds))
     if _is_on(os.environ):
         from jobs.otlp import Otlp
 

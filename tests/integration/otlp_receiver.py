@@ -72,6 +72,8 @@ def _span(span: Any, resource: dict[str, Any]) -> dict[str, Any]:
 
 def _log(record: Any, resource: dict[str, Any]) -> dict[str, Any]:
     return {
+        "time": record.time_unix_nano,
+        "severity": record.severity_text,
         "body": record.body.string_value,
         "trace": record.trace_id.hex(),
         "span": record.span_id.hex(),

@@ -23,7 +23,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def test_all_commands_are_there() -> None:
-    expected = "demo up search submit jobs job watch cancel retry workers stats releases"
+    expected = "demo up search submit jobs job watch logs cancel retry workers stats releases"
     grouped = ["texts put", "texts ls", "texts rm", "texts get", "dead ls", "dead replay"]
     assert set(COMMANDS) >= {f"essaim {name}" for name in [*expected.split(), *grouped]}
 
@@ -42,7 +42,11 @@ def test_a_command_has_an_example_that_it_would_take(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in COMMANDS if path.removeprefix("essaim ") not in ("credentials", "demo", "up", "texts get")],
+    [
+        path
+        for path in COMMANDS
+        if path.removeprefix("essaim ") not in ("credentials", "demo", "logs", "up", "texts get")
+    ],
 )
 def test_what_asks_a_server_speaks_to_machines_too(path: str) -> None:
     options = {option for parameter in COMMANDS[path].params for option in parameter.opts}

@@ -1,0 +1,148 @@
+"""`essaim logs`: the story of one job, from Loki or from the files of this machine."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+from uuid import UUID
+
+import typer
+
+from cli.errors import CliError
+from cli.running import run
+
+if TYPE_CHECKING:
+    from cli.follow import Patience
+    from cli.story import Line
+
+LOOK_SECONDS = 1.0
+PATIENCE_SECONDS = 30.0  # how long a first line may take to arrive
+MARGIN = timedelta(minutes=1)  # between the clocks of two machines
+LOOK_BACK = timedelta(days=7)  # as long as jobs are kept, if nobody says otherwise
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+COLOURS = {"WARNING": typer.colors.YELLOW, "ERROR": typer.colors.RED}
+
+
+class Source(Protocol):
+    """Where log lines are."""
+
+    async def news(self) -> "list[Line]":
+        """The lines since the last call, in time order."""
+
+    def absence(self) -> str:
+        """Why there may be nothing about the job."""
+
+
+def logs(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id.")],
+    loki: Annotated[
+        str, typer.Option("--loki", envvar="ESSAIM_LOKI_URL", metavar="URL", help="Ask this Loki, not local files.")
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Nothing older: 30m, 2h, 7d, or 2026-01-31T12:00:00Z.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each line, with all it has.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="DIR", help="The folder of `essaim up`.", show_default="ESSAIM_DATA_DIR or .essaim"
+        ),
+    ] = None,
+) -> None:
+    """Tell what happened to a job: submitted, claimed by whom, lost, retried, ended; and how long each took.
+
+    Example: essaim logs 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10 --follow
+
+    Example: essaim logs 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10 --loki http://127.0.0.1:3100
+    """
+    begin = _moment(since, datetime.now(UTC)) if since else None
+    run(_logs(_checked(job_id), loki, begin, data, follow, as_json))
+
+
+async def _logs(job: str, loki: str, since: datetime | None, data: Path | None, follow: bool, as_json: bool) -> None:
+    async with _open(job, loki, since, data) as source:
+        await _tell(source, job, follow, as_json)
+
+
+@asynccontextmanager
+async def _open(job: str, loki: str, since: datetime | None, data: Path | None) -> AsyncIterator[Source]:
+    if loki:
+        from cli.loki import Loki, open_loki
+
+        async with open_loki(loki) as http:
+            yield Loki(http, loki, job, since or _submitted(job))
+    else:
+        from cli.local import log_folder
+        from cli.log_folder import LogFolder
+        from jobs.settings import load_settings
+
+        yield LogFolder(log_folder(load_settings(**({"data_dir": data} if data else {}))), job, since)
+
+
+async def _tell(source: Source, job: str, follow: bool, as_json: bool) -> None:
+    """Show what there is; with `follow` until the job has ended and nothing more has come."""
+    from cli.follow import Patience
+    from cli.story import HEADING, Story
+
+    story, patience, until = Story(), Patience(PATIENCE_SECONDS), time.monotonic() + PATIENCE_SECONDS
+    while True:
+        over, news = bool(story.end), await _news(source, patience if follow else None)
+        if news and story.begun is None and not as_json:
+            typer.echo(HEADING)
+        for scene in story.tell(news):
+            if as_json:
+                typer.echo(json.dumps(dict(scene.line.fields)))
+            elif scene.text:
+                typer.secho(scene.text, fg=COLOURS.get(str(scene.line.fields.get("level"))))
+        if not follow or (over and not news) or (story.begun is None and time.monotonic() > until):
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    if story.begun is None:
+        raise CliError(f"nothing is known of job {job}: {source.absence()}")
+    if not as_json:
+        typer.echo(story.summary())
+
+
+async def _news(source: Source, patience: "Patience | None") -> "list[Line]":
+    try:
+        news = await source.news()
+    except CliError as error:
+        if patience is None:
+            raise
+        patience.bear(error)
+        return []
+    if patience is not None:
+        patience.answered()
+    return news
+
+
+def _checked(job_id: str) -> str:
+    try:
+        return str(UUID(job_id))
+    except ValueError:
+        raise CliError(f"no job has this id: {job_id!r}") from None
+
+
+def _submitted(job: str) -> datetime:
+    """The earliest that there can be a line: an id of version 7 has its time in it, one made from a key has none."""
+    identity = UUID(job)
+    if identity.version != 7:
+        return datetime.now(UTC) - LOOK_BACK
+    return datetime.fromtimestamp((identity.int >> 80) / 1000, UTC) - MARGIN
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """What `--since` says. Raises `CliError` for what is no time."""
+    if found := re.fullmatch(r"(\d+)([smhd])", text):
+        return now - timedelta(seconds=int(found[1]) * UNITS[found[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise CliError(f"--since {text}: write 30m, 2h, 7d, or a time as 2026-01-31T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,129 @@
+"""What log lines tell of one job: who had it when, for how long, and how it ended."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cli.output import duration, plural, printable
+from jobs.log_events import EVENTS
+
+ENDS = {"job.succeeded": "succeeded", "job.failed": "failed", "job.cancelled": "was cancelled"}
+ATTEMPT_ENDS = frozenset({"task.finished", "task.failed", "task.stopped"})
+GONE = frozenset({"worker.crashed", "worker.lost"})
+OF_WORKERS = GONE | {"worker.draining"}
+FIELDS = {name: fields for events in EVENTS.values() for name, (_, fields) in events.items()}
+HEADING = f"{'time, UTC':<23} {'after':>8}  {'event':<16} {'task/attempt':<12}  by"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A log line: when, and its fields, `event` among them where it is one of ours."""
+
+    at: datetime
+    fields: Mapping[str, object]
+
+    @property
+    def event(self) -> str:
+        return str(self.fields.get("event") or self.fields.get("logger") or "")
+
+    @property
+    def attempt(self) -> tuple[int, int] | None:
+        """The task's number and the attempt's."""
+        if "task" not in self.fields or "attempt" not in self.fields:
+            return None
+        return int(str(self.fields["task"])), int(str(self.fields["attempt"]))
+
+    @property
+    def who(self) -> str:
+        return next((str(self.fields[name]) for name in ("worker", "api", "supervisor") if name in self.fields), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A line of the story, and how it reads; "" for a span, whose other lines say the same."""
+
+    line: Line
+    text: str
+
+
+@dataclass
+class Story:
+    """Lines go in as they happened, scenes come out. `end` is the job's, "" while it has none."""
+
+    end: str = ""
+    begun: datetime | None = None
+    last: datetime | None = None
+    lost: int = 0
+    attempts: set[tuple[int, int]] = field(default_factory=set)
+    workers: set[str] = field(default_factory=set)
+    _open: dict[tuple[int, int], Line] = field(default_factory=dict)
+    _orphaned: set[tuple[int, int]] = field(default_factory=set)
+
+    def tell(self, lines: Iterable[Line]) -> Iterator[Scene]:
+        for line in lines:
+            if line.event == "span.ended":
+                yield Scene(line, "")
+            elif self._concerns(line):
+                notes = list(self._take(line))
+                yield Scene(line, self._row(line, notes))
+                if line.event in GONE:  # its next process may have the same name
+                    self._orphaned.update(self._held(line.who))
+
+    def summary(self) -> str:
+        """The whole of it in a sentence."""
+        if not self.end or self.begun is None or self.last is None:
+            return f"not ended yet; {self._counts()}"
+        return f"{self.end} after {duration((self.last - self.begun).total_seconds())}; {self._counts()}"
+
+    def _counts(self) -> str:
+        tasks, workers = len({task for task, _ in self.attempts}), len(self.workers)
+        lost = f", {self.lost} of them lost" if self.lost else ""
+        attempts = plural(len(self.attempts), "attempt")
+        return f"{plural(tasks, 'task')}, {attempts}{lost}, on {plural(workers, 'worker')}"
+
+    def _concerns(self, line: Line) -> bool:
+        """What befalls a worker does while it has an attempt of this job."""
+        return "job" in line.fields or (line.event in OF_WORKERS and bool(self._held(line.who)))
+
+    def _held(self, worker: str) -> list[tuple[int, int]]:
+        held = (attempt for attempt, claimed in self._open.items() if claimed.who == worker)
+        return [attempt for attempt in held if attempt not in self._orphaned]
+
+    def _take(self, line: Line) -> Iterator[str]:
+        self.begun = self.begun or line.at
+        if "job" in line.fields:
+            self.last = line.at
+        if line.event == "job.retried":
+            self.end = ""
+        self.end = ENDS.get(line.event, self.end)
+        if (attempt := line.attempt) is None:
+            return
+        if line.event == "task.claimed":
+            yield from self._claim(attempt, line)
+        elif line.event in ATTEMPT_ENDS and (claimed := self._open.pop(attempt, None)):
+            yield f"after {duration((line.at - claimed.at).total_seconds())}"
+
+    def _claim(self, attempt: tuple[int, int], line: Line) -> Iterator[str]:
+        self.attempts.add(attempt)
+        self.workers.add(line.who)
+        for before in sorted(other for other in self._open if other[0] == attempt[0]):
+            self.lost += 1
+            held = duration((line.at - self._open.pop(before).at).total_seconds())
+            yield f"attempt {before[1]}, claimed {held} before, was lost"
+        self._open[attempt] = line
+
+    def _row(self, line: Line, notes: list[str]) -> str:
+        after = (line.at - (self.begun or line.at)).total_seconds()
+        which = line.attempt or next(iter(self._held(line.who) if line.event in OF_WORKERS else ()), None)
+        attempt = f"{which[0]}/{which[1]}" if which else ""
+        said = f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03} {after:>7.2f}s  {line.event:<16} "
+        return (said + f"{attempt:<12}  {printable(line.who):<16}  {'  '.join([*notes, *_details(line)])}").rstrip()
+
+
+def _details(line: Line) -> Iterator[str]:
+    """What the event has by its table; Loki adds a lot."""
+    if "exception_type" in line.fields:
+        yield printable(f"{line.fields['exception_type']}: {line.fields.get('exception_message', '')}")
+    for name in FIELDS.get(line.event, ("message",)):
+        if name in line.fields and name not in ("job", "worker"):
+            yield printable(f"{name}={line.fields[name]}" if line.event in FIELDS else str(line.fields[name]))

@@ -1,0 +1,80 @@
+"""Log lines in files that a program can read: a JSON object a line, a file a day, kept as long as jobs are."""
+
+import json
+import logging
+import os
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from jobs.log_lines import Fields, plain
+
+SUFFIX = ".jsonl"
+
+
+def files(folder: Path) -> list[Path]:
+    """Those in the folder, oldest first."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if day(path))
+
+
+def day(path: Path) -> date | None:
+    """Whose lines it has, by UTC; None for a file of another kind."""
+    try:
+        return date.fromisoformat(path.name.removesuffix(SUFFIX))
+    except ValueError:
+        return None
+
+
+class LogFiles(logging.Handler):
+    """Appends to the file of the day in the folder, and deletes files that are older than `keep_seconds`.
+
+    Processes share a folder: each line is one write to a file opened for appending. `fields` are in each: who says it.
+    """
+
+    def __init__(self, folder: Path, fields: Fields, keep_seconds: float) -> None:
+        super().__init__()
+        self._folder = folder
+        self._fields = fields
+        self._keep = timedelta(seconds=keep_seconds)
+        self._day: date | None = None
+        self._file = -1
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            at = datetime.fromtimestamp(record.created, UTC)
+            if at.date() != self._day:
+                self._turn(at.date())
+            line = {"time": at.isoformat(timespec="microseconds"), "level": record.levelname}
+            fields = {**line, **dict(_said(record)), **self._fields, **getattr(record, "fields", {})}
+            os.write(self._file, json.dumps({name: plain(value) for name, value in fields.items()}).encode() + b"\n")
+        except OSError:
+            self.handleError(record)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file, self._day = -1, None
+        super().close()
+
+    def _turn(self, today: date) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._folder / f"{today}{SUFFIX}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._day = file, today
+        for path in files(self._folder):
+            if (day(path) or today) < today - self._keep:
+                path.unlink(missing_ok=True)
+
+
+def _said(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    """The names are OpenTelemetry's, as Loki writes them."""
+    if record.name == "essaim":
+        yield "event", record.msg
+    else:
+        yield from {"logger": record.name, "message": record.getMessage()}.items()
+    if record.exc_info and (error := record.exc_info[1]):
+        yield "exception_type", type(error).__qualname__
+        yield "exception_message", str(error)
+        yield "exception_stacktrace", "".join(traceback.format_exception(error))

@@ -1,0 +1,80 @@
+"""Log lines in files: an object a line, whoever writes; a file a day, and none that is older than jobs are."""
+
+import json
+import logging
+import multiprocessing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from jobs.log_files import LogFiles, files
+
+WEEK = 7 * 86400.0
+WHO = {"release": "v1", "worker": "w1"}
+
+
+def record(event: str, at: datetime, name: str = "essaim", **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord(name, logging.INFO, __file__, 1, event, None, None)
+    made.created = at.timestamp()
+    made.__dict__["fields"] = fields
+    return made
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for path in files(folder) for line in path.read_text().splitlines()]
+
+
+def test_a_line_has_all_that_was_said_and_who_said_it(tmp_path: Path) -> None:
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    handler = LogFiles(tmp_path, WHO, WEEK)
+    handler.emit(record("task.claimed", noon, job="j", task=0, waited=0.5, reason=ValueError("no\nway")))
+    handler.emit(record("careful", noon, name="pymongo"))
+    handler.close()
+    ours, theirs = lines(tmp_path)
+    about = {"job": "j", "task": 0, "waited": 0.5, "reason": "no\nway"}
+    assert ours == {
+        "time": "2026-01-31T12:00:00.000000+00:00", "level": "INFO", "event": "task.claimed", **WHO, **about
+    }  # fmt: skip
+    assert (theirs["logger"], theirs["message"]) == ("pymongo", "careful")
+
+
+def test_an_exception_is_in_its_line(tmp_path: Path) -> None:
+    handler = LogFiles(tmp_path, WHO, WEEK)
+    try:
+        raise KeyError("honey")
+    except KeyError as error:
+        failed = record("task.failed", datetime.now(UTC))
+        failed.exc_info = (KeyError, error, error.__traceback__)
+        handler.emit(failed)
+    handler.close()
+    (line,) = lines(tmp_path)
+    assert (line["exception_type"], line["exception_message"]) == ("KeyError", "'honey'")
+    assert "test_log_files.py" in str(line["exception_stacktrace"])
+
+
+def test_a_new_day_is_a_new_file_and_ends_what_is_too_old(tmp_path: Path) -> None:
+    (tmp_path / "workers.log").write_text("for people")
+    handler = LogFiles(tmp_path, WHO, 2 * 86400.0)
+    for day in range(5):
+        handler.emit(record("worker.started", datetime(2026, 1, 30, 23, 59, tzinfo=UTC) + timedelta(days=day)))
+    handler.close()
+    assert [path.name for path in files(tmp_path)] == ["2026-02-01.jsonl", "2026-02-02.jsonl", "2026-02-03.jsonl"]
+    assert (tmp_path / "workers.log").exists()
+
+
+def write(folder: Path, worker: int) -> None:
+    handler = LogFiles(folder, {"worker": worker}, WEEK)
+    for number in range(300):
+        handler.emit(record("task.claimed", datetime.now(UTC), number=number, reason="x" * 5000))
+    handler.close()
+
+
+def test_lines_of_several_processes_stay_whole(tmp_path: Path) -> None:
+    spawning = multiprocessing.get_context("spawn")
+    processes = [spawning.Process(target=write, args=(tmp_path, worker)) for worker in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert sorted((line["worker"], line["number"]) for line in lines(tmp_path)) == [
+        (worker, number) for worker in range(3) for number in range(300)
+    ]
