@@ -79,6 +79,11 @@ bench: $(RUN) ## measured claims: search speed, scaling, and jobs per second, ag
 	@$(BIN)/python loadtests/bench_store.py
 	@$(BIN)/python loadtests/bench_pipeline.py
 
+.PHONY: load
+load: SHAPE := waves
+load: $(RUN) ## let jobs come in waves, a spike, a ramp or a soak, and draw what it did, in 90 seconds: SHAPE=waves ARGS=
+	@$(BIN)/python -m loadtests.load --shape $(SHAPE) $(ARGS)
+
 ENGINE ?= $(shell command -v docker || command -v podman || command -v buildah)
 TAG ?= essaim:dev
 

@@ -27,7 +27,7 @@ class Run(BaseModel):
     """What was run. `scaledobject` is the whole manifest, so that a run can be told again by the rules that it had.
 
     `speed`: simulated seconds per real second in the autoscaler. `generator_cpu`: share of one core that the load
-    generator took. Whoever records may add fields.
+    generator took. `faults`: jobs that are not as they must be, in sentences. Whoever records may add fields.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -40,12 +40,13 @@ class Run(BaseModel):
     speed: float = 1.0
     concurrency: int = 1
     generator_cpu: float | None = None
+    faults: tuple[str, ...] = ()
     versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The queue, the workers that are alive and those that run something; in a cluster also the Deployment's replicas."""
+    """The queue, the workers that are alive and those that run something; in a cluster also replicas and the HPA's wish."""
 
     seconds: float
     ready: int
@@ -54,6 +55,7 @@ class Moment:
     busy: int
     replicas_desired: int | None = None
     replicas_ready: int | None = None
+    hpa_desired: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +88,15 @@ def write(folder: Path, recording: Recording) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(recording.run.model_dump(mode="json"), indent=2) + "\n"
     (folder / RUN).write_text(text, encoding="utf-8")
-    _write(folder / SAMPLES, Moment, moments)
-    _write(folder / JOBS, JobTimes, jobs)
+    write_table(folder / SAMPLES, Moment, moments)
+    write_table(folder / JOBS, JobTimes, jobs)
 
 
 def read(folder: Path) -> Recording:
     """What `write` wrote. Raises `SettingsError` for a folder that holds no such thing."""
     try:
         run = Run.model_validate_json((folder / RUN).read_bytes())
-        moments, jobs = _read(folder / SAMPLES, Moment), _read(folder / JOBS, JobTimes)
+        moments, jobs = read_table(folder / SAMPLES, Moment), read_table(folder / JOBS, JobTimes)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
@@ -104,7 +106,8 @@ def read(folder: Path) -> Recording:
     return Recording(run, moments, jobs)
 
 
-def _write(path: Path, kind: "type[DataclassInstance]", rows: "Iterable[DataclassInstance]") -> None:
+def write_table(path: Path, kind: "type[DataclassInstance]", rows: "Iterable[DataclassInstance]") -> None:
+    """A CSV file with a column for each field."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [column.name for column in fields(kind)], lineterminator="\n")
         writer.writeheader()
@@ -115,7 +118,8 @@ def _cell(value: object) -> object:
     return round(value, 3) if isinstance(value, float) else value  # csv writes None as an empty cell
 
 
-def _read(path: Path, kind: type[T]) -> tuple[T, ...]:
+def read_table(path: Path, kind: type[T]) -> tuple[T, ...]:
+    """What `write_table` wrote. Raises as pydantic does for what does not fit."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
     return TypeAdapter(tuple[kind, ...]).validate_python(rows)  # type: ignore[valid-type]

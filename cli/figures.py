@@ -1,0 +1,121 @@
+"""What a recorded run comes to, in a few numbers; and what a reader of these numbers must be told."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from cli.traffic import Traffic
+from scaling.footprint import Footprint
+from scaling.recording import JobTimes, Moment, Recording
+
+GENERATOR, LATE = "generator", "generator, late"
+BUSY_SHARE, BUSY_SECONDS = 0.8, 5.0
+LATE_SECONDS = 0.1
+GAP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """In seconds; by nearest rank, so each is one that was measured."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`seconds` from the first sample to the last. Worker-seconds are counted between samples, `idle` without a task.
+
+    `accept`: from the first try to 202; `result`: to the end of a job that succeeded. None: there was none.
+    """
+
+    jobs: int
+    states: dict[str, int]
+    seconds: float
+    accept: Percentiles | None
+    result: Percentiles | None
+    peak_queue: int
+    peak_workers: int
+    worker_seconds: float
+    idle_seconds: float
+
+    @property
+    def waste(self) -> float:
+        """Idle worker-seconds over all."""
+        return self.idle_seconds / self.worker_seconds if self.worker_seconds else 0.0
+
+
+def figures_of(recording: Recording) -> Figures:
+    moments, jobs = recording.moments, recording.jobs
+    return Figures(
+        jobs=len(jobs),
+        states=dict(Counter(job.state for job in jobs)),
+        seconds=moments[-1].seconds - moments[0].seconds if moments else 0.0,
+        accept=percentiles(job.accepted - job.submitted for job in jobs if job.accepted is not None),
+        result=percentiles(seconds for job in jobs if (seconds := time_to_result(job)) is not None),
+        peak_queue=max((moment.ready + moment.in_flight for moment in moments), default=0),
+        peak_workers=max((moment.workers for moment in moments), default=0),
+        worker_seconds=_integral(moments, [moment.workers for moment in moments]),
+        idle_seconds=_integral(moments, [max(0, moment.workers - moment.busy) for moment in moments]),
+    )
+
+
+def time_to_result(job: JobTimes) -> float | None:
+    return job.ended - job.submitted if job.state == "succeeded" and job.ended is not None else None
+
+
+def percentiles(values: Iterable[float]) -> Percentiles | None:
+    found = sorted(values)
+    if not found:
+        return None
+    p50, p95, p99 = (found[max(0, math.ceil(share * len(found)) - 1)] for share in (0.5, 0.95, 0.99))
+    return Percentiles(p50, p95, p99, found[-1])
+
+
+def generator_share(footprints: Sequence[Footprint], since: float) -> tuple[float, float]:
+    """The share of one core that the load generator took from then on: the mean, and in its busiest five seconds."""
+    own = [it for it in footprints if it.role == GENERATOR]
+    spans = [(now.seconds - before.seconds, now) for before, now in pairwise(own) if now.seconds > since]
+    if not spans:
+        return 0.0, 0.0
+    busiest = max(_share(spans[:end], now.seconds - BUSY_SECONDS) for end, (_, now) in enumerate(spans, 1))
+    return _share(spans, since), busiest
+
+
+def _share(spans: Sequence[tuple[float, Footprint]], since: float) -> float:
+    within = [(seconds, it.cpu) for seconds, it in spans if it.seconds > since]
+    return sum(seconds * cpu for seconds, cpu in within) / sum(seconds for seconds, _ in within)
+
+
+def warnings_of(recording: Recording, footprints: Sequence[Footprint], traffic: Sequence[Traffic]) -> list[str]:
+    """Sentences about what makes the numbers less than they seem."""
+    found = []
+    _, busiest = generator_share(footprints, min((job.submitted for job in recording.jobs), default=0.0))
+    if busiest >= BUSY_SHARE:
+        found.append(
+            f"The load generator took {busiest:.0%} of a core for {BUSY_SECONDS:.0f} seconds: it was a bottleneck "
+            "itself, and times are too long and the load too low."
+        )
+    late = next((row.p95 for row in traffic if row.name == LATE), 0.0)
+    if late >= LATE_SECONDS:
+        found.append(
+            f"The load generator's own loop was late by {late * 1000:.0f} ms (p95): so much of every time that it "
+            "measured may be its own, or this machine's."
+        )
+    for before, now in pairwise(recording.moments):
+        if now.seconds - before.seconds >= GAP_SECONDS:
+            found.append(
+                f"Nothing is known of the queue and the workers from {before.seconds:.0f} to {now.seconds:.0f} s: "
+                "the server did not answer."
+            )
+    return found
+
+
+def _integral(moments: Sequence[Moment], values: Sequence[int]) -> float:
+    """Each value holds until the next moment."""
+    spans = zip(pairwise(moments), values, strict=False)  # the last moment has no next
+    return sum((now.seconds - before.seconds) * value for (before, now), value in spans)

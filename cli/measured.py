@@ -1,0 +1,38 @@
+"""A recorded run with all that was measured beside it, and what it comes to."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cli.figures import Figures, figures_of, warnings_of
+from cli.traffic import Failure, Traffic, read_failures, read_traffic
+from scaling import footprint, recording
+from scaling.footprint import Footprint
+from scaling.recording import Recording
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`name` is its folder's. `footprints`, `traffic` and `failures` are empty where they were not recorded."""
+
+    name: str
+    recording: Recording
+    footprints: tuple[Footprint, ...]
+    traffic: list[Traffic]
+    failures: list[Failure]
+
+    @cached_property
+    def figures(self) -> Figures:
+        return figures_of(self.recording)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        return warnings_of(self.recording, self.footprints, self.traffic)
+
+
+def read_measured(folder: Path) -> Measured:
+    """Raises `SettingsError` for a folder that is no recorded run."""
+    recorded = recording.read(folder)
+    return Measured(
+        folder.resolve().name, recorded, footprint.read(folder), read_traffic(folder), read_failures(folder)
+    )

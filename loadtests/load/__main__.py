@@ -1,0 +1,121 @@
+"""Load, what it does to queue and workers, and a report: `make load`, or
+
+    python -m loadtests.load --shape spike [--jobs 200] [--server URL [--namespace NAME]]
+
+Exit code 1: a job was lost, failed, or is otherwise not as it must be; 2: it could not be tried at all.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from cli.errors import CliError
+from cli.output import note
+from cli.progress import progress
+from cli.report import tell, write_report
+from cli.running import run
+from jobs.errors import EssaimError
+from loadtests.load import checking, options, site
+from loadtests.load.generator import check, open_generator
+from loadtests.load.recorder import record
+from loadtests.load.visits import Visit, Visits
+
+LOOK_SECONDS = 0.2
+QUIET_SECONDS = 2.0  # how the house looks before anybody comes, and when all have gone
+
+
+async def load(given: Namespace, folder: Path) -> list[str]:
+    """Play it, and leave all that was recorded in the folder. Returns what is not as it must be."""
+    plan = options.plan_of(given)
+    with tempfile.TemporaryDirectory(prefix="essaim-load-") as data:
+        try:
+            async with site.open_site(given, given.token, Path(data)) as here:
+                await here.sampler.look()  # whoever does not answer now is not there
+                sampling = asyncio.create_task(here.sampler.run())
+                try:
+                    await asyncio.sleep(QUIET_SECONDS)
+                    visits = await _play(given, plan, here, folder)
+                    seen, faults = await _check(here, visits, plan.jobs)
+                finally:
+                    sampling.cancel()
+                record(folder, given.shape, plan.jobs, here, seen, faults)
+                return faults
+        finally:
+            if (logs := Path(data) / "logs").is_dir():
+                shutil.copytree(logs, folder / "logs", dirs_exist_ok=True)
+
+
+async def _play(given: Namespace, plan: options.Plan, here: site.Site, folder: Path) -> list[Visit]:
+    """Let the visitors come, follow them, and wait for the workers to leave."""
+    visits = Visits(folder)
+    with progress() as bars:
+        bar = bars.add_task(f"{given.shape}: jobs done", total=plan.jobs, note="")
+        async with open_generator(here.server, folder, _passed_on(given)) as generator:
+            here.sampler.watch_generator(generator.pid)
+            while generator.returncode is None:
+                await asyncio.sleep(LOOK_SECONDS)
+                visits.look()
+                accepted, done = visits.count()
+                now = here.sampler.moments[-1] if here.sampler.moments else None
+                queue = f"queue {now.ready} + {now.in_flight}, workers {now.workers}" if now else ""
+                bars.update(bar, completed=done, note=f"{accepted} accepted  {queue}")
+            check(generator, folder)
+        visits.look()
+        bars.update(bar, completed=plan.jobs, description="waiting for the workers to leave", note="")
+        if not await here.sampler.until_empty(here.cooldown):
+            note(f"workers were still there {here.cooldown:.0f} seconds after the last job; recorded until then")
+        await asyncio.sleep(QUIET_SECONDS)
+    return list(visits.by_number.values())
+
+
+async def _check(here: site.Site, visits: Sequence[Visit], wanted: int) -> tuple[list[checking.Seen], list[str]]:
+    """Every job as the server has it, and what is wrong. A server that is gone costs the answers, not the recording."""
+    try:
+        seen = await checking.look_up(here.client, visits)
+        strangers = await checking.all_ids(here.client) - {visit.id for visit in visits} if here.private else set()
+    except CliError as error:
+        return [checking.Seen(visit, None, ()) for visit in visits if visit.id], [f"no job could be looked up: {error}"]
+    return seen, checking.faults(wanted, visits, seen, strangers)
+
+
+def _passed_on(given: Namespace) -> list[str]:
+    names = ("shape", "jobs", "span", "request", "cancel", "poll", "patience", "host_header")
+    found = {name: getattr(given, name) for name in names}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in found.items() if value not in (None, "")]
+
+
+def main() -> None:
+    parser = ArgumentParser(prog="make load", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    options.add_options(parser)
+    site.add_options(parser)
+    parser.add_argument("--token", default=os.environ.get("ESSAIM_TOKEN", ""), help="who submits (ESSAIM_TOKEN)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where it is all kept; by default under .essaim/load")
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON document on standard output")
+    given = parser.parse_args()
+    folder = given.out or Path(".essaim", "load", f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{given.shape}")
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["ESSAIM_TOKEN"] = given.token  # the generator takes it from there, where no list of processes shows it
+    try:
+        note("a server is there" if given.server else "Essaim starts here, for this run only …")
+        faults = run(load(given, folder))
+        tell([folder], write_report(folder), as_json=given.json)
+    except typer.Exit as signal:
+        sys.exit(signal.exit_code)
+    except EssaimError as error:
+        note(f"load: {error}")
+        sys.exit(2)
+    for fault in faults:
+        note(f"WRONG: {fault}")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The workers' Deployment, its HPA and its ScaledObject, as the API server of a cluster tells of them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from jobs.cluster import Cluster, nearest_cluster
+from jobs.kubernetes import Kubernetes, Resource, open_kubernetes
+
+
+class Workers:
+    """Those of one release in one namespace."""
+
+    def __init__(self, kubernetes: Kubernetes, namespace: str, release: str) -> None:
+        name = f"essaim-worker-{release}"
+        self._kubernetes = kubernetes
+        self._deployment = Resource(namespace, "deployments", name, "apps")
+        self._hpa = Resource(namespace, "horizontalpodautoscalers", f"keda-hpa-{name}", "autoscaling", "v2")
+        self._rules = Resource(namespace, "scaledobjects", name, "keda.sh", "v1alpha1")
+
+    async def replicas(self) -> dict[str, int | None]:
+        """As a `Moment` has them. Raises as `Kubernetes`."""
+        deployment = await self._kubernetes.get(self._deployment) or {}
+        hpa = await self._kubernetes.get(self._hpa) or {}
+        return {
+            "replicas_desired": deployment.get("spec", {}).get("replicas"),
+            "replicas_ready": deployment.get("status", {}).get("readyReplicas", 0),
+            "hpa_desired": hpa.get("status", {}).get("desiredReplicas"),
+        }
+
+    async def scaledobject(self) -> dict[str, Any]:
+        """The manifest, without what the cluster has added. Raises `SystemExit` when there is none."""
+        found = await self._kubernetes.get(self._rules)
+        if found is None:
+            raise SystemExit(f"there is no {self._rules}: is --namespace right?")
+        kept = {"name": found["metadata"]["name"]}
+        return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": kept, "spec": found["spec"]}
+
+
+@asynccontextmanager
+async def open_workers(namespace: str, release: str, proxy: str | None) -> AsyncIterator[Workers]:
+    """By the address of a `kubectl proxy`, or else by KUBECONFIG."""
+    async with open_kubernetes(Cluster(proxy) if proxy else nearest_cluster()) as kubernetes:
+        yield Workers(kubernetes, namespace, release)

@@ -1,0 +1,40 @@
+"""A run that is over becomes a recorded one."""
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from cli.figures import generator_share
+from loadtests.load.checking import Seen, times
+from loadtests.load.site import Site
+from scaling import footprint, recording
+from scaling.recording import Recording, Run
+
+
+def record(folder: Path, shape: str, jobs: int, site: Site, seen: Sequence[Seen], faults: Sequence[str]) -> None:
+    """Write what `essaim report` reads and `essaim plan` replays; locust has written its own beside it."""
+    sampler = site.sampler
+    rows = times(seen, sampler.began)
+    since = min((job.submitted for job in rows), default=0.0)
+    share, _ = generator_share(sampler.footprints, since)
+    run = Run(
+        shape=shape,
+        server="essaim up" if site.private else site.server,
+        started=datetime.fromtimestamp(sampler.began, UTC),
+        scaledobject=site.scaledobject,
+        users=jobs,
+        speed=site.speed,
+        concurrency=sampler.concurrency,
+        generator_cpu=round(share, 3),
+        faults=tuple(faults),
+        versions={
+            "essaim": metadata.version("essaim"),
+            "locust": metadata.version("locust"),
+            "python": platform.python_version(),
+            "release": sampler.release,
+        },
+    )
+    recording.write(folder, Recording(run, tuple(sampler.moments), tuple(rows)))
+    footprint.write(folder, sampler.footprints)

@@ -1,0 +1,81 @@
+"""Where the load goes: Essaim on this machine, started for it, or a server that is there, in a cluster perhaps."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client
+from loadtests.load.cluster import open_workers
+from loadtests.load.house import open_house
+from loadtests.load.sampler import Sampler
+from scaling.policy import default_path, load
+
+SPEED = 5.0
+PATIENT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """`scaledobject`: the manifest that the workers are scaled by, or ours where that cannot be seen."""
+
+    server: str
+    client: Client
+    sampler: Sampler
+    scaledobject: dict[str, Any]
+    speed: float
+    private: bool
+
+    @property
+    def cooldown(self) -> float:
+        """Seconds in which an empty queue must have sent the last worker away."""
+        return float(self.scaledobject["spec"].get("cooldownPeriod", 300)) / self.speed * 1.5 + PATIENT_SECONDS
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--server", metavar="URL", help="where Essaim answers; by default it is started here, for this")
+    parser.add_argument("--host-header", default="", metavar="NAME", help="the Host that an ingress wants")
+    parser.add_argument("--namespace", metavar="NAME", help="of the workers in the cluster of KUBECONFIG")
+    parser.add_argument("--kube-proxy", metavar="URL", help="`kubectl proxy`, instead of KUBECONFIG")
+    parser.add_argument("--scaledobject", type=Path, metavar="FILE", help="the rules for the number of workers")
+    parser.add_argument(
+        "--speed", type=float, default=SPEED, metavar="X", help="how fast time runs in the autoscaler that is started"
+    )
+
+
+@asynccontextmanager
+async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator[Site]:
+    """With a sampler that knows how to look at it. Raises as what it opens does, and `SettingsError` for the rules."""
+    path = options.scaledobject or default_path()
+    load(path)  # refused here rather than by a child
+    scaledobject = yaml.safe_load(path.read_text(encoding="utf-8"))
+    async with AsyncExitStack() as stack:
+        server, pid, replicas = options.server, None, None
+        if server is None:
+            server, pid = await stack.enter_async_context(open_house(data, options.speed, options.scaledobject))
+        http = await stack.enter_async_context(_open_http(server, token, options.host_header))
+        client = Client(server, http)
+        if options.namespace:
+            release = (await client.get("/v1/stats"))["release"]
+            workers = await stack.enter_async_context(open_workers(options.namespace, release, options.kube_proxy))
+            scaledobject, replicas = await workers.scaledobject(), workers.replicas
+        sampler = Sampler(client, replicas, pid)
+        speed = 1.0 if options.namespace else options.speed
+        yield Site(server, client, sampler, scaledobject, speed, options.server is None)
+
+
+@asynccontextmanager
+async def _open_http(server: str, token: str, host: str) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"host": host} if host else {}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    async with httpx.AsyncClient(
+        base_url=server.rstrip("/"), headers=headers, timeout=timeout, trust_env=False
+    ) as http:
+        yield http
