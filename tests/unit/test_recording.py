@@ -19,7 +19,7 @@ RUN = Run(
     versions={"essaim": "0.1.0"},
     machine="what else whoever records it knows",
 )
-MOMENTS = (Moment(0.25, 3, 1, 2, 1), Moment(1.25, 0, 0, 2, 0, replicas_desired=2, replicas_ready=1))
+MOMENTS = (Moment(0.25, 3, 1, 2, 1), Moment(1.25, 0, 0, 2, 0, replicas_desired=2, replicas_ready=1, hpa_desired=3))
 JOBS = (
     JobTimes("a", 0.5, 0.75, 1.5, 2.5, "succeeded", 4, 3.25),
     JobTimes("b", 1.0, None, None, None, "queued", None),
@@ -34,8 +34,8 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_columns_are_those_that_are_agreed_on(tmp_path: Path) -> None:
     write(tmp_path, Recording(RUN, MOMENTS, JOBS))
-    header = "seconds,ready,in_flight,workers,busy,replicas_desired,replicas_ready"
-    assert (tmp_path / "samples.csv").read_text().splitlines() == [header, "0.25,3,1,2,1,,", "1.25,0,0,2,0,2,1"]
+    header = "seconds,ready,in_flight,workers,busy,replicas_desired,replicas_ready,hpa_desired"
+    assert (tmp_path / "samples.csv").read_text().splitlines() == [header, "0.25,3,1,2,1,,,", "1.25,0,0,2,0,2,1,3"]
     header, first, second = (tmp_path / "jobs.csv").read_text().splitlines()
     assert header == "id,submitted,accepted,started,ended,state,tasks,work"
     assert (first, second) == ("a,0.5,0.75,1.5,2.5,succeeded,4,3.25", "b,1.0,,,,queued,,")
