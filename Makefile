@@ -56,6 +56,12 @@ kustomize: ## the tool that tests of platform/ need, into .venv, where neither i
 	@command -v kustomize kubectl >/dev/null || \
 	  GOBIN="$(CURDIR)/$(BIN)" go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
+.PHONY: dashboards logql
+dashboards: $(RUN) ## what Grafana shows, made from dashboards/
+	@$(BIN)/python -m dashboards
+logql: ## Grafana's grammar of LogQL, which tests of the dashboards need; with npm
+	@npm ci --silent --no-fund --no-audit --prefix tests/lezer
+
 .PHONY: test-cluster
 test-cluster: $(RUN) ## what must hold on a real cluster, the one of KUBECONFIG, in a namespace of its own
 	@ESSAIM_TEST_CLUSTER=1 $(BIN)/pytest -q -s tests/cluster

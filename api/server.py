@@ -17,7 +17,8 @@ from jobs.backends import open_backends
 from jobs.parent import parent_gone
 from jobs.settings import Settings
 from jobs.starting import Starting, unless
-from jobs.telemetry import log
+from jobs.telemetry import is_exporting, log
+from jobs.watching import watch
 
 DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
 BACKLOG = 2048
@@ -85,6 +86,8 @@ async def serve(settings: Settings) -> None:
                 opening = stack.enter_async_context(open_backends(settings, starting))
                 if (backends := await unless(draining, opening)) is not None:
                     entrance.let_in(create_app(settings, backends, draining))
+                    if is_exporting():
+                        stack.callback(asyncio.create_task(watch(backends.queue, lambda: 0)).cancel)
                     await serving
             finally:
                 draining.set()

@@ -33,7 +33,10 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "message.obsolete": ("Its job is gone.", ("reason",)),
         "message.parked": ("A person must look: `essaim dead ls`.", ("reason",)),
         "messages.purged": ("Parked messages were deleted after the retention.", ("count",)),
-        "queue.depth": ("How full it is, when that has changed; with OTLP only.", ("ready", "in_flight", "running")),
+        "queue.depth": (
+            "How full it is, and that this worker or API lives; with OTLP only.",
+            ("ready", "in_flight", "running"),
+        ),
         "queue.available": ("The autoscaler can ask it again.", ()),
         "queue.unavailable": ("It cannot be asked or consumed.", ("reason",)),
         "queue.consumer_lost": ("The broker has cancelled the consumer.", ("queue",)),

@@ -1,6 +1,7 @@
 """The servers that tests run against: where they are, and what it means that one does not answer."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ MONGODB_URL = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:270
 RABBITMQ_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672/")
 RABBITMQ_MANAGEMENT_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_MANAGEMENT_URL", "http://127.0.0.1:15672")
 RABBITMQ_310_URL = os.environ.get("ESSAIM_TEST_RABBITMQ_310_URL", "amqp://guest:guest@127.0.0.1:5673/")
+OTELCOL = os.environ.get("ESSAIM_TEST_OTELCOL") or shutil.which("otelcol-contrib") or shutil.which("otelcol") or ""
 S3_URL = os.environ.get("ESSAIM_TEST_S3_URL", "s3://bed")
 S3 = {
     "AWS_ENDPOINT_URL": os.environ.get("ESSAIM_TEST_S3_ENDPOINT", "http://127.0.0.1:7070"),

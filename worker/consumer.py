@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from jobs.backends import Backends
 from jobs.cluster import Cluster, own_cluster
 from jobs.errors import UnavailableError
-from jobs.model import Depth, Worker
+from jobs.model import Worker
 from jobs.service import JobService
 from jobs.settings import Settings
 from jobs.telemetry import is_exporting, log
+from jobs.watching import watch
 from worker.handler import Handler
 from worker.pod import PodCost
 from worker.runner import Reason
 
 REPORT_SECONDS = 2.0
 PURGE_SECONDS = 600.0
-WATCH_SECONDS = 5.0
 
 
 class Consumer:
@@ -50,7 +50,7 @@ class Consumer:
         """
         beside = [asyncio.create_task(self._report()), asyncio.create_task(self._purge())]
         if is_exporting():
-            beside.append(asyncio.create_task(self._watch()))
+            beside.append(asyncio.create_task(watch(self._backends.queue, lambda: len(self._handling))))
         if self._settings.pod_name:
             beside.append(asyncio.create_task(self._pod.keep(self._cluster)))
         consuming = asyncio.create_task(self._consume())
@@ -107,18 +107,6 @@ class Consumer:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), period)
             await asyncio.sleep(period / 20)  # many small tasks are one report
-
-    async def _watch(self) -> None:
-        """Say how full the queue is, for whoever asks later why there were so many workers."""
-        before: Depth | None = None
-        while True:
-            with suppress(UnavailableError):
-                depth = await self._backends.queue.depth()
-                if depth != before:
-                    running = len(self._handling)
-                    log("queue.depth", ready=depth.ready, in_flight=depth.in_flight, running=running)
-                before = depth
-            await asyncio.sleep(WATCH_SECONDS)
 
     async def _purge(self) -> None:
         service = JobService(self._backends, self._settings)

@@ -2,7 +2,8 @@
 
 ESSAIM_TEST_IMAGES says which: `essaim=NAME:TAG`, and as many as differ from the overlay's, comma-separated.
 ESSAIM_TEST_COMPONENT adds a kustomize component, for what a cluster needs otherwise; ESSAIM_TEST_STORE_URL is for a
-MongoDB that is not ours.
+MongoDB that is not ours. Without ESSAIM_TEST_OBSERVABILITY the overlay is without what observes it: large images, and
+what is measured shall be Essaim.
 """
 
 import os
@@ -17,6 +18,7 @@ from tests.conftest import ROOT
 
 IMAGES = dict(pair.split("=") for pair in os.environ.get("ESSAIM_TEST_IMAGES", "").split(",") if pair)
 COMPONENT = os.environ.get("ESSAIM_TEST_COMPONENT", "")
+OBSERVABILITY = "ESSAIM_TEST_OBSERVABILITY" in os.environ
 STORE_URL = os.environ.get("ESSAIM_TEST_STORE_URL", "")
 
 
@@ -26,6 +28,8 @@ def write_overlay(folder: Path, namespace: str, release: str, images: dict[str, 
     overlay = folder / "platform" / "overlays" / "local"
     _edit(overlay / "release.yaml", lambda it: _release(it, namespace, release))
     _edit(overlay / "kustomization.yaml", lambda it: _kustomization(it, namespace, {**IMAGES, **(images or {})}))
+    if not OBSERVABILITY:
+        _edit(overlay / "settings.yaml", _untold)
     if COMPONENT:
         shutil.copytree(COMPONENT, overlay / "here", dirs_exist_ok=True)
     return overlay
@@ -44,8 +48,14 @@ def _release(content: dict[str, dict[str, str]], namespace: str, release: str) -
         data[name] = data[name].replace(".essaim.", f".{namespace}.")
 
 
+def _untold(content: dict[str, dict[str, str]]) -> None:
+    content["data"] = {name: value for name, value in content["data"].items() if not name.startswith("OTEL_")}
+
+
 def _kustomization(content: dict[str, Any], namespace: str, images: dict[str, str]) -> None:
     content["namespace"] = namespace
+    if not OBSERVABILITY:
+        content["resources"].remove("../../observability")
     for image in content["images"]:
         if wanted := images.get(image["name"]):
             image["newName"], _, image["newTag"] = wanted.rpartition(":")

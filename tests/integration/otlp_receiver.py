@@ -92,7 +92,7 @@ def receiving() -> Iterator[tuple[str, Collected]]:
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
-            collected.take(self.path, body)
+            collected.take(self.path.removeprefix("/otlp"), body)  # which is where Loki has it
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()

@@ -15,7 +15,7 @@ import yaml
 
 Schema = dict[str, Any]
 KUBERNETES = {
-    "ConfigMap", "Deployment", "Job", "Namespace", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget",
+    "ConfigMap", "DaemonSet", "Deployment", "Job", "Namespace", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget",
     "Role", "RoleBinding", "Secret", "Service", "ServiceAccount", "StatefulSet", "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 }  # fmt: skip

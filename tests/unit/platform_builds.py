@@ -62,7 +62,7 @@ def pods(objects: list[Object]) -> dict[str, Object]:
     return {
         it["metadata"]["name"]: it["spec"]["template"]["spec"]
         for it in objects
-        if _kind(it) in {"Deployment", "StatefulSet", "Job", "KnativeService"}
+        if _kind(it) in {"DaemonSet", "Deployment", "StatefulSet", "Job", "KnativeService"}
     }
 
 

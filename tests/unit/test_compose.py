@@ -76,6 +76,34 @@ def test_images_are_those_of_the_cluster() -> None:
         assert f"image: {SERVICES[name]['image']}\n" in manifest.read_text()
 
 
+def test_the_profile_observability_is_that_of_the_cluster() -> None:
+    """The same images and arguments, the same files, and what Grafana may and may not do."""
+    folders = {"otel-collector": "collector/collector", "loki": "loki/loki", "grafana": "grafana/grafana"}
+    assert {name for name, it in SERVICES.items() if it.get("profiles") == ["observability"]} == set(folders)
+    for name, file in folders.items():
+        service = SERVICES[name]
+        objects = yaml.safe_load_all((ROOT / "platform" / "observability" / f"{file}.yaml").read_text())
+        (pod,) = (it["spec"]["template"]["spec"] for it in objects if "template" in it["spec"])
+        (container,) = pod["containers"]
+        assert service["image"] == container["image"]
+        assert set(service.get("command", [])) <= set(container.get("args", []))
+        theirs = {it["name"]: it.get("value") for it in container.get("env", [])}
+        assert {key: value for key, value in service["environment"].items() if key.startswith("GF_")} == {
+            key: value for key, value in theirs.items() if key.startswith("GF_")
+        }
+        mounted = [volume.split(":")[0] for volume in service["volumes"] if volume.startswith("./")]
+        assert mounted
+        assert all((ROOT / path).exists() for path in mounted)
+
+
+def test_nothing_is_exported_until_somebody_says_so() -> None:
+    assert VALUES["OTEL_SDK_DISABLED"] == "true"
+    for name in ("api", "worker"):
+        environment = SERVICES[name]["environment"]
+        assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector:4318"
+        assert environment["OTEL_SDK_DISABLED"] == "${OTEL_SDK_DISABLED}"
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_nothing_is_without_limits_or_listens_beyond_loopback(name: str) -> None:
     service = SERVICES[name]

@@ -14,13 +14,15 @@ from tests.unit.platform_builds import Object, build, copy, one
 PAGE = ROOT / "docs" / "dev-and-prod.md"
 BEGIN, END = "<!-- differences: compared with the builds by tests/unit/test_dev_and_prod.py -->", "<!-- end -->"
 NOTHING = "–"
+HASH = r"-[0-9a-z]{10}$"
 
 
 def built(platform: Path, overlay: str) -> dict[str, Object]:
-    """By kind and name, of a release with the same name."""
+    """By kind and name, of a release with the same name. What kustomize adds to the name, for its content, is left out."""
     file = platform / "overlays" / overlay / ("inputs.yaml" if overlay == "production" else "release.yaml")
     file.write_text(re.sub(r"(?m)^  release: .*$", "  release: some", file.read_text()))
-    return {f"{it['kind']} `{it['metadata']['name']}`": it for it in build(platform / "overlays" / overlay)}
+    objects = build(platform / "overlays" / overlay)
+    return {f"{it['kind']} `{re.sub(HASH, '', it['metadata']['name'])}`": it for it in objects}
 
 
 def fields(value: Any, path: str = "") -> dict[str, Any]:

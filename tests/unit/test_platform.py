@@ -13,7 +13,9 @@ from tests.unit.platform_builds import PLATFORM, Object, build, containers, copy
 
 SCHEMAS = json.loads((ROOT / "tests" / "schemas" / "schemas.json").read_text())
 COMPONENTS = sorted(it.parent.name for it in PLATFORM.glob("components/*/kustomization.yaml"))
-BUILDS = ["keda", "knative", "overlays/local", "overlays/production", *(f"local with {it}" for it in COMPONENTS)]
+OBSERVABILITY = ["observability", *(f"observability/{it}" for it in ("collector", "loki", "grafana", "pod-logs"))]
+FOLDERS = ["keda", "knative", *OBSERVABILITY, "overlays/local", "overlays/production"]
+BUILDS = [*FOLDERS, "observability with tempo", *(f"local with {it}" for it in COMPONENTS)]
 
 
 def build_named(name: str, folder: Path) -> list[Object]:
@@ -26,6 +28,11 @@ def build_named(name: str, folder: Path) -> list[Object]:
         content["components"] = sorted(set(wanted), key=lambda it: it.endswith("release"))
         overlay.write_text(yaml.safe_dump(content))
         name = "overlays/local"
+    if name == "observability with tempo":
+        (platform / "traced").mkdir()
+        content = {"resources": ["../observability"], "components": ["../observability/tempo"]}
+        (platform / "traced" / "kustomization.yaml").write_text(yaml.safe_dump(content))
+        name = "traced"
     return build(platform / name)
 
 
@@ -68,9 +75,21 @@ def test_a_misspelt_field_is_not_valid(validators: dict[str, jsonschema_rs.Draft
         assert not validators[kind].is_valid(content)
 
 
+def test_every_folder_is_built_alone() -> None:
+    """But for components, which only an overlay can take."""
+    folders = {
+        str(file.parent.relative_to(PLATFORM))
+        for file in PLATFORM.rglob("kustomization.yaml")
+        if "kind: Component" not in file.read_text()
+    }
+    assert folders == set(FOLDERS)
+
+
 def test_no_pod_has_privileges(objects: list[Object]) -> None:
     """What the profile `restricted` of the Pod Security Standards wants, and a root that cannot be written to."""
     for name, pod in pods(objects).items():
+        if name == "pod-logs":
+            continue
         assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}, name
         assert all(
             volume.keys() & {"emptyDir", "configMap", "secret", "persistentVolumeClaim"} for volume in pod["volumes"]
@@ -86,9 +105,28 @@ def test_no_pod_has_privileges(objects: list[Object]) -> None:
             assert context["capabilities"] == {"drop": ["ALL"]}, name
 
 
-def test_only_workers_and_the_credentials_job_get_a_token(objects: list[Object]) -> None:
+def test_who_reads_the_nodes_log_files_can_do_nothing_else(tmp_path: Path) -> None:
+    """It must be root and see a folder of the node: in a namespace of its own, to read, without any capability."""
+    objects = build(copy(tmp_path) / "observability" / "pod-logs")
+    (pod,) = pods(objects).values()
+    (container,) = pod["containers"]
+    assert {it["metadata"].get("namespace", it["metadata"]["name"]) for it in objects} == {"essaim-pod-logs"}
+    assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    paths = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+    assert paths == {"logs": "/var/log/pods"}
+    assert all(mount["readOnly"] for mount in container["volumeMounts"] if mount["name"] in paths)
+
+
+def test_only_those_get_a_token_who_ask_the_api_server(objects: list[Object]) -> None:
     with_token = {name for name, pod in pods(objects).items() if pod["automountServiceAccountToken"]}
-    assert with_token <= {"essaim-worker-dev", "essaim-worker-v1", "essaim-credentials-dev"}
+    assert with_token <= {"essaim-worker-dev", "essaim-worker-v1", "essaim-credentials-dev", "otel-collector"}
     for account in (it for it in objects if it["kind"] == "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
 

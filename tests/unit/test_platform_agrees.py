@@ -12,7 +12,15 @@ from scaling.policy import default_path, load
 from tests.conftest import ROOT
 from tests.unit.platform_builds import Object, build, containers, copy, one
 
-FOREIGN = {"NAMESPACE", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+FOREIGN = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_METRICS_EXPORTER",
+    "NAMESPACE",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+}
 
 
 def built(folder: Path, overlay: str, release: str) -> list[Object]:
