@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import credentials, demo, house, jobs, logs, releases, report, search, submit, texts, up
+from cli import credentials, demo, house, jobs, logs, releases, report, rollout, search, submit, texts, up
 from cli.output import note
 from jobs.errors import EssaimError
 
@@ -37,10 +37,11 @@ app.add_typer(house.dead, name="dead", rich_help_panel=HOUSE)
 app.command(rich_help_panel=HOUSE)(house.workers)
 app.command(rich_help_panel=HOUSE)(house.stats)
 app.command(rich_help_panel=HOUSE)(releases.releases)
+app.add_typer(rollout.app, name="rollout", rich_help_panel=HOUSE)
+app.command(hidden=True)(credentials.credentials)  # for the Job of the local overlay
 
 LOAD = "Load, recorded by `make load`"
 app.command(rich_help_panel=LOAD)(report.report)
-app.command(hidden=True)(credentials.credentials)  # for the Job of the local overlay
 
 
 def _version(wanted: bool) -> None:

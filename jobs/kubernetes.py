@@ -17,11 +17,15 @@ if TYPE_CHECKING:  # start-up time
 JsonObject = dict[str, Any]
 
 ANSWER_SECONDS = 5.0
-VERBS = {"GET": "get", "POST": "create", "PATCH": "patch"}
+VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 
 
 class ClusterError(EssaimError):
     """The API server refuses: one sentence with verb, resource and status, and with the permission that is missing."""
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Resource:
     def path(self, verb: str) -> str:
         root = f"/apis/{self.group}" if self.group else "/api"
         folder = f"{root}/{self.version}/namespaces/{quote(self.namespace, '')}/{self.plural}"
-        return folder if verb == "create" else f"{folder}/{quote(self.name, '')}"
+        return folder if verb in ("create", "list") else f"{folder}/{quote(self.name, '')}"
 
     def __str__(self) -> str:
         kind = f"{self.plural}.{self.group}" if self.group else self.plural
@@ -67,6 +71,15 @@ class Kubernetes:
         answer = await self._call("GET", resource, allowed=404)
         return None if answer.status_code == 404 else answer.json()
 
+    async def list(self, resources: Resource, labels: str) -> Sequence[JsonObject]:
+        """All of that kind in the namespace, whatever the name, with these labels: `name=value,…`."""
+        found = (await self._call("GET", resources, labels=labels)).json()
+        own = {
+            "apiVersion": found["apiVersion"],
+            "kind": found["kind"].removesuffix("List"),
+        }  # a list leaves it out of its items
+        return [{**own, **item} for item in found["items"]]
+
     async def create(self, resource: Resource, content: JsonObject) -> bool:
         """False: it is there already, and stays as it is."""
         metadata = {"name": resource.name, "namespace": resource.namespace, **content.get("metadata", {})}
@@ -77,21 +90,36 @@ class Kubernetes:
         """Set what `content` names, and remove what is null there (RFC 7386)."""
         await self._call("PATCH", resource, content, "application/merge-patch+json")
 
-    async def patch(self, resource: Resource, operations: Sequence[JsonObject]) -> None:
-        """Apply all operations or none (RFC 6902)."""
-        await self._call("PATCH", resource, list(operations), "application/json-patch+json")
+    async def patch(self, resource: Resource, operations: Sequence[JsonObject]) -> JsonObject:
+        """Apply all operations or none (RFC 6902); what came of it. A `test` that fails is a `ClusterError` of status 422."""
+        answer = await self._call("PATCH", resource, [*operations], "application/json-patch+json")
+        found: JsonObject = answer.json()
+        return found
+
+    async def delete(self, resource: Resource) -> None:
+        """In the background what belongs to it, too. One that is gone already is as good."""
+        await self._call("DELETE", resource, {"propagationPolicy": "Background"}, allowed=404)
 
     async def _call(
-        self, method: str, resource: Resource, content: Any = None, media: str = "application/json", *, allowed: int = 0
+        self,
+        method: str,
+        resource: Resource,
+        content: Any = None,
+        media: str = "application/json",
+        *,
+        allowed: int = 0,
+        labels: str | None = None,
     ) -> "httpx.Response":
         import httpx
 
-        verb = VERBS[method]
+        verb, params = (VERBS[method], {}) if labels is None else ("list", {"labelSelector": labels})
         try:
             headers = {"authorization": f"Bearer {token}"} if (token := self._cluster.token()) else {}
             headers["content-type"] = media
             async with asyncio.timeout(ANSWER_SECONDS):  # for all of it, where httpx counts from byte to byte
-                answer = await self._http.request(method, resource.path(verb), json=content, headers=headers)
+                answer = await self._http.request(
+                    method, resource.path(verb), json=content, headers=headers, params=params
+                )
         except (httpx.TransportError, OSError) as error:  # a TimeoutError is an OSError
             because = str(error) or "no answer in time"
             raise UnavailableError(f"the Kubernetes API at {self._cluster.url} does not answer: {because}") from error
@@ -100,7 +128,9 @@ class Kubernetes:
         sentence = f"the Kubernetes API refuses to {verb} {resource}: {answer.status_code} {_reason(answer)}"
         if answer.status_code == 403:
             sentence += f" (missing permission: verb {verb!r} on {str(resource).split()[0]!r})"
-        raise (UnavailableError if answer.status_code in (429, *range(500, 600)) else ClusterError)(sentence)
+        if answer.status_code in (429, *range(500, 600)):
+            raise UnavailableError(sentence)
+        raise ClusterError(sentence, answer.status_code)
 
 
 def _reason(answer: "httpx.Response") -> str:

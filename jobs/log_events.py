@@ -1,11 +1,11 @@
 """Every event that is logged, with its fields: the one table, which a test compares with the code and `docs/log-events.md`.
 
 Lines about a job also have `job`, and those within an attempt `task` and `attempt`; over OTLP each has `release`, `event`, the
-worker's or API's name, and its trace and span.
+worker's or API's name, and its trace and span. Lines about a rollout have `rollout`, `new` and `old`.
 """
 
 JOB, TASK, MESSAGE, WORKER = "Jobs", "Tasks", "Messages and queue", "Workers"
-HTTP, REST = "HTTP", "Backends and the rest"
+HTTP, ROLLOUT, REST = "HTTP", "Rollouts", "Backends and the rest"
 
 EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     JOB: {
@@ -69,6 +69,34 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "http.failed": ("A mistake of ours: 500.", ("request",)),
         "http.refused": ("A backend is away: 503.", ("reason",)),
         "http.stream_ended": ("An event stream could not go on.", ("job", "reason")),
+    },
+    ROLLOUT: {
+        "rollout.started": ("`new` is to take over from `old`.", ("steps", "holder")),
+        "rollout.taken_up": ("Somebody goes on with it.", ("holder", "phase", "percent")),
+        "rollout.waiting": ("Nothing to do but to look again.", ("phase", "percent", "reason")),
+        "rollout.noted": ("Something on the way is done.", ("phase", "reason")),
+        "rollout.stepped": ("It is in the next phase, or at the next step.", ("phase", "percent", "reason")),
+        "rollout.judged": (
+            "What the jobs that have ended say: `advance`, `wait` or `roll back`.",
+            (
+                "decision",
+                "percent",
+                "reason",
+                "look",
+                "needed",
+                "chance_of_failures",
+                "chance_of_durations",
+                "old_ended",
+                "old_failed",
+                "old_median_seconds",
+                "new_ended",
+                "new_failed",
+                "new_median_seconds",
+            ),
+        ),
+        "rollout.promoted": ("All requests go to `new`.", ("reason",)),
+        "rollout.rolled_back": ("All requests go to `old`.", ("reason",)),
+        "rollout.aborted": ("The same, because a person wanted it.", ("reason",)),
     },
     REST: {
         "backend.awaited": ("At start, it does not answer yet.", ("backend", "reason")),

@@ -106,6 +106,23 @@ def configure(settings: "Settings", service: Literal["api", "worker"], instance:
     logging.basicConfig(level=settings.log_level, handlers=handlers, force=True)
     for handler in handlers:
         handler.addFilter(_with_fields)
+    _quieten()
+
+
+def export(service: Literal["rollout"], release: str, instance: str) -> None:
+    """Send log lines over OTLP, where an endpoint is set, and write none: for a command, which says what it does by itself."""
+    global _exporting
+    logger.propagate, logger.level = False, logging.INFO
+    if _is_on(os.environ):
+        from jobs.otlp import Otlp
+
+        _exporting = exporting = Otlp(service, release, instance)
+        logger.addHandler(exporting.handler)
+        exporting.handler.addFilter(_with_fields)
+        _quieten()
+
+
+def _quieten() -> None:
     for chatty in ("httpx", "httpcore", "urllib3", "aiormq", "aio_pika", "pymongo"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logger.getEffectiveLevel()))
 

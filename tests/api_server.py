@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 
 from jobs.cluster import Cluster
+from rollout.errors import ConflictError
+from tests.knative_service import apply
 
 TOKEN = "a token that is replaced"
 
@@ -89,10 +92,27 @@ class ApiServer:
             case "PATCH" if request.path in self.objects:
                 if request.headers["content-type"] == "application/merge-patch+json":
                     merge(self.objects[request.path], request.content)
+                else:
+                    try:
+                        self.objects[request.path] = apply(self.objects[request.path], request.content)
+                    except ConflictError as error:
+                        return 422, {"message": str(error)}
                 return 200, self.objects[request.path]
+            case "DELETE" if request.path in self.objects:
+                return 200, self.objects.pop(request.path)
+            case "GET" if "?labelSelector=" in request.path:
+                return 200, self.listed(*request.path.split("?labelSelector="))
             case "GET" if request.path in self.objects:
                 return 200, self.objects[request.path]
         return 404, {"message": f"{request.path} not found"}
+
+    def listed(self, path: str, selector: str) -> dict[str, Any]:
+        name, _, value = unquote(selector).partition("=")
+        found = [it for where, it in self.objects.items() if where.rpartition("/")[0] == path]
+        items = [it for it in found if it["metadata"].get("labels", {}).get(name) == value]
+        bare = [{key: part for key, part in it.items() if key not in ("kind", "apiVersion")} for it in items]
+        kind, version = (items[0]["kind"], items[0]["apiVersion"]) if items else ("", "")
+        return {"kind": f"{kind}List", "apiVersion": version, "items": bare}
 
 
 def merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
@@ -125,7 +145,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PATCH = handle_any
+        do_GET = do_POST = do_PATCH = do_DELETE = handle_any
 
         def log_message(self, *_: object) -> None:
             pass

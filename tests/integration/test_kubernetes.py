@@ -46,12 +46,26 @@ async def test_what_is_absent_is_none_and_what_is_there_is_not_made_again(server
 
 
 async def test_a_patch_goes_to_its_own_place_in_its_own_form(server: ApiServer) -> None:
-    server.objects["/apis/serving.knative.dev/v1/namespaces/essaim/services/essaim"] = {}
+    server.objects["/apis/serving.knative.dev/v1/namespaces/essaim/services/essaim"] = {"spec": {"traffic": [1]}}
     operations = [{"op": "replace", "path": "/spec/traffic", "value": []}]
     async with open_kubernetes(server.cluster()) as kubernetes:
-        await kubernetes.patch(SERVICE, operations)
+        assert await kubernetes.patch(SERVICE, operations) == {"spec": {"traffic": []}}
     assert server.seen[-1].headers["content-type"] == "application/json-patch+json"
     assert server.seen[-1].content == operations
+
+
+async def test_what_has_a_label_is_listed_with_its_kind_and_can_be_deleted(server: ApiServer) -> None:
+    async with open_kubernetes(server.cluster()) as kubernetes:
+        for name, labels in (("worker-1", {"a": "b"}), ("worker-2", {"a": "c"})):
+            pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"labels": labels}}
+            assert await kubernetes.create(Resource("essaim", "pods", name), pod)
+        (found,) = await kubernetes.list(POD, "a=b")
+        assert (found["kind"], found["apiVersion"], found["metadata"]["name"]) == ("Pod", "v1", "worker-1")
+        assert not await kubernetes.list(POD, "a=d")
+        await kubernetes.delete(POD)
+        await kubernetes.delete(POD)
+        assert await kubernetes.get(POD) is None
+        assert await kubernetes.get(Resource("essaim", "pods", "worker-2")) is not None
 
 
 async def test_a_refusal_says_what_was_refused_and_which_permission_is_missing(server: ApiServer) -> None:
@@ -137,7 +151,13 @@ async def test_a_real_api_server_understands_all_of_it() -> None:
         found = await kubernetes.get(one)
         assert found is not None
         assert (found["data"], found["metadata"]["annotations"]) == ({"b": "2"}, {"essaim/test": "yes"})
-        with pytest.raises(ClusterError, match="422"):
+        with pytest.raises(ClusterError, match="422") as stale:
             await kubernetes.patch(one, [{"op": "test", "path": "/data/b", "value": "3"}])
+        assert stale.value.status == 422
+        await kubernetes.merge(one, {"metadata": {"labels": {"essaim-test": name}}})
+        (listed,) = await kubernetes.list(one, f"essaim-test={name}")
+        assert (listed["kind"], listed["apiVersion"]) == ("ConfigMap", "v1")
+        await kubernetes.delete(one)
+        assert await kubernetes.get(one) is None
         with pytest.raises(ClusterError, match=r"403.*'create' on 'configmaps'|404"):
             await kubernetes.create(Resource("no-such-namespace", "configmaps", name), {})

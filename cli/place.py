@@ -1,0 +1,61 @@
+"""Where a rollout happens: a Service in a cluster."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from rollout.record import Record
+from rollout.releases import ClusterObjects, Objects
+from rollout.site import Site
+
+Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Of the Service.")]
+ServiceName = Annotated[str, typer.Option("--service", metavar="NAME", help="The Knative Service of the API.")]
+Ingress = Annotated[
+    str,
+    typer.Option(
+        "--ingress",
+        envvar="ESSAIM_INGRESS",
+        metavar="URL",
+        help="Go by this address, with the Service's name as Host: where its name cannot be resolved.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Where:
+    """As the options say."""
+
+    namespace: str
+    service: str
+    ingress: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Place:
+    record: Record
+    objects: Objects
+    site: Site
+
+
+@asynccontextmanager
+async def open_place(where: Where) -> AsyncIterator[Place]:
+    """Raises `SettingsError` where no cluster is known."""
+    site = Site(where.ingress, where.token)
+    from jobs.cluster import nearest_cluster
+    from jobs.kubernetes import open_kubernetes
+    from rollout.knative import KnativeService
+
+    async with open_kubernetes(nearest_cluster()) as kubernetes:
+        record = Record(KnativeService(kubernetes, where.namespace, where.service))
+        yield Place(record, ClusterObjects(kubernetes, where.namespace, where.service), site)
+
+
+def holder() -> str:
+    """Who this is, for others to see: no two processes are the same."""
+    return f"{os.environ.get('USER') or 'somebody'}@{socket.gethostname()}:{os.getpid()}"

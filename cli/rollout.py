@@ -1,0 +1,172 @@
+"""`essaim rollout`: a new release takes over step by step, judged by how its jobs end, and goes back by itself."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli.options import Json, Token
+from cli.place import Ingress, Namespace, ServiceName, Where
+
+STEPS = "1,5,25,50,100"
+Takeover = Annotated[bool, typer.Option("--takeover", help="Take it from whoever holds it, without waiting.")]
+
+
+class RolloutGroup(TyperGroup):
+    """`essaim rollout --release v2` is `essaim rollout start --release v2`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if known or not args else ["start", *args])
+
+
+app = typer.Typer(
+    cls=RolloutGroup,
+    no_args_is_help=True,
+    help="A new release takes over step by step, judged by how its jobs end, and goes back by itself.\n\n"
+    "`essaim rollout --release v2` starts one.",
+)
+
+
+@app.command()
+def start(
+    release: Annotated[str, typer.Option("--release", metavar="NAME", help="The release that is to take over.")],
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image", metavar="NAME", help="Make it, as the old one but with this image. Else it is waited for."
+        ),
+    ] = None,
+    steps: Annotated[
+        str, typer.Option("--steps", metavar="PERCENT,…", help="Its share of the requests, step by step.")
+    ] = STEPS,
+    min_jobs: Annotated[
+        int, typer.Option("--min-jobs", min=5, metavar="N", help="Jobs of it that must have ended before it goes on.")
+    ] = 50,
+    max_failure_increase: Annotated[
+        str, typer.Option("--max-failure-increase", metavar="PERCENT", help="How many more of all jobs may fail.")
+    ] = "1%",
+    max_slowdown: Annotated[
+        str, typer.Option("--max-slowdown", metavar="PERCENT", help="How much longer jobs may take.")
+    ] = "20%",
+    timeout: Annotated[
+        str,
+        typer.Option("--timeout", metavar="TIME", help="How long pods, the first job, any worker may be waited for."),
+    ] = "15m",
+    smoke: Annotated[
+        Path | None,
+        typer.Option(
+            "--smoke", metavar="FILE", help="The request of its first job.", show_default="a job's that succeeded"
+        ),
+    ] = None,
+    shadow: Annotated[
+        int, typer.Option("--shadow", min=0, metavar="N", help="First run N finished jobs again on it, and compare.")
+    ] = 0,
+    requeue_failed: Annotated[
+        bool, typer.Option("--requeue-failed", help="If it goes back: run the jobs it failed again on the old release.")
+    ] = False,
+    retire: Annotated[
+        bool, typer.Option("--retire", help="At the end remove the release without requests, once it has no more work.")
+    ] = False,
+    takeover: Takeover = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the patches it would send, and change nothing.")] = False,
+    namespace: Namespace = "essaim",
+    service: ServiceName = "essaim",
+    ingress: Ingress = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Start a rollout, or go on with one that was left. What is not `status`, `pause` … means this.
+
+    The new release gets a share of the requests, and once enough of its jobs have ended, they are compared with those of the
+    old one: it gets more, or waits, or all requests go back. Exit code 0: it has taken over; 1: it went back.
+
+    Example: essaim rollout start --release v2 --image registry.example.com/essaim@sha256:1f --requeue-failed
+
+    Example: essaim rollout start --release v2 --steps 10,50,100 --min-jobs 20
+    """
+    from cli.rolling import Asked, roll
+
+    asked = Asked.of(
+        release, image, steps, min_jobs, max_failure_increase, max_slowdown, timeout, shadow, requeue_failed, retire
+    )
+    roll(Where(namespace, service, ingress, token), asked, smoke, takeover=takeover, plan=plan, as_json=as_json)
+
+
+@app.command()
+def status(
+    namespace: Namespace = "essaim",
+    service: ServiceName = "essaim",
+    as_json: Json = False,
+) -> None:
+    """Show how far it is, who holds it, and what has happened.
+
+    Example: essaim rollout status
+    """
+    from cli.steering import show
+
+    show(Where(namespace, service, "", ""), as_json=as_json)
+
+
+@app.command()
+def pause(namespace: Namespace = "essaim", service: ServiceName = "essaim") -> None:
+    """Take no step forward until `resume`. It still goes back when the new release turns out to be bad.
+
+    Example: essaim rollout pause
+    """
+    from cli.steering import stop_here
+
+    stop_here(Where(namespace, service, "", ""))
+
+
+@app.command()
+def resume(
+    takeover: Takeover = False,
+    namespace: Namespace = "essaim",
+    service: ServiceName = "essaim",
+    ingress: Ingress = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """End the pause; and if nobody carries it on, do so from here.
+
+    Example: essaim rollout resume --takeover
+    """
+    from cli.steering import go_on
+
+    go_on(Where(namespace, service, ingress, token), takeover=takeover, as_json=as_json)
+
+
+@app.command()
+def abort(
+    namespace: Namespace = "essaim",
+    service: ServiceName = "essaim",
+    ingress: Ingress = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Give all requests back to the old release, now.
+
+    Example: essaim rollout abort
+    """
+    from cli.steering import decide
+
+    decide(Where(namespace, service, ingress, token), "aborted", as_json=as_json)
+
+
+@app.command()
+def promote(
+    namespace: Namespace = "essaim",
+    service: ServiceName = "essaim",
+    ingress: Ingress = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Give all requests to the new release, now, whatever its jobs say.
+
+    Example: essaim rollout promote
+    """
+    from cli.steering import decide
+
+    decide(Where(namespace, service, ingress, token), "promoted", as_json=as_json)

@@ -1,0 +1,164 @@
+"""Takes a rollout from where its record says it is to its end: one look after the other, each of which may move it on.
+
+Nothing that matters is only in memory: killed at any moment, it is taken up again by whoever comes next.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from jobs.errors import EssaimError, UnavailableError
+from rollout import steps
+from rollout.errors import RolloutRefusedError
+from rollout.looks import Looks
+from rollout.moves import Finished, Found, Judged, Move, Wait, Write
+from rollout.record import Record
+from rollout.service import JsonObject
+from rollout.state import Phase, Plan, Rollout
+from rollout.telling import Voice
+from rollout.verdict import Decision, Verdict
+
+LOOK_SECONDS = 3.0
+
+Change = Callable[[Rollout, datetime], Rollout]
+
+
+@dataclass
+class Controller:
+    """Holds the rollout as `holder`. `pause` lies between two looks, in seconds."""
+
+    record: Record
+    looks: Looks
+    holder: str
+    voice: Voice
+    pause: float = LOOK_SECONDS
+    _silent: datetime | None = None
+
+    async def begin(self, name: str, plan: Callable[[JsonObject], Plan]) -> Rollout:
+        """Note down the plan, and pin the requests to where they go now.
+
+        Raises `RolloutRefusedError` while another one goes on.
+        """
+
+        def decide(service: JsonObject, current: Rollout | None) -> Rollout:
+            if current is not None and not current.done:
+                raise RolloutRefusedError(
+                    f"{current.plan.new} is being rolled out: `essaim rollout status` says how far it is"
+                )
+            return steps.begin(plan(service), name, self.holder, self.now())
+
+        _, rollout = await self.record.change(decide)
+        self.voice.began(rollout)
+        return rollout
+
+    async def take_up(self, takeover: bool) -> Rollout:
+        """Hold the rollout that somebody else has begun. Raises `RolloutRefusedError` while somebody does."""
+
+        def decide(_: JsonObject, current: Rollout | None) -> Rollout:
+            if current is None or current.done:
+                raise RolloutRefusedError("there is no rollout to take up")
+            return steps.held(current, self.holder, self.now(), takeover=takeover)
+
+        _, rollout = await self.record.change(decide)
+        self.voice.taken_up(rollout)
+        return rollout
+
+    async def run(self) -> Rollout:
+        """To the end. Raises `RolloutRefusedError` when somebody else has taken over."""
+        rollout: Rollout | None = None
+        while True:
+            try:
+                service, rollout = await self._hold()
+                if rollout.done:
+                    return rollout
+                await self._do(rollout, await self._look(service, rollout))
+            except UnavailableError as error:  # of the Service itself: nothing can be done but to try again
+                self.voice.troubled(rollout, str(error))
+            await asyncio.sleep(self.pause)
+
+    async def _hold(self) -> tuple[JsonObject, Rollout]:
+        service, current = await self.record.read()
+        rollout = self._own(current)
+        if rollout.held_until - self.now() < steps.LEASE * 2 / 3:
+            return await self.record.change(lambda _, it: steps.held(self._own(it), self.holder, self.now()))
+        return service, rollout
+
+    def _own(self, rollout: Rollout | None) -> Rollout:
+        if rollout is None or rollout.holder != self.holder:
+            raise RolloutRefusedError(f"this rollout is with {rollout.holder if rollout else 'nobody'} now")
+        return rollout
+
+    async def let_go(self) -> None:
+        """Whoever comes next need not wait. Best effort: the lease runs out anyway."""
+        with suppress(EssaimError, TimeoutError):
+            async with asyncio.timeout(5):
+                await self.record.change(lambda _, it: replace(self._own(it), held_until=self.now()))
+
+    async def _look(self, service: JsonObject, rollout: Rollout) -> Found:
+        try:
+            found = await self.looks.look(service, rollout)
+        except UnavailableError as error:
+            self._silent = self._silent or self.now()
+            silent = (self.now() - self._silent).total_seconds()
+            if rollout.phase.decided or silent < rollout.plan.timeout:
+                return Wait(str(error), patient=True)
+            return Move(f"for {silent:.0f} s nothing can be known: {error}", Phase.ROLLED_BACK)
+        except EssaimError as error:
+            return Wait(str(error), patient=True) if rollout.phase.decided else Move(str(error), Phase.ROLLED_BACK)
+        self._silent = None
+        return found
+
+    async def _do(self, rollout: Rollout, found: Found) -> None:
+        match found:
+            case Wait(sentence, patient):
+                if patient or not steps.overdue(rollout, self.now()):
+                    return self.voice.waits(rollout, sentence)
+                late = f"after {rollout.plan.timeout:.0f} s still: {sentence}"
+                await self._move(rollout, lambda it, now: steps.decided(it, Phase.ROLLED_BACK, now, late))
+            case Move(sentence, None):
+                await self._move(rollout, lambda it, now: steps.advanced(it, now, sentence))
+            case Move(sentence, Phase() as end):
+                await self._move(rollout, lambda it, now: steps.decided(it, end, now, sentence))
+            case Write(sentence, change, template):
+                await self._change(rollout, lambda it, now: steps.noted(change(it), now, sentence), template)
+                self.voice.did(rollout, sentence)
+            case Judged(verdict):
+                await self._judged(rollout, verdict)
+            case Finished():
+                await self._change(rollout, lambda it, _: replace(it, done=True))
+
+    async def _judged(self, rollout: Rollout, verdict: Verdict) -> None:
+        """The look counts whatever comes of it. While it is paused, a good verdict is kept for later."""
+
+        def counted(it: Rollout, now: datetime) -> Rollout:
+            it = replace(it, looks=it.looks + 1)
+            match verdict.decision:
+                case Decision.ROLL_BACK:
+                    return steps.decided(it, Phase.ROLLED_BACK, now, verdict.sentence)
+                case Decision.ADVANCE if not it.paused:
+                    return steps.advanced(it, now, verdict.sentence)
+            return steps.noted(it, now, verdict.sentence)
+
+        self.voice.judged(rollout, verdict)
+        await self._move(rollout, counted, judged=True)
+
+    async def _move(self, rollout: Rollout, change: Change, *, judged: bool = False) -> None:
+        after = await self._change(rollout, change)
+        if steps.place(after) != steps.place(rollout):
+            self.voice.moved(after, judged=judged)
+
+    async def _change(self, seen: Rollout, change: Change, template: JsonObject | None = None) -> Rollout:
+        """Nothing, when meanwhile somebody has paused or moved what was seen."""
+
+        def decide(_: JsonObject, current: Rollout | None) -> Rollout:
+            own = self._own(current)
+            same = (steps.place(own), own.paused) == (steps.place(seen), seen.paused)
+            return change(own, self.now()) if same else own
+
+        _, after = await self.record.change(decide, template)
+        return after
+
+    def now(self) -> datetime:
+        return self.looks.site.clock.now()

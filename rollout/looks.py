@@ -1,0 +1,134 @@
+"""One look at a rollout in each of its phases. What is found is told, not done: `rollout.controller` does it."""
+
+from dataclasses import dataclass, replace
+
+from jobs.errors import EssaimError, UnavailableError
+from rollout import smoke, steps, traffic
+from rollout.endings import Endings
+from rollout.judging import Judging
+from rollout.moves import Finished, Found, Judged, Move, Wait, Write
+from rollout.releases import Objects
+from rollout.service import JsonObject
+from rollout.shadow import Shadow
+from rollout.site import Site
+from rollout.state import Phase, Rollout
+
+
+@dataclass
+class Looks:
+    """What it keeps between two looks can be found out again. `request` is that of the smoke job, None to find one.
+
+    Methods raise `UnavailableError`, and `RemoteError` or `ClusterError` for a refusal.
+    """
+
+    objects: Objects
+    site: Site
+    request: object = None
+    _judging: Judging | None = None
+    _shadow: Shadow | None = None
+    _endings: Endings | None = None
+
+    async def look(self, service: JsonObject, rollout: Rollout) -> Found:
+        match rollout.phase:
+            case Phase.PREPARING:
+                return await self._prepare(service, rollout)
+            case Phase.SMOKE:
+                return await self._smoke(service, rollout)
+            case Phase.SHADOW:
+                return await self._compare(service, rollout)
+            case Phase.STEPPING:
+                return await self._judge(service, rollout)
+            case _:
+                return await self._finish(service, rollout)
+
+    async def _prepare(self, service: JsonObject, rollout: Rollout) -> Found:
+        """Until revision and workers of the new release are there. Whatever keeps them from it, no request has gone there."""
+        plan, revision = rollout.plan, steps.revision(service, rollout.plan.new)
+        asked = service["spec"]["template"]["metadata"].get("name") == revision
+        if plan.image:
+            try:
+                made = await self.objects.bring_up(plan.old, plan.new, plan.image)
+                if not asked:
+                    template = await self.objects.template(service, plan.old, plan.new, plan.image)
+                    return Write(
+                        f"made {', '.join(made)}" if made else "all is there but the revision", template=template
+                    )
+            except UnavailableError:
+                raise
+            except EssaimError as error:
+                return Move(str(error), Phase.ROLLED_BACK)
+        if lacking := await self.objects.missing(plan.new):
+            return Wait(f"{plan.new} lacks {' and '.join(lacking)}")
+        if asked and service["status"].get("latestReadyRevisionName") != revision:
+            return Wait(f"revision {revision} is not ready{_because(service)}")
+        return Move(f"revision {revision} is ready")
+
+    async def _smoke(self, service: JsonObject, rollout: Rollout) -> Found:
+        plan = rollout.plan
+        if traffic.address(service, plan.tag) is None or not traffic.settled(service):
+            return Wait(f"the tag {plan.tag!r} leads nowhere yet{_because(service)}")
+        if rollout.smoke_job is None:
+            return await self._first_job(service, rollout)
+        async with self.site.tagged(service, plan.tag) as new:
+            job = await new.job(rollout.smoke_job)
+        name = f"job {job['id']}, the first of {plan.new},"
+        match job["state"]:
+            case "succeeded":
+                return Move(f"{name} has succeeded")
+            case "failed":
+                return Move(f"{name} has failed: {(job['problem'] or {}).get('detail')}", Phase.ROLLED_BACK)
+            case "cancelled":
+                return Move(f"{name} was cancelled", Phase.ROLLED_BACK)
+        return Wait(f"{name} is {job['state']}")
+
+    async def _first_job(self, service: JsonObject, rollout: Rollout) -> Found:
+        plan, request, origin = rollout.plan, self.request, "as given"
+        async with self.site.main(service) as site, self.site.tagged(service, plan.tag) as new:
+            if request is None:
+                request, origin = await smoke.choose(site, new, plan.old)
+            job = await new.submit(request, smoke.key(rollout.id, request))
+        if job["release"] != plan.new:
+            return Move(f"at {new.server} release {job['release']} answers, and not {plan.new}", Phase.ROLLED_BACK)
+        return Write(f"{plan.new} has its first job, {origin}", lambda it: replace(it, smoke_job=job["id"]))
+
+    async def _compare(self, service: JsonObject, rollout: Rollout) -> Found:
+        plan = rollout.plan
+        self._shadow = self._shadow or Shadow(rollout.id, plan.shadow, rollout.began)
+        async with self.site.main(service) as site, self.site.tagged(service, plan.tag) as new:
+            over = await self._shadow.look(site, new, plan.old)
+        if self._shadow.wrong:
+            return Move(self._shadow.sentence, Phase.ROLLED_BACK)
+        return Move(self._shadow.sentence) if over else Wait(self._shadow.sentence)
+
+    async def _judge(self, service: JsonObject, rollout: Rollout) -> Found:
+        plan = rollout.plan
+        if self._judging is None or self._judging.index != rollout.index:
+            self._judging = Judging.of(rollout)
+        if (verdict := self._judging.good) and not rollout.paused:
+            return Move(verdict.sentence)
+        async with self.site.main(service) as site:
+            old, new, judged = await self._judging.look(rollout, site)
+        if judged is not None:
+            return Judged(judged)
+        late = self._judging.overdue(old, new, plan.timeout, self.site.clock.now())
+        if late and not rollout.paused:
+            return Move(late, Phase.ROLLED_BACK)
+        return Wait(self._judging.sentence, patient=True)
+
+    async def _finish(self, service: JsonObject, rollout: Rollout) -> Found:
+        self._endings = self._endings or Endings(self.site, self.objects)
+        match await self._endings.look(service, rollout):
+            case None:
+                return Finished()
+            case "":
+                return Wait(self._endings.waiting, patient=True)
+            case sentence:
+                return Write(sentence)
+
+
+def _because(service: JsonObject) -> str:
+    """Why the Service is not ready, where it says so."""
+    for condition in service["status"].get("conditions", ()):
+        if condition.get("status") != "True" and condition.get("message"):
+            return f": {condition['message']}"
+    return ""

@@ -1,0 +1,52 @@
+"""Which patches a rollout would send if all goes well, and the one that would take it back. Pure, and changes nothing."""
+
+import copy
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from rollout import steps
+from rollout.record import current, operations
+from rollout.service import JsonObject
+from rollout.state import Phase, Plan, Rollout
+
+
+class Patch(NamedTuple):
+    title: str
+    operations: list[JsonObject]
+
+
+def preview(
+    service: JsonObject, plan: Plan, template: JsonObject | None, holder: str, now: datetime
+) -> Iterator[Patch]:
+    """In their order. `template` is what the Service gets for the new release, None where somebody else applies it."""
+    service = copy.deepcopy(service)
+    before = current(service)
+    rollout = steps.begin(plan, "preview", holder, now)
+    yield _patch(f"requests stay with {plan.old}", service, before, rollout)
+    if template is not None:
+        yield _patch(f"the revision of {plan.new}", service, rollout, rollout, template)
+    while not rollout.phase.decided:
+        back = operations(service, rollout, steps.decided(rollout, Phase.ROLLED_BACK, now, "because of a verdict"))
+        before, rollout = rollout, steps.advanced(rollout, now, "all is well")
+        if before.percent != rollout.percent or before.phase is Phase.PREPARING:
+            yield _patch(f"{rollout.percent} % of the requests go to {plan.new}", service, before, rollout)
+    yield Patch("or else, from the last step but one", back)
+
+
+def _patch(
+    title: str, service: JsonObject, before: Rollout | None, after: Rollout, template: JsonObject | None = None
+) -> Patch:
+    """The patch; then `service` is as if it had been applied."""
+    changes = operations(service, before, after, template)
+    for change in changes:
+        *way, last = [part.replace("~1", "/") for part in change["path"].split("/")[1:]]
+        place = service
+        for part in way:
+            place = place[part]
+        match change["op"]:
+            case "add" | "replace":
+                place[last] = change["value"]
+            case "remove":
+                del place[last]
+    return Patch(title, changes)

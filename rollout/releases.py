@@ -1,0 +1,140 @@
+"""What a release is made of besides its revision: brought up as a copy of another's, looked for, and taken away."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jobs.kubernetes import JsonObject, Kubernetes, Resource
+from rollout.copies import VERSION, copied, renames, template
+from rollout.errors import RolloutRefusedError
+
+# In the order in which they are made; `essaim releases --help` and README.md name the same ones to be removed.
+COPIED = (
+    ("configmaps", "", "v1"),
+    ("deployments", "apps", "v1"),
+    ("poddisruptionbudgets", "policy", "v1"),
+    ("scaledobjects", "keda.sh", "v1alpha1"),
+)
+REVISIONS = ("revisions", "serving.knative.dev", "v1")
+REMOVED = (COPIED[3], COPIED[1], COPIED[2], COPIED[0], ("jobs", "batch", "v1"), REVISIONS)
+
+
+class Objects(Protocol):
+    """Where releases are. All but `missing` may raise `RolloutRefusedError` where that is not for us to do."""
+
+    async def bring_up(self, old: str, new: str, image: str) -> Sequence[str]:
+        """Make what the new release lacks, as the old one has it, and return the names of what was made."""
+        ...
+
+    async def template(self, service: JsonObject, old: str, new: str, image: str) -> JsonObject:
+        """The Service's template for the new release."""
+        ...
+
+    async def missing(self, release: str) -> Sequence[str]:
+        """What the release needs and is not there (yet)."""
+        ...
+
+    async def workers(self, release: str) -> int:
+        """How many workers it is meant to have now."""
+        ...
+
+    async def retire(self, release: str) -> Sequence[str]:
+        """Take it away, and return the names of what is gone."""
+        ...
+
+
+class Elsewhere:
+    """Somebody else makes releases and takes them away."""
+
+    async def bring_up(self, old: str, new: str, image: str) -> Sequence[str]:
+        raise RolloutRefusedError("with --local the releases are those of `essaim up`: leave --image out")
+
+    async def template(self, service: JsonObject, old: str, new: str, image: str) -> JsonObject:
+        raise RolloutRefusedError("with --local the releases are those of `essaim up`: leave --image out")
+
+    async def missing(self, release: str) -> Sequence[str]:
+        return ()
+
+    async def workers(self, release: str) -> int:
+        return 0
+
+    async def retire(self, release: str) -> Sequence[str]:
+        raise RolloutRefusedError("with --local the releases are those of `essaim up`: leave --retire out")
+
+
+@dataclass(frozen=True)
+class ClusterObjects:
+    """By the contract of `Objects`; raises as `Kubernetes` does, too. `service` names the Service in `namespace`."""
+
+    kubernetes: Kubernetes
+    namespace: str
+    service: str
+
+    async def bring_up(self, old: str, new: str, image: str) -> Sequence[str]:
+        made = []
+        for kind in COPIED:
+            for live in await self._of(kind, old):
+                made += await self._copy(live, kind, old, new, image)
+        return made
+
+    async def _copy(self, live: JsonObject, kind: tuple[str, str, str], old: str, new: str, image: str) -> list[str]:
+        copy = copied(live, self._renames(old, new), new, image)
+        resource = self._resource(kind, copy["metadata"]["name"])
+        if await self.kubernetes.create(resource, copy):
+            return [str(resource)]
+        found = await self.kubernetes.get(resource) or {}
+        if kind[0] == "deployments" and _image(found) not in ("", image):
+            raise RolloutRefusedError(
+                f"release {new} is there already, with image {_image(found)}: choose another name"
+            )
+        return []
+
+    async def template(self, service: JsonObject, old: str, new: str, image: str) -> JsonObject:
+        live = service["spec"]["template"]
+        if live["metadata"].get("name") != f"{self.service}-{old}":
+            shown = live["metadata"].get("name", "of no name")
+            raise RolloutRefusedError(
+                f"the Service's template is {shown}, not of release {old}: apply {new} yourself, and leave --image out"
+            )
+        return template(live, self._renames(old, new), new, image)
+
+    async def missing(self, release: str) -> Sequence[str]:
+        needed = (
+            self._resource(COPIED[1], self._worker(release)),
+            self._resource(REVISIONS, f"{self.service}-{release}"),
+        )
+        return [str(resource) for resource in needed if await self.kubernetes.get(resource) is None]
+
+    async def workers(self, release: str) -> int:
+        found = await self.kubernetes.get(self._resource(COPIED[1], self._worker(release))) or {}
+        return int(found.get("spec", {}).get("replicas", 0))
+
+    async def retire(self, release: str) -> Sequence[str]:
+        gone = []
+        for kind in REMOVED:
+            for live in await self._of(kind, release):
+                resource = self._resource(kind, live["metadata"]["name"])
+                await self.kubernetes.delete(resource)
+                gone.append(str(resource))
+        return gone
+
+    async def _of(self, kind: tuple[str, str, str], release: str) -> Sequence[JsonObject]:
+        """By label and by name: others may have that label too."""
+        found = await self.kubernetes.list(self._resource(kind, ""), f"{VERSION}={release}")
+        names = [(live["metadata"]["name"], live) for live in found]
+        return [live for name, live in names if name.startswith(f"{self.service}-") and name.endswith(f"-{release}")]
+
+    def _resource(self, kind: tuple[str, str, str], name: str) -> Resource:
+        plural, group, version = kind
+        return Resource(self.namespace, plural, name, group, version)
+
+    def _renames(self, old: str, new: str) -> dict[str, str]:
+        return renames(self.service, old, new)
+
+    def _worker(self, release: str) -> str:
+        return f"{self.service}-worker-{release}"
+
+
+def _image(deployment: JsonObject) -> str:
+    containers = deployment.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ())
+    return next((str(it["image"]) for it in containers if it["name"] == "worker"), "")

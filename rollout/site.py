@@ -1,0 +1,32 @@
+"""Where the API of each release answers, by what the Service says of itself."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from jobs.errors import UnavailableError
+from rollout import traffic
+from rollout.remote import PATIENCE_SECONDS, Clock, Remote, open_remote
+from rollout.service import JsonObject
+
+
+@dataclass(frozen=True)
+class Site:
+    """`ingress`: an address to go by, with the Service's name as Host, where names cannot be resolved."""
+
+    ingress: str = ""
+    token: str = ""
+    patience: float = PATIENCE_SECONDS
+    clock: Clock = field(default_factory=Clock)
+
+    def main(self, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
+        """Whichever release the split picks. Raises `UnavailableError` while there is no address."""
+        return self._open(service["status"].get("url"), service)
+
+    def tagged(self, service: JsonObject, tag: str) -> AbstractAsyncContextManager[Remote]:
+        """The release with that tag."""
+        return self._open(traffic.address(service, tag), service)
+
+    def _open(self, url: str | None, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
+        if not url:
+            raise UnavailableError(f"the Service {service['metadata']['name']} has no address yet")
+        return open_remote(url, self.clock, ingress=self.ingress, token=self.token, patience=self.patience)

@@ -1,0 +1,40 @@
+"""The first job of a new release: one that must succeed before anybody else's goes there."""
+
+import hashlib
+import json
+from datetime import datetime
+
+from rollout.errors import RolloutRefusedError
+from rollout.remote import JsonObject, Remote
+
+LOOKED_AT = 50  # jobs of the old release, of which the quickest is copied
+
+
+async def choose(site: Remote, new: Remote, old_release: str) -> tuple[object, str]:
+    """A request, and where it is from: the quickest job that has succeeded lately, or the example that the release gives.
+
+    Raises `RolloutRefusedError` where there is neither.
+    """
+    lately: list[JsonObject] = []
+    async for job in site.jobs(old_release, "succeeded"):
+        lately.append(job)
+        if len(lately) == LOOKED_AT:
+            break
+    if lately:
+        quickest = min(lately, key=_seconds)["id"]
+        return (await site.job(quickest))["request"], f"a copy of job {quickest}"
+    schema = (await new.get("/openapi.json"))["components"]["schemas"].get("Request", {})
+    if examples := schema.get("examples"):
+        return examples[0], "the first example of its request schema"
+    raise RolloutRefusedError(
+        "there is no job to try the new release with: name a file that holds a request with --smoke"
+    )
+
+
+def key(rollout: str, request: object) -> str:
+    """The same request is the same job, whoever takes the rollout up."""
+    return f"{rollout}-smoke-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]}"
+
+
+def _seconds(job: JsonObject) -> float:
+    return (datetime.fromisoformat(job["ended"]) - datetime.fromisoformat(job["created"])).total_seconds()

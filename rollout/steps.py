@@ -1,0 +1,101 @@
+"""From one state of a rollout to the next. Pure: who reads clocks, jobs and the Service is `rollout.controller`."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rollout import traffic
+from rollout.errors import RolloutRefusedError
+from rollout.service import JsonObject
+from rollout.state import Note, Phase, Plan, Rollout
+from rollout.traffic import Entries
+
+LEASE = timedelta(seconds=45)  # of a holder: it renews three times in that; a killed one is waited for no longer
+HISTORY = 40  # sentences: an annotation is no log
+
+NEXT = {Phase.PREPARING: Phase.SMOKE, Phase.SMOKE: Phase.SHADOW, Phase.SHADOW: Phase.STEPPING}
+
+
+def begin(plan: Plan, name: str, holder: str, now: datetime) -> Rollout:
+    first = Rollout(name, plan, now, now, now, holder, now + LEASE)
+    return noted(first, now, f"{plan.new} is to take over from {plan.old}")
+
+
+def noted(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+    return replace(rollout, history=(*rollout.history, Note(now, sentence))[-HISTORY:])
+
+
+def held(rollout: Rollout, holder: str, now: datetime, *, takeover: bool = False) -> Rollout:
+    """Held by `holder` for a while. Raises `RolloutRefusedError` while somebody else holds it."""
+    if rollout.holder != holder and now < rollout.held_until and not takeover:
+        raise RolloutRefusedError(
+            f"{rollout.holder} is rolling out {rollout.plan.new} now ({rollout.phase.value}, {rollout.percent} %). If that was "
+            f"killed, it can be taken up in {(rollout.held_until - now).seconds + 1} seconds, or at once with --takeover"
+        )
+    return replace(rollout, holder=holder, held_until=now + LEASE)
+
+
+def advanced(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+    """In the next phase or at the next step; after the last step it is promoted."""
+    plan, phase, index = rollout.plan, rollout.phase, rollout.index
+    if phase.decided:
+        raise RolloutRefusedError(f"the rollout of {plan.new} has ended: {phase.value}")
+    phase = NEXT.get(phase, phase)
+    if phase is Phase.SHADOW and not plan.shadow:
+        phase = Phase.STEPPING
+    if phase is Phase.STEPPING:
+        index += 1
+        if plan.steps[index] == 100:
+            phase = Phase.PROMOTED
+    opened = rollout.opened or (now if index >= 0 else None)
+    moved = replace(rollout, phase=phase, index=index, since=now, waiting=now, opened=opened, reason=sentence)
+    return noted(moved, now, sentence)
+
+
+def decided(rollout: Rollout, phase: Phase, now: datetime, sentence: str) -> Rollout:
+    """Ended in this phase, whatever came before."""
+    if rollout.phase.decided:
+        raise RolloutRefusedError(f"the rollout of {rollout.plan.new} has ended already: {rollout.phase.value}")
+    return noted(replace(rollout, phase=phase, since=now, waiting=now, reason=sentence, paused=False), now, sentence)
+
+
+def paused(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+    """It takes no step forward, but still goes back."""
+    if rollout.phase.decided:
+        raise RolloutRefusedError(f"the rollout of {rollout.plan.new} has ended: {rollout.phase.value}")
+    return noted(replace(rollout, paused=True), now, sentence)
+
+
+def resumed(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+    """Time that it was paused is not held against the new release."""
+    return noted(replace(rollout, paused=False, waiting=now), now, sentence) if rollout.paused else rollout
+
+
+def place(rollout: Rollout) -> tuple[Phase, int]:
+    """What says how the requests are split."""
+    return rollout.phase, rollout.index
+
+
+def overdue(rollout: Rollout, now: datetime) -> bool:
+    """Whether it has waited for longer than is allowed."""
+    return not rollout.paused and (now - rollout.waiting).total_seconds() > rollout.plan.timeout
+
+
+def revision(service: JsonObject, release: str) -> str:
+    return f"{service['metadata']['name']}-{release}"
+
+
+def split(service: JsonObject, rollout: Rollout) -> Entries:
+    """What `spec.traffic` is to be in this state."""
+    plan = rollout.plan
+    old, new = revision(service, plan.old), revision(service, plan.new)
+    own_tag = plan.tag if plan.own_tag else None
+    match rollout.phase:
+        case Phase.PREPARING:
+            return traffic.split(service, {old: 100})
+        case Phase.PROMOTED:
+            return traffic.only(service, new, own_tag)
+        case Phase.ROLLED_BACK | Phase.ABORTED:
+            return traffic.only(service, old, own_tag)
+        case _:
+            percent = rollout.percent
+            return traffic.split(service, {old: 100 - percent, new: percent}, {new: plan.tag})

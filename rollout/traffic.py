@@ -1,0 +1,82 @@
+"""Who gets how many of the requests: `spec.traffic` of a Service, whose entries of other revisions stay as they are."""
+
+from typing import Any
+
+from rollout.errors import RolloutRefusedError
+
+JsonObject = dict[str, Any]
+Entries = list[JsonObject]
+
+NEWEST: JsonObject = {"latestRevision": True, "percent": 100}  # what Knative does where nothing is said
+
+
+def entries(service: JsonObject) -> Entries:
+    """What is asked for now."""
+    return list(service["spec"].get("traffic") or [NEWEST])
+
+
+def serving(service: JsonObject) -> str:
+    """The one revision that gets the requests. Raises `RolloutRefusedError` when there are several, or none is known."""
+    newest = service["status"].get("latestReadyRevisionName", "")
+    found: set[str] = {entry.get("revisionName") or newest for entry in entries(service) if entry.get("percent")}
+    if len(found) != 1 or found == {""}:
+        shown = ", ".join(sorted(name or "a revision that is not ready" for name in found))
+        raise RolloutRefusedError(f"requests go to {shown}: a rollout starts where one revision gets them all")
+    return found.pop()
+
+
+def tag(service: JsonObject, revision: str, wanted: str) -> tuple[str, bool]:
+    """A tag that leads to the revision, and whether it is ours to remove: one that it has already, or else `wanted`."""
+    for entry in entries(service):
+        if entry.get("tag") and entry.get("revisionName") == revision:
+            return str(entry["tag"]), False
+        if entry.get("tag") == wanted:
+            raise RolloutRefusedError(f"the tag {wanted!r} leads elsewhere: remove it, or choose another release name")
+    return wanted, True
+
+
+def split(service: JsonObject, percent: dict[str, int], tags: dict[str, str] | None = None) -> Entries:
+    """These revisions share the requests, in percent, and those in `tags` get a tag where they have none.
+
+    Whoever had a share and is not named keeps at most its tag: a tag is somebody's address.
+    """
+    open_shares, result = dict(percent), []
+    for entry in entries(service):
+        name = entry.get("revisionName")
+        if name in open_shares:
+            result.append({**entry, "percent": open_shares.pop(name)})
+        elif not entry.get("percent"):
+            result.append(entry)
+        elif entry.get("tag"):
+            result.append({**entry, "percent": 0})
+    result += [{"revisionName": name, "percent": share} for name, share in open_shares.items()]
+    return [_tagged(entry, tags or {}) for entry in result]
+
+
+def only(service: JsonObject, revision: str, own_tag: str | None) -> Entries:
+    """The revision gets all. Our tag goes, and with it entries that are there for nothing else."""
+    found = []
+    for entry in split(service, {revision: 100}):
+        if own_tag is None or entry.get("tag") != own_tag:
+            found.append(entry)
+        elif entry.get("percent"):
+            found.append({name: value for name, value in entry.items() if name not in ("tag", "url")})
+    return found
+
+
+def address(service: JsonObject, tag: str) -> str | None:
+    """The URL of the tag, once it is in force."""
+    in_force: Entries = service["status"].get("traffic") or []
+    return next((str(entry["url"]) for entry in in_force if entry.get("tag") == tag and entry.get("url")), None)
+
+
+def settled(service: JsonObject) -> bool:
+    """Whether what is asked for is in force."""
+    status = service["status"]
+    ready = any(it["type"] == "Ready" and it["status"] == "True" for it in status.get("conditions", ()))
+    return ready and status.get("observedGeneration") == service["metadata"].get("generation")
+
+
+def _tagged(entry: JsonObject, tags: dict[str, str]) -> JsonObject:
+    name = entry.get("revisionName")
+    return {**entry, "tag": tags[name]} if name in tags and not entry.get("tag") else entry

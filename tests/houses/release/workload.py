@@ -1,0 +1,29 @@
+"""How bad it is, the environment says: what percentage of jobs fail, how much longer each takes, what is added to results."""
+
+import os
+from collections.abc import Iterable
+from random import Random
+
+from jobs.errors import JobError
+from jobs.payload import Request, Result, TaskInput, TaskResult
+from worker.attempt import Attempt, Texts
+
+FAILING = float(os.environ.get("ESSAIM_TEST_FAILING", "0"))
+SLOWDOWN = float(os.environ.get("ESSAIM_TEST_SLOWDOWN", "1"))
+WRONG_BY = int(os.environ.get("ESSAIM_TEST_WRONG_BY", "0"))
+
+
+def split(request: Request, texts: Texts) -> list[TaskInput]:
+    return [TaskInput(number=request.number)]
+
+
+def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
+    attempt.sleep(request.seconds * SLOWDOWN)
+    if request.number and Random(request.number).random() * 100 < FAILING:
+        raise JobError(f"this release cannot do {request.number}")
+    return TaskResult(square=task.number**2 + WRONG_BY)
+
+
+def merge(request: Request, results: Iterable[TaskResult]) -> Result:
+    (result,) = results
+    return Result(square=result.square)

@@ -1,0 +1,149 @@
+"""Rollouts over two releases that really run: APIs, workers, one store. Only the Service is a stand-in."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rollout.controller import Controller
+from rollout.errors import RolloutRefusedError
+from rollout.looks import Looks
+from rollout.record import Record
+from rollout.releases import Elsewhere
+from rollout.site import Site
+from rollout.state import Phase, Plan
+from rollout.telling import Line, Voice
+from rollout.verdict import Rules
+from tests.conftest import ROOT, House
+from tests.two_releases import TwoReleases, start
+
+Build = Callable[..., House]
+
+
+def plan(**changed: Any) -> Callable[[dict[str, Any]], Plan]:
+    values: dict[str, Any] = {
+        "steps": (30, 100),
+        "rules": Rules(min_jobs=20, max_slowdown=0.5),
+        "timeout": 60.0,
+        **changed,
+    }
+    return lambda service: Plan("v1", "v2", "v2", **values)
+
+
+def controller(place: TwoReleases, holder: str = "ann", lines: list[Line] | None = None, **options: Any) -> Controller:
+    voice = Voice(lambda line: print(line.percent, line.sentence) or (lines is not None and lines.append(line)))
+    looks = Looks(Elsewhere(), Site(patience=5.0), **options)
+    return Controller(Record(place.service), looks, holder, voice, pause=0.2)
+
+
+@pytest.fixture
+def build(build_house: Build) -> House:
+    return build_house(ROOT / "tests" / "houses" / "release")
+
+
+async def test_a_good_release_takes_over(build: House) -> None:
+    place = await start(build, {})
+    async with place.load():
+        control = controller(place)
+        await control.begin("one", plan())
+        ended = await control.run()
+        assert (ended.phase, ended.done) == (Phase.PROMOTED, True)
+    assert place.service.content["spec"]["traffic"] == [{"revisionName": "essaim-v2", "percent": 100}]
+    states = await place.states()
+    assert not place.refused
+    assert {state for state, _ in states.values()} == {"succeeded"}
+    assert {release for _, release in states.values()} == {"v1", "v2"}
+
+
+async def test_jobs_that_fail_take_it_back_and_run_again_on_the_old_release(build: House) -> None:
+    place = await start(build, {}, ESSAIM_TEST_FAILING="40")
+    async with place.load():
+        control = controller(place, request={"number": 0})  # a first job that hides it
+        await control.begin("one", plan(requeue_failed=True))
+        ended = await control.run()
+    assert (ended.phase, ended.done) == (Phase.ROLLED_BACK, True)
+    assert place.service.content["spec"]["traffic"] == [{"revisionName": "essaim-v1", "percent": 100}]
+    states = await place.states()
+    assert not place.refused
+    assert {state for state, _ in states.values()} == {"succeeded"}
+
+
+async def test_jobs_that_take_longer_take_it_back(build: House) -> None:
+    place = await start(build, {}, ESSAIM_TEST_SLOWDOWN="4")
+    async with place.load(seconds=0.2):
+        control = controller(place)
+        await control.begin("one", plan())
+        ended = await control.run()
+    assert ended.phase is Phase.ROLLED_BACK
+    assert "take" in ended.reason
+
+
+async def test_workers_that_never_start_are_caught_by_time_and_no_request_has_gone_there(build: House) -> None:
+    place = await start(build, {"v2": 0})
+    async with place.load():
+        control = controller(place)
+        await control.begin("one", plan(timeout=2.0))
+        ended = await control.run()
+    assert ended.phase is Phase.ROLLED_BACK
+    assert "is queued" in ended.reason
+    assert {release for _, release in (await place.states()).values()} == {"v1"}
+    assert all(entry.get("revisionName") != "essaim-v2" or not entry.get("percent") for entry in traffics(place))
+
+
+async def test_a_revision_that_never_starts_is_caught_by_time(build: House) -> None:
+    place = await start(build, {})
+    place.service.never_ready.add("v2")
+    place.service.content["spec"]["template"]["metadata"]["name"] = "essaim-v2"
+    control = controller(place)
+    await control.begin("one", plan(timeout=1.0))
+    ended = await control.run()
+    assert ended.phase is Phase.ROLLED_BACK
+    assert place.service.percent("v1") == 100
+
+
+async def test_results_that_differ_take_it_back_before_any_request_goes_there(build: House) -> None:
+    place = await start(build, {}, ESSAIM_TEST_WRONG_BY="1")
+    async with place.load():
+        while len(place.accepted) < 5:
+            await asyncio.sleep(0.05)
+        control = controller(place)
+        await control.begin("one", plan(shadow=3))
+        ended = await control.run()
+    assert ended.phase is Phase.ROLLED_BACK
+    assert "came out differently" in ended.reason
+    assert {release for _, release in (await place.states()).values()} == {"v1"}
+
+
+async def test_another_person_takes_it_up_where_it_was_left(build: House) -> None:
+    place = await start(build, {})
+    async with place.load():
+        first = controller(place, "ann")
+        await first.begin("one", plan())
+        running = asyncio.create_task(first.run())
+        while not place.service.percent("v2"):
+            await asyncio.sleep(0.05)
+        running.cancel()  # killed: it says nothing to anybody
+        await asyncio.gather(running, return_exceptions=True)
+        second = controller(place, "bob")
+        with pytest.raises(RolloutRefusedError, match="ann is rolling out v2"):
+            await second.take_up(takeover=False)
+        with pytest.raises(RolloutRefusedError, match="is being rolled out"):
+            await second.begin("two", plan())
+        taken = await second.take_up(takeover=True)
+        assert taken.phase is Phase.STEPPING
+        ended = await second.run()
+    assert ended.phase is Phase.PROMOTED
+    with pytest.raises(RolloutRefusedError, match="with bob now"):
+        await first.run()
+
+
+def traffics(place: TwoReleases) -> list[dict[str, Any]]:
+    """All entries that were ever asked for."""
+    return [
+        it
+        for patch in place.service.seen
+        for change in patch
+        if change["path"] == "/spec/traffic"
+        for it in change["value"]
+    ]
