@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from cli.traffic import Traffic
 from scaling.footprint import Footprint
@@ -89,6 +90,33 @@ def generator_share(footprints: Sequence[Footprint], since: float) -> tuple[floa
 def _share(spans: Sequence[tuple[float, Footprint]], since: float) -> float:
     within = [(seconds, it.cpu) for seconds, it in spans if it.seconds > since]
     return sum(seconds * cpu for seconds, cpu in within) / sum(seconds for seconds, _ in within)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes resident of the processes of one role: medians in the first and the last quarter of the run, and the most.
+
+    What grows from quarter to quarter has not come to rest: it leaks, or the run was too short to tell.
+    """
+
+    role: str
+    processes: int
+    first: float
+    last: float
+    most: int
+
+
+def memory_of(footprints: Sequence[Footprint], start: float, end: float) -> list[Memory]:
+    """Of each role that was there in both quarters of what is between."""
+    quarter, found = (end - start) / 4, []
+    for role in sorted({it.role for it in footprints}):
+        own = [it for it in footprints if it.role == role and start <= it.seconds <= end]
+        early = [it.memory for it in own if it.seconds <= start + quarter]
+        late = [it.memory for it in own if it.seconds >= end - quarter]
+        if early and late:
+            most = max(it.memory for it in own)
+            found.append(Memory(role, len({it.pid for it in own}), median(early), median(late), most))
+    return found
 
 
 def warnings_of(recording: Recording, footprints: Sequence[Footprint], traffic: Sequence[Traffic]) -> list[str]:

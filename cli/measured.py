@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cli.figures import Figures, figures_of, warnings_of
+from cli.figures import Figures, Memory, figures_of, memory_of, warnings_of
 from cli.traffic import Failure, Traffic, read_failures, read_traffic
 from scaling import footprint, recording
 from scaling.footprint import Footprint
@@ -24,6 +24,13 @@ class Measured:
     @cached_property
     def figures(self) -> Figures:
         return figures_of(self.recording)
+
+    @cached_property
+    def memory(self) -> list[Memory]:
+        """While there were jobs."""
+        jobs = self.recording.jobs
+        ends = [job.ended for job in jobs if job.ended is not None]
+        return memory_of(self.footprints, jobs[0].submitted, max(ends)) if ends else []
 
     @cached_property
     def warnings(self) -> list[str]:

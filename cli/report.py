@@ -75,6 +75,7 @@ def _described(run: Any) -> dict[str, Any]:
         **asdict(run.figures),
         "waste": round(run.figures.waste, 4),
         "generator_cpu": run.recording.run.generator_cpu,
+        "memory": [asdict(row) for row in run.memory],
         "requests": [asdict(row) for row in run.traffic],
         "errors": [asdict(row) for row in run.failures],
         "faults": list(run.recording.run.faults),

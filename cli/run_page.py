@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cli import page
 from cli.figures import Percentiles
 from cli.measured import Measured
-from cli.output import duration, plural
+from cli.output import duration, plural, size
 from cli.run_pictures import footprints, pictures
 
 LATENCIES = ("p50", "p95", "p99", "max")
@@ -21,6 +21,7 @@ def run_page(run: Measured) -> str:
             page.tiles(_tiles(run)),
             page.charts([*pictures(run), *footprints(run)]),
             times_table([("", run)]),
+            _memory_table(run),
             _requests_table(run),
             _errors_table(run),
             _rules_table(run),
@@ -44,7 +45,7 @@ def _tiles(run: Measured) -> list[tuple[str, str, str]]:
     return [
         ("Jobs", f"{figures.jobs:,}", others or "all succeeded"),
         ("Lost", f"{lost:,}", "every id was looked up"),
-        ("Failed requests", f"{failures:,}", f"of {requests:,}" if requests else "not recorded"),
+        ("Failed requests", f"{failures:,}" if requests else "–", f"of {requests:,}" if requests else "not recorded"),
         ("To accept, p95", seconds(figures.accept, "p95"), f"p50 {seconds(figures.accept, 'p50')}"),
         ("To result, p95", seconds(figures.result, "p95"), f"p50 {seconds(figures.result, 'p50')}"),
         ("Most workers", str(figures.peak_workers), f"for at most {plural(figures.peak_queue, 'task')}"),
@@ -58,7 +59,7 @@ def seconds(percentiles: Percentiles | None, name: str) -> str:
     if percentiles is None:
         return "–"
     value: float = getattr(percentiles, name)
-    return f"{value:.2f} s" if value < 10 else duration(value)
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 100 else duration(value)
 
 
 def times_table(runs: Sequence[tuple[str, Measured]]) -> str:
@@ -81,6 +82,17 @@ def _requests_table(run: Measured) -> str:
         "As locust counted them, and rounded. Its time to result goes on to the last byte of the result at the visitor."
     )
     return page.table("Requests", ("", "count", "failed", *LATENCIES), rows, says)
+
+
+def _memory_table(run: Measured) -> str:
+    if not run.memory:
+        return ""
+    rows = [
+        (it.role, it.processes, size(it.first), size(it.last), f"{it.last / it.first - 1:+.1%}", size(it.most))
+        for it in run.memory
+    ]
+    says = "Medians of the first and the last quarter, from the first submission to the last end."
+    return page.table("Memory", ("", "processes", "first quarter", "last quarter", "change", "most"), rows, says)
 
 
 def _errors_table(run: Measured) -> str:

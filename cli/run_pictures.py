@@ -48,7 +48,7 @@ def pictures(run: Measured) -> list[str]:
         chart("Workers", "what is between the lines is paid for, and idle", workers, end=end),
         chart(
             "Time to result",
-            "seconds, by when the job was submitted",
+            "seconds, by time of submission",
             [Series(state, points, "dots", colour=STATES.get(state, 6)) for state, points in _by_state(run)],
             lines=[(p95, f"p95 {p95:.1f} s")] if p95 else (),
             end=end,
@@ -96,7 +96,7 @@ def compared(runs: Sequence[tuple[str, Measured]]) -> list[str]:
         over("Queue", "tasks, waiting and running", _queue),
         over("Workers", "alive", _workers),
         over("Idle workers", "alive, and without a task", _idle),
-        over("Time to result", "seconds, by when the job was submitted", _results, dots=True),
+        over("Time to result", "seconds, by time of submission", _results, dots=True),
     ]
 
 

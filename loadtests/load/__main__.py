@@ -104,7 +104,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["ESSAIM_TOKEN"] = given.token  # the generator takes it from there, where no list of processes shows it
     try:
-        note("a server is there" if given.server else "Essaim starts here, for this run only …")
+        if not given.server:
+            note("Essaim starts here, for this run only …")
         faults = run(load(given, folder))
         tell([folder], write_report(folder), as_json=given.json)
     except typer.Exit as signal:

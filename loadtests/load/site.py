@@ -44,7 +44,10 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--kube-proxy", metavar="URL", help="`kubectl proxy`, instead of KUBECONFIG")
     parser.add_argument("--scaledobject", type=Path, metavar="FILE", help="the rules for the number of workers")
     parser.add_argument(
-        "--speed", type=float, default=SPEED, metavar="X", help="how fast time runs in the autoscaler that is started"
+        "--speed",
+        type=float,
+        metavar="X",
+        help=f"how fast time runs in the autoscaler: {SPEED:g} where it is started here, elsewhere 1 unless you know better",
     )
 
 
@@ -55,9 +58,10 @@ async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator
     load(path)  # refused here rather than by a child
     scaledobject = yaml.safe_load(path.read_text(encoding="utf-8"))
     async with AsyncExitStack() as stack:
-        server, pid, replicas = options.server, None, None
+        server, pid, replicas, speed = options.server, None, None, options.speed or 1.0
         if server is None:
-            server, pid = await stack.enter_async_context(open_house(data, options.speed, options.scaledobject))
+            speed = options.speed or SPEED
+            server, pid = await stack.enter_async_context(open_house(data, speed, options.scaledobject))
         http = await stack.enter_async_context(_open_http(server, token, options.host_header))
         client = Client(server, http)
         if options.namespace:
@@ -65,7 +69,6 @@ async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator
             workers = await stack.enter_async_context(open_workers(options.namespace, release, options.kube_proxy))
             scaledobject, replicas = await workers.scaledobject(), workers.replicas
         sampler = Sampler(client, replicas, pid)
-        speed = 1.0 if options.namespace else options.speed
         yield Site(server, client, sampler, scaledobject, speed, options.server is None)
 
 

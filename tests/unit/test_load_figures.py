@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.figures import LATE, Percentiles, figures_of, generator_share, percentiles, warnings_of
+from cli.figures import LATE, Memory, Percentiles, figures_of, generator_share, memory_of, percentiles, warnings_of
 from cli.traffic import Traffic
 from scaling.footprint import Footprint
 from scaling.recording import JobTimes, Moment, Recording, Run
@@ -96,3 +96,14 @@ def test_a_gap_in_what_was_sampled_is_a_warning() -> None:
     assert warnings_of(recorded([moment(0), moment(1), moment(3)]), [], []) == []
     (warning,) = warnings_of(recorded([moment(0), moment(1), moment(12)]), [], [])
     assert "from 1 to 12 s" in warning
+
+
+def test_memory_is_compared_between_the_first_and_the_last_quarter() -> None:
+    leaking = [Footprint(float(second), "api", 1, 100 + second, 0.0) for second in range(101)]
+    steady = [Footprint(float(second), "worker", 2 + second % 3, 50, 0.0) for second in range(101)]
+    early = [Footprint(5.0, "generator", 9, 70, 0.0)]
+    assert memory_of([*leaking, *steady, *early], 0, 100) == [
+        Memory("api", 1, 112.5, 187.5, 200),
+        Memory("worker", 3, 50, 50, 50),
+    ]
+    assert memory_of(leaking, 40, 80) == [Memory("api", 1, 145, 175, 180)]
