@@ -15,12 +15,13 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import gevent
 from locust import FastHttpUser, LoadTestShape, events, task
+from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 
 from loadtests.load.options import TEXT, add_options, plan_of
 from loadtests.load.visits import FILE, Book, Visit
@@ -111,6 +112,9 @@ class Visitor(FastHttpUser):
         except GaveUpError as error:
             self._note(problem=str(error))
             _count(self.environment, "time to result", time.time() - self.visit.submitted, error)
+        except Exception as error:
+            self._note(problem=repr(error))
+            raise
         finally:
             self._note(done=True)
             type(self).open -= 1
@@ -213,5 +217,7 @@ _first: dict[str, bytes] = {}
 
 
 def _lines(stream: Any) -> Iterator[str]:
-    while line := stream.readline(b"\n"):
-        yield line.decode().rstrip("\r\n")
+    """Until it ends, or breaks off: a visitor resumes it in either case."""
+    with suppress(*FAILURE_EXCEPTIONS):
+        while line := stream.readline(b"\n"):
+            yield line.decode().rstrip("\r\n")

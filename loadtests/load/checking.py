@@ -71,6 +71,10 @@ def faults(wanted: int, visits: Sequence[Visit], seen: Sequence[Seen], strangers
         "in another state than its visitor saw at the end",
         [it.visit.id for it in known if it.visit.state in ENDED and it.visit.state != it.state],
     )
+    found += _fault(
+        "ended, and its visitor never heard of it",
+        [it.visit.id for it in known if it.state in ENDED and not it.visit.state and not it.visit.problem],
+    )
     found += _fault("there, and nobody was told of it", sorted(strangers))
     for reason in sorted({visit.problem for visit in visits if visit.problem}):
         found += _fault(f"given up ({reason})", [visit.id or visit.key for visit in visits if visit.problem == reason])

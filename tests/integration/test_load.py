@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,11 +19,11 @@ from cli.client import Client
 from jobs.kubernetes import open_kubernetes
 from loadtests.load.checking import faults, look_up
 from loadtests.load.cluster import Workers
-from loadtests.load.visits import Visit
+from loadtests.load.visits import Visit, Visits
 from scaling.recording import read
 from tests.api_server import ApiServer
 from tests.integration.conftest import Site
-from tests.integration.essaim_command import DEADLINE, ROOT, environment, house, processes
+from tests.integration.essaim_command import DEADLINE, ROOT, Said, environment, house, processes, wait_until
 
 REQUEST = '{"texts": ["{text}"], "words": ["swarm"], "pause_seconds": 0.3}'
 CHECKED = {"succeeded", "cancelled"}
@@ -29,18 +31,27 @@ CHECKED = {"succeeded", "cancelled"}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def load(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end. Its temporary files are in the folder too, to see what it leaves behind."""
+def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    """Its temporary files are in the folder too, to see what it leaves behind."""
     (folder / "tmp").mkdir()
-    command = (sys.executable, "-m", "loadtests.load", "--request", REQUEST, "--out", str(folder / "run"), *arguments)
-    return subprocess.run(
-        command,
+    return subprocess.Popen(
+        (sys.executable, "-m", "loadtests.load", "--request", REQUEST, "--out", str(folder / "run"), *arguments),
         cwd=ROOT,
         env=environment(TMPDIR=str(folder / "tmp"), **env),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=2 * DEADLINE,
     )
+
+
+def load(folder: Path, *arguments: str, **env: str) -> Said:
+    """Run it to its end."""
+    with start(folder, *arguments, **env) as process:
+        try:
+            out, err = process.communicate(timeout=3 * DEADLINE)
+        finally:
+            process.kill()
+    return Said(process.returncode, out, err)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -51,7 +62,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_what_is_recorded_is_what_the_server_says(tmp_path: Path) -> None:
     with house(tmp_path / "house") as (_, url):
         done = load(tmp_path, "--shape=waves", "--jobs=12", "--span=3", "--cancel=0.3", "--server", url, "--speed=20")
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.code == 0, done.out + done.err
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
             jobs = {job["id"]: job for job in http.get("/v1/jobs?limit=200").json()["jobs"]}
             texts = http.get("/v1/texts").json()["texts"]
@@ -77,14 +88,14 @@ def test_what_is_recorded_is_what_the_server_says(tmp_path: Path) -> None:
     assert int(counted["", "time to result"]["Request Count"]) == succeeded
     assert int(counted["", "Aggregated"]["Failure Count"]) == 0
     assert {("GET", "/v1/jobs/{id}"), ("GET", "/v1/jobs/{id}/events")} <= counted.keys()
-    assert str(tmp_path / "run" / "report.html") in done.stderr
-    assert "time to result" in done.stdout
+    assert str(tmp_path / "run" / "report.html") in done.err
+    assert "time to result" in done.out
 
 
 def test_without_a_server_it_has_one_of_its_own_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = load(tmp_path, "--shape=spike", "--jobs=5", "--cancel=0", "--speed=20", "--json", ESSAIM_RELEASE="NOT VALID")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (figures,) = json.loads(done.stdout)["runs"]
+    assert done.code == 0, done.out + done.err
+    (figures,) = json.loads(done.out)["runs"]
     assert figures["states"] == {"succeeded": 5}
     assert figures["errors"] == figures["faults"] == []
     assert 0 < figures["generator_cpu"] < 1
@@ -102,21 +113,44 @@ def test_without_a_server_it_has_one_of_its_own_and_leaves_nothing_behind(tmp_pa
 def test_a_job_that_fails_is_an_exit_code_and_a_sentence(tmp_path: Path) -> None:
     nothing = '{"texts": ["no/such/text"], "words": ["swarm"]}'
     done = load(tmp_path, "--shape=spike", "--jobs=2", "--cancel=0", "--speed=20", "--request", nothing)
-    assert done.returncode == 1
-    assert re.search(r"^WRONG: 2 jobs failed: ", done.stderr, re.MULTILINE)
-    assert "2 failed" in done.stdout
+    assert done.code == 1
+    assert re.search(r"^WRONG: 2 jobs failed: ", done.err, re.MULTILINE)
+    assert "2 failed" in done.out
     assert "2 jobs failed" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_server_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     done = load(tmp_path, "--shape=spike", "--jobs=1", "--patience=0", "--server", "http://127.0.0.1:1")
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("load: nothing answers at http://127.0.0.1:1")
-    assert "Traceback" not in done.stderr
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("load: nothing answers at http://127.0.0.1:1")
+    assert "Traceback" not in done.err
+
+
+def test_an_api_that_is_killed_costs_requests_and_no_job(tmp_path: Path) -> None:
+    slow = REQUEST.replace("0.3", "3")
+    with house(tmp_path / "house") as (_, url):
+        options = ("--shape=spike", "--jobs=6", "--cancel=0", "--speed=20", "--server", url, "--request", slow)
+        with start(tmp_path, *options) as process:
+            visits = Visits(tmp_path / "run")
+
+            def accepted() -> bool:
+                visits.look()
+                return visits.count()[0] == 6
+
+            wait_until(accepted, "six jobs")
+            (api,) = [
+                pid for pid in processes(tmp_path / "house") if b"\0api\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
+            os.kill(api, signal.SIGKILL)
+            out, err = process.communicate(timeout=3 * DEADLINE)
+    assert process.returncode == 0, out + err
+    assert "6 succeeded" in out
+    assert sum(int(row["Occurrences"]) for row in rows(tmp_path / "run" / "requests_failures.csv")) > 0
+    assert rows(tmp_path / "run" / "requests_exceptions.csv") == []
 
 
 async def test_a_job_that_the_server_has_never_heard_of_is_lost(site: Site) -> None:
-    visit = Visit(0, "key", "", False, False, submitted=1.0, accepted=2.0, done=True)
+    visit = Visit(0, "key", "", False, False, submitted=1.0, accepted=2.0, state="succeeded", done=True)
     visits = [replace(visit, id=await site.submit()), replace(visit, id=str(uuid4()))]
     await site.succeed(visits[0].id)
     seen = await look_up(Client("here", site.http), visits)

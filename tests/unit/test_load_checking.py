@@ -50,6 +50,7 @@ def test_one_that_was_cancelled_on_request_is_none_either() -> None:
         (replace(VISIT, state="failed"), job("failed"), "failed"),
         (replace(VISIT, state="cancelled"), job("cancelled"), "nobody asked"),
         (replace(VISIT, cancels=True, state="succeeded"), job("cancelled"), "another state"),
+        (replace(VISIT, state=""), job(), "never heard of it"),
         (replace(VISIT, id="", accepted=None, state=""), None, "never accepted"),
         (replace(VISIT, problem="no patience"), job(), "given up (no patience)"),
     ],
