@@ -49,7 +49,7 @@ KINDS: dict[type[EssaimError], Kind] = {
     errors.TextNotFoundError: Kind(404, "text-not-found", "There is no such text"),
     MethodError: Kind(405, "method", "The method does not fit"),
     StalledError: Kind(408, "stalled", "The request did not go on", {"Connection": "close"}),
-    errors.JobNotRetryableError: Kind(409, "job-not-retryable", "Only a failed job can be retried"),
+    errors.JobNotRetryableError: Kind(409, "job-not-retryable", "The job cannot be retried"),
     errors.LeaseLostError: Kind(409, "lease-lost", "A newer attempt has taken over"),
     errors.TextChangedError: Kind(412, "text-changed", "The text is another version"),
     errors.TextExistsError: Kind(412, "text-exists", "The text is there already"),

@@ -80,13 +80,26 @@ def cancel(job_id: JobId, server: Server = DEFAULT_SERVER, token: Token = "", as
     document(shown) if as_json else typer.echo(f"{shown['id']} is {shown['state']}")
 
 
-def retry(job_id: JobId, server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
-    """Run a failed job again; its succeeded tasks stay as they are.
+def retry(
+    job_id: JobId,
+    taken_from: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RELEASE", help="Also if it is still queued or running in this release."),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Run a failed job again, in the release that answers. In another one than before it starts anew.
 
     Example: essaim retry 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
+
+    Example: essaim retry 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10 --from v2 --server http://127.0.0.1:8081
     """
-    shown = ask(server, token, lambda client: client.call("POST", f"/v1/jobs/{job_id}/retry"))
-    document(shown) if as_json else typer.echo(f"{shown['id']} is {shown['state']}, run {shown['run']}")
+    query = {} if taken_from is None else {"from": taken_from}
+    shown = ask(server, token, lambda client: client.call("POST", f"/v1/jobs/{job_id}/retry", params=query))
+    again = f"is {shown['state']} in release {shown['release']}, run {shown['run']}"
+    document(shown) if as_json else typer.echo(f"{shown['id']} {again}")
 
 
 async def await_end(client: "Client", job_id: str) -> "JsonObject":

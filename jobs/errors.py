@@ -8,7 +8,7 @@ EssaimError
 ├── ResultTooLargeError       a result over `ESSAIM_MAX_RESULT_BYTES`
 ├── JobNotFoundError
 ├── ResultNotFoundError       the job has no result (yet)
-├── JobNotRetryableError      only a failed job can be retried
+├── JobNotRetryableError      it has not failed, and is not open in the release it shall be taken from
 ├── IdempotencyConflictError  the same key came with another request
 ├── CallbackRefusedError      a callback that may not be called
 ├── CursorInvalidError        a page cursor that this service did not make
@@ -64,7 +64,7 @@ class ResultNotFoundError(EssaimError):
 
 
 class JobNotRetryableError(EssaimError):
-    """Only a failed job can be retried."""
+    """The job has not failed, and is not open in the release that it shall be taken from."""
 
 
 class IdempotencyConflictError(EssaimError):

@@ -31,10 +31,12 @@ class JobSubmitted:
 
 @dataclass(frozen=True, slots=True)
 class JobRetried:
-    """A failed job shall run again, as its run number `run`."""
+    """A job shall run again, as its run number `run`, in the release whose message this is: if it has failed, or is still
+    open in the release `taken_from`."""
 
     job_id: str
     run: int
+    taken_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ def to_event(message: Message, release: str, submission: str | None = None) -> C
                 **({} if job.callback is None else {"callback": job.callback}),
             }
             return _event(JOB_SUBMITTED, job.id, job.id, data, release, job.traceparent)
-        case JobRetried(job_id, run):
-            data = {"job_id": job_id, "run": run}
+        case JobRetried(job_id, run, taken_from):
+            data = {"job_id": job_id, "run": run, **({} if taken_from is None else {"taken_from": taken_from})}
             return _event(JOB_RETRIED, f"{job_id}/run/{run}", job_id, data, release, submission)
         case TaskReady(job_id, number):
             data = {"job_id": job_id, "number": number}
@@ -118,12 +120,12 @@ def from_event(event: CloudEvent) -> Message:
                         request=dict(data["request"]),
                         fingerprint=str(data["fingerprint"]),
                         created=datetime.fromisoformat(data["created"]),
-                        callback=None if data.get("callback") is None else str(data["callback"]),
+                        callback=_text(data.get("callback")),
                         traceparent=_extension(event, "traceparent"),
                     )
                 )
             case "essaim.job.retried":
-                return JobRetried(job_id, int(data["run"]))
+                return JobRetried(job_id, int(data["run"]), _text(data.get("taken_from")))
             case "essaim.task.ready":
                 return TaskReady(job_id, int(data["number"]))
             case "essaim.job.ended":
@@ -154,7 +156,10 @@ def load(body: bytes) -> CloudEvent:
 
 
 def _extension(event: CloudEvent, name: str) -> str | None:
-    value = event.get_extension(name)
+    return _text(event.get_extension(name))
+
+
+def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 

@@ -15,7 +15,7 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "job.failed": ("It has ended with a problem of this `kind`.", ("kind", "reason", "seconds")),
         "job.merge_failed": ("The workload's `merge` raised.", ()),
         "job.cancelled": ("A client wanted no more of it.", ("job", "state", "seconds")),
-        "job.retried": ("A client had a failed job run again.", ("run",)),
+        "job.retried": ("A client had it run again, here; before, it was the release's `was`.", ("run", "was")),
         "jobs.purged": ("Ended jobs were deleted after the retention.", ("count",)),
         "callback.delivered": ("The receiver knows that the job has ended.", ("run", "host", "status")),
         "callback.delayed": ("It does not know it yet; next try in `seconds`.", ("run", "host", "reason", "seconds")),
@@ -30,7 +30,7 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     },
     MESSAGE: {
         "message.delayed": ("A backend was away; it comes back soon.", ("reason",)),
-        "message.obsolete": ("Its job is gone.", ("reason",)),
+        "message.obsolete": ("Its job is gone, or another release's by now.", ("reason",)),
         "message.parked": ("A person must look: `essaim dead ls`.", ("reason",)),
         "messages.purged": ("Parked messages were deleted after the retention.", ("count",)),
         "queue.depth": (

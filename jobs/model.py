@@ -37,7 +37,7 @@ class Problem:
 class Job:
     """What a client submitted, and how far it is.
 
-    `run` is 1 and grows by one with each retry of a failed job. `tasks` is None until a worker has split the request.
+    `release` is the one that runs it. `run` is 1 and grows by one with each retry. `tasks` is None until it is split.
     `progress` is between 0 and 1, the mean over the tasks. `result` is JSON, None before success. `callback` is the URL
     to call when the job has ended. `traceparent` is the span in which it was submitted (W3C), where there are traces.
     """
@@ -80,12 +80,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's right to one attempt of a task. `attempt` is the fencing token: a higher one makes this void."""
+    """A worker's right to one attempt of a task. `attempt` is the fencing token: a higher one makes this void, and so does
+    a higher `run` of the job."""
 
     job_id: str
     number: int
     attempt: int
     worker: str
+    run: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,9 @@ class JobStore(Protocol):
     ) -> Page:
         """Jobs newest first, without their results. Raises `CursorInvalidError`."""
 
-    async def plan(self, job_id: str, inputs: Sequence[bytes]) -> int:
-        """Store the inputs of the job's tasks, unless it is planned already. Returns how many tasks the job has."""
+    async def plan(self, job_id: str, run: int, inputs: Sequence[bytes]) -> int:
+        """Store the inputs of the job's tasks, unless it is planned already. Returns how many tasks the job has. Raises
+        `LeaseLostError` when the job is in another run."""
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
@@ -107,10 +108,10 @@ class JobStore(Protocol):
         """Tasks by number, from the first one over `after`. Raises `JobNotFoundError`."""
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
-        """Take the task for one attempt, if it has not ended and no live lease is on it.
+        """Take the task for one attempt, if it has not ended and no live lease is on it. Its job is `running` then.
 
-        Claiming task 0 of a job that is not planned gives the right to split it. A claimed task's job is `running`.
-        Raises `JobNotFoundError`, also for a number that was not planned.
+        Claiming task 0 of a job that is not planned gives the right to split it. Raises `JobNotFoundError`, also for a
+        number that was not planned.
         """
 
     async def beat(self, claim: Claim, progress: float | None = None, checkpoint: bytes | None = None) -> bool:
@@ -132,20 +133,20 @@ class JobStore(Protocol):
     def results(self, job_id: str) -> AsyncIterator[bytes]:
         """The results of the job's tasks, by number. Raises `LeaseLostError` once the job has succeeded: they are merged."""
 
-    async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
-        """End a job whose tasks have all succeeded: it has succeeded with a result (JSON), or failed with a problem.
-
-        Returns whether it was this call that ended it.
+    async def complete(self, job_id: str, run: int, outcome: bytes | Problem) -> bool:
+        """End a job in this run, whose tasks have all succeeded: it has succeeded with a result (JSON), or failed with a
+        problem. Returns whether it was this call that ended it.
         """
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel the job unless it has ended. Returns it as it is now. Raises `JobNotFoundError`."""
 
-    async def revive(self, job_id: str, run: int) -> Job:
-        """Queue a failed job again, as its run number `run`, if it is in the run before.
+    async def revive(self, job_id: str, run: int, release: str, taken_from: str | None = None) -> Job:
+        """Queue a job again, as its run `run` and in this release, if it is in the run before and has failed, or is open in
+        the release `taken_from`. Returns it as it is now. Raises `JobNotFoundError`.
 
-        Its succeeded tasks stay, the others start with their checkpoints and no failures. Returns the job as it is now.
-        Raises `JobNotFoundError`.
+        In the release that it had, its succeeded tasks stay, the others start with their checkpoints and no failures;
+        in another it starts anew. Attempts of the run before are fenced off.
         """
 
     async def counts(self) -> dict[str, dict[State, int]]:

@@ -91,16 +91,23 @@ class JobService:
             self.backends.queue.notify(state_event(job))
         return job
 
-    async def retry(self, job_id: str) -> Job:
-        """Run a failed job again; its succeeded tasks stay. Raises `JobNotRetryableError` for any other state."""
-        job = await self.backends.store.get(job_id)
-        if job.state is not State.FAILED:
-            raise JobNotRetryableError(f"job {job_id} is {job.state}; only a failed job can be retried")
+    async def retry(self, job_id: str, taken_from: str | None = None) -> Job:
+        """Run a failed job again, in this release, whichever it was in; so does its record say from then on.
+
+        In the release that it was in, its succeeded tasks stay. Another starts it anew: plans, checkpoints and results of
+        tasks are only read by the release that wrote them. With `taken_from` a job that is still open there is taken over
+        too, begun or not. The run number is the fence: messages of the run before, and attempts that still run, find
+        another run and do nothing. Raises `JobNotRetryableError` for any other job.
+        """
+        job, release = await self.backends.store.get(job_id), self.settings.release
+        if job.state is not State.FAILED and (job.state.ended or job.release != taken_from):
+            there = f"job {job_id} is {job.state} in release {job.release}"
+            raise JobNotRetryableError(f"{there}; only a failed job can be retried, or an open one be taken from there")
         with bound(job=job_id), span("retry", kind="producer", link=job.traceparent):
-            retried = JobRetried(job_id, job.run + 1)
-            await self.backends.queue.publish([to_event(retried, job.release, job.traceparent)])
-            log("job.retried", run=retried.run)
-            revived = await self.backends.store.revive(job_id, retried.run)
+            retried = JobRetried(job_id, job.run + 1, taken_from)
+            await self.backends.queue.publish([to_event(retried, release, job.traceparent)])
+            log("job.retried", run=retried.run, was=job.release)
+            revived = await self.backends.store.revive(job_id, retried.run, release, taken_from)
         self.backends.queue.notify(state_event(revived))
         return revived
 

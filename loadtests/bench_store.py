@@ -75,7 +75,7 @@ def fill(path: Path, jobs: int) -> list[str]:
 async def calls(queue: SqliteQueue, store: SqliteStore, ids: list[str]) -> dict[str, Call]:
     """The calls to measure, by name. Each does something else every time."""
     large = await store.submit(new_job())
-    await store.plan(large.id, [b"{}"] * TASKS_OF_LARGE_JOB)
+    await store.plan(large.id, 1, [b"{}"] * TASKS_OF_LARGE_JOB)
     beating = await store.claim(large.id, 0, "worker")
     assert isinstance(beating, Claimed)
     numbers = iter(range(1, TASKS_OF_LARGE_JOB))

@@ -55,14 +55,15 @@ class Handler:
                     if claimed := await self._store.begin(job, self._worker):
                         await self._attempt(job, claimed, delivery)
                     else:
-                        await self._expand(await self._store.submit(job), delivery)
-                case JobRetried(job_id, run):
-                    await self._expand(await self._store.revive(job_id, run), delivery)
+                        await self._expand(self._own(await self._store.submit(job)), delivery)
+                case JobRetried(job_id, run, taken_from):
+                    revived = await self._store.revive(job_id, run, self._settings.release, taken_from)
+                    await self._expand(self._own(revived), delivery)
                 case TaskReady(job_id, number):
-                    await self._run(await self._store.get(job_id), number, delivery)
+                    await self._run(self._own(await self._store.get(job_id)), number, delivery)
                 case JobEnded() as message:
                     await self._teller.tell(message, delivery)
-        except JobNotFoundError as error:  # purged since: nobody waits for it any more
+        except JobNotFoundError as error:  # purged since, or retried by another release: nobody waits for it here
             log("message.obsolete", reason=error)
             await self._settle(delivery.ack())
         except (UnavailableError, QueueFullError) as error:
@@ -72,6 +73,12 @@ class Handler:
             await self._park(delivery, str(error))
         except Exception as error:  # a mistake of ours: keep the message, go on with the rest
             await self._park(delivery, f"unexpected {error!r}", error)
+
+    def _own(self, job: Job) -> Job:
+        """The job. Raises `JobNotFoundError` for another release's: that has a message of its own for it."""
+        if job.release != self._settings.release:
+            raise JobNotFoundError(f"job {job.id} is of release {job.release} now, in its run {job.run}")
+        return job
 
     async def _expand(self, job: Job, delivery: Delivery) -> None:
         """A job with several tasks gets a message for each; one with a single task, or not split yet, runs here."""
@@ -92,8 +99,12 @@ class Handler:
                 if unmerged:
                     await merge_job(self._backends, job)
                 await self._settle(delivery.ack())
-            case Claimed() as claimed:
+            case Claimed(claim) as claimed if claim.run == job.run:
                 await self._attempt(job, claimed, delivery)
+            case Claimed(claim):  # retried since we looked, perhaps by another release: look again
+                with suppress(LeaseLostError):
+                    await self._store.release(claim)
+                await self._settle(delivery.release())
 
     async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
         with bound(task=claimed.claim.number, attempt=claimed.claim.attempt):
@@ -137,12 +148,12 @@ class Handler:
             inputs, result, merged = await runner.run(lambda attempt: steps.whole(job, attempt, limit, split_into))
             if merged is not None and await conclude_job(self._backends, job, claim, merged):
                 return True
-            if await self._store.plan(job.id, inputs) > 1:
+            if await self._store.plan(job.id, claim.run, inputs) > 1:
                 return False
             data = inputs[0]
         if result is None:
             result = await runner.run(lambda attempt: steps.run(job, data, attempt))
-        packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.attempt}", result)
+        packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.run}-{claim.attempt}", result)
         merge = await self._store.finish(claim, packed)
         log("task.finished")
         if merge:

@@ -40,7 +40,7 @@ async def merge_job(backends: Backends, job: Job, *, promised: bool = False) -> 
         log("job.merge_failed", error=error)
     if not promised:
         await promise(backends.queue, job)
-    if await backends.store.complete(job.id, outcome):
+    if await backends.store.complete(job.id, job.run, outcome):
         _tell(backends, job, outcome)
 
 

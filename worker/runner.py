@@ -129,7 +129,7 @@ class Runner:
         """Without news, what is stored stays: progress and checkpoint belong together, at first an earlier attempt's."""
         try:
             if self._unplanned is not None:
-                await self._store.plan(self._claim.job_id, self._unplanned)
+                await self._store.plan(self._claim.job_id, self._claim.run, self._unplanned)
                 self._unplanned = None
             if not await self._store.beat(self._claim, progress, checkpoint):
                 self.stop(Reason.ENDED)

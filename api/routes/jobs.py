@@ -43,6 +43,7 @@ PREFER = Header(description="`wait=N`: answer when the job has ended, or after N
 LAST_EVENT_ID = Header(description="the last event that was seen; sent again is only what came after it")
 DONE: dict[int, dict[str, Any]] = {200: {"description": "The job, as it is", "model": JobDetails}}
 ACCEPTED: dict[int, dict[str, Any]] = {202: {"description": "The job, still to be done", "model": JobDetails}}
+TAKEN_FROM = Query(alias="from", description="also where the job is still queued or running in this release")
 EVENT = {
     "type": "object",
     "properties": {
@@ -193,7 +194,7 @@ async def cancel(job_id: JobId, here: Here) -> Response:
     return details(await here.service.cancel(job_id))
 
 
-@endpoint(202, answers=ACCEPTED, errors=[JobNotFoundError, JobNotRetryableError, QueueFullError])
-async def retry(job_id: JobId, here: Here) -> Response:
-    """Run a failed job again; its succeeded tasks stay as they are."""
-    return details(await here.service.retry(job_id), 202)
+@endpoint(202, answers=ACCEPTED, errors=[JobNotFoundError, JobNotRetryableError, RequestInvalidError, QueueFullError])
+async def retry(job_id: JobId, here: Here, taken_from: Annotated[Release | Absent, TAKEN_FROM] = None) -> Response:
+    """Run a failed job again, in the release that answers: from its succeeded tasks on, or anew if it was in another."""
+    return details(await here.service.retry(job_id, taken_from), 202)

@@ -247,7 +247,7 @@ def planned(store: JobStore, new_job: Callable[..., Job]) -> Callable[..., Await
 
     async def make(tasks: int = 1, **fields: Any) -> Job:
         job = await store.submit(new_job(**fields))
-        await store.plan(job.id, [f"input {number}".encode() for number in range(tasks)])
+        await store.plan(job.id, 1, [f"input {number}".encode() for number in range(tasks)])
         return await store.get(job.id)
 
     return make

@@ -69,7 +69,7 @@ async def live(store: JobStore, new_job: Callable[..., Job]) -> None:
         job = await store.submit(new_job())
         await store.submit(job)
         claims = [await store.claim(job.id, 0, "w1")]
-        await store.plan(job.id, [b"1"] * tasks)
+        await store.plan(job.id, 1, [b"1"] * tasks)
         claims += [await store.claim(job.id, number, "w1") for number in range(1, tasks)]
         for answer in claims:
             assert isinstance(answer, Claimed)
@@ -77,7 +77,7 @@ async def live(store: JobStore, new_job: Callable[..., Job]) -> None:
             await store.get(job.id)
             await store.finish(answer.claim, b"1")
         assert [result async for result in store.results(job.id)] == [b"1"] * tasks
-        assert await store.complete(job.id, b"1")
+        assert await store.complete(job.id, 1, b"1")
     other = await store.submit(new_job())
     first = await store.claim(other.id, 0, "w1")
     assert isinstance(first, Claimed)
@@ -85,7 +85,7 @@ async def live(store: JobStore, new_job: Callable[..., Job]) -> None:
     again = await store.claim(other.id, 0, "w1")
     assert isinstance(again, Claimed)
     await store.finish(again.claim, Problem("exception", "no"))
-    await store.revive(other.id, 2)
+    await store.revive(other.id, 2, other.release)
     for states in ((), (State.QUEUED,), (State.QUEUED, State.RUNNING), tuple(State)):
         await store.tasks(job.id, states=states)
         for release in (None, "r1"):

@@ -67,12 +67,12 @@ async def test_yesterdays_tasks_are_read_and_run_on(store: JobStore, documents: 
     assert left_open == Task(OLD, 1, State.QUEUED, attempts=4, progress=0.5)  # by the first run
     assert queued == Task(OLD, 2, State.QUEUED)
     claimed = await store.claim(OLD, 1, "w2")
-    assert claimed == Claimed(Claim(OLD, 1, 5, "w2"), b'{"part": 1}', b"half", failures=0, lost=0)
+    assert claimed == Claimed(Claim(OLD, 1, 5, "w2", run=2), b'{"part": 1}', b"half", failures=0, lost=0)
     second = await store.claim(OLD, 2, "w2")
     assert isinstance(second, Claimed)
     assert [await store.finish(one.claim, b"{}") for one in (claimed, second)] == [False, True]
     assert [result async for result in store.results(OLD)] == [b'{"found": 1}', b"{}", b"{}"]
-    assert await store.complete(OLD, b"merged")
+    assert await store.complete(OLD, 2, b"merged")
     kept = await documents.jobs.find_one({"_id": OLD})
     assert kept is not None
     assert (kept["priority"], kept["labels"]) == (7, {"team": "archive"})
@@ -108,15 +108,15 @@ async def test_what_an_unfinished_plan_left_is_no_task(
     store: JobStore, documents: Documents, new_job: Callable[..., Job]
 ) -> None:
     job = await store.submit(new_job())
-    await store.plan(job.id, [b"a", b"b", b"c", b"d"])
+    await store.plan(job.id, 1, [b"a", b"b", b"c", b"d"])
     await documents.jobs.update_one({"_id": job.id}, {"$set": {"tasks": None, "plan": None}})
-    assert await store.plan(job.id, [b"x", b"y"]) == 2
+    assert await store.plan(job.id, 1, [b"x", b"y"]) == 2
     assert [task.number for task in await store.tasks(job.id)] == [0, 1]
     claims = [await store.claim(job.id, number, "w1") for number in range(2)]
     assert [claimed.input for claimed in claims if isinstance(claimed, Claimed)] == [b"x", b"y"]
     assert [await store.finish(claimed.claim, b"1") for claimed in claims if isinstance(claimed, Claimed)][-1]
     assert (await store.get(job.id)).tasks_ended == 2
-    assert await store.complete(job.id, b"2")
+    assert await store.complete(job.id, 1, b"2")
     await store.purge(datetime.now(UTC) + timedelta(hours=1))
     assert await documents.tasks.count_documents({}) == 0
 
@@ -130,7 +130,7 @@ async def test_a_purge_goes_on_where_another_stopped(
     await store.finish(claimed.claim, WRONG)
     await documents.jobs.update_one({"_id": job.id}, {"$set": {"purged": True}})
     await documents.tasks.delete_many({})
-    assert (await store.revive(job.id, 2)).state is State.FAILED  # its tasks are gone
+    assert (await store.revive(job.id, 2, job.release)).state is State.FAILED  # its tasks are gone
     assert await store.purge(datetime.now(UTC) + timedelta(hours=1)) == [job.id]
     with pytest.raises(JobNotFoundError):
         await store.get(job.id)

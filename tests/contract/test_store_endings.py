@@ -23,7 +23,7 @@ async def succeed(store: JobStore, job: Job, result: bytes = b"{}") -> None:
         claimed = await store.claim(job.id, number, "worker")
         assert isinstance(claimed, Claimed)
         await store.finish(claimed.claim, b"1")
-    assert await store.complete(job.id, result)
+    assert await store.complete(job.id, 1, result)
 
 
 async def fail(store: JobStore, job: Job) -> None:
@@ -39,7 +39,7 @@ async def test_a_cancelled_job_stays_cancelled(store: JobStore, planned: Planned
     assert cancelled.ended is not None
     assert {task.state for task in await store.tasks(job.id)} == {State.CANCELLED}
     assert await store.cancel(job.id) == cancelled
-    assert await store.revive(job.id, 2) == cancelled
+    assert await store.revive(job.id, 2, job.release) == cancelled
     assert await store.claim(job.id, 0, "worker") == Ended(unmerged=False)
     assert await store.get(job.id) == cancelled
 
@@ -49,7 +49,7 @@ async def test_a_job_that_is_not_split_can_be_cancelled(store: JobStore, new_job
     cancelled = await store.cancel(job.id)
     assert cancelled.state is State.CANCELLED
     assert await store.claim(job.id, 0, "worker") == Ended(unmerged=False)
-    await store.plan(job.id, [b"1", b"2"])
+    await store.plan(job.id, 1, [b"1", b"2"])
     assert await store.get(job.id) == cancelled
     assert await store.tasks(job.id) == []
 
@@ -68,17 +68,17 @@ async def test_a_failed_job_is_revived_once_for_each_run(store: JobStore, planne
     job = await planned()
     await fail(store, job)
     failed = await store.get(job.id)
-    assert await store.revive(job.id, 1) == failed
-    assert await store.revive(job.id, 3) == failed
+    assert await store.revive(job.id, 1, job.release) == failed
+    assert await store.revive(job.id, 3, job.release) == failed
 
-    revived = await store.revive(job.id, 2)
+    revived = await store.revive(job.id, 2, job.release)
     assert (revived.state, revived.run, revived.problem) == (State.QUEUED, 2, None)
     assert (revived.started, revived.ended, revived.tasks_ended) == (None, None, 0)
-    assert await store.revive(job.id, 2) == revived
+    assert await store.revive(job.id, 2, job.release) == revived
     await fail(store, job)
     again = await store.get(job.id)
-    assert await store.revive(job.id, 2) == again
-    assert (await store.revive(job.id, 3)).run == 3
+    assert await store.revive(job.id, 2, job.release) == again
+    assert (await store.revive(job.id, 3, job.release)).run == 3
 
 
 async def test_a_job_that_has_not_failed_is_not_revived(store: JobStore, planned: Planned, claimed: Claiming) -> None:
@@ -87,7 +87,7 @@ async def test_a_job_that_has_not_failed_is_not_revived(store: JobStore, planned
     await succeed(store, done)
     for job in (queued, running, done):
         before = await store.get(job.id)
-        assert await store.revive(job.id, 2) == before
+        assert await store.revive(job.id, 2, job.release) == before
         assert await store.get(job.id) == before
 
 
@@ -96,10 +96,10 @@ async def test_a_job_that_failed_before_its_split_is_split_again(
 ) -> None:
     job = await store.submit(new_job())
     await fail(store, job)
-    await store.revive(job.id, 2)
+    await store.revive(job.id, 2, job.release)
     second = await claimed(job)
     assert (second.claim.attempt, second.input) == (2, None)
-    assert await store.plan(job.id, [b"1"]) == 1
+    assert await store.plan(job.id, 2, [b"1"]) == 1
 
 
 async def test_only_what_ended_before_is_purged(store: JobStore, planned: Planned, claimed: Claiming) -> None:

@@ -43,7 +43,7 @@ async def test_the_last_finish_says_that_the_job_can_be_merged(
     assert await store.claim(job.id, 1, "worker") == Ended(unmerged=True)
     assert (await store.get(job.id)).state is State.RUNNING
     assert [result async for result in store.results(job.id)] == [b"0", b"1", b"2"]
-    await store.complete(job.id, b"3")
+    await store.complete(job.id, 1, b"3")
     assert await store.claim(job.id, 1, "worker") == Ended(unmerged=False)
 
 
@@ -71,7 +71,7 @@ async def test_the_results_of_a_complete_job_are_all_there_or_an_error(
         await store.finish((await claimed(job, number)).claim, b"%d" % number)
     slower = store.results(job.id)
     found = [await anext(slower)]
-    await store.complete(job.id, b"merged")
+    await store.complete(job.id, 1, b"merged")
     try:
         found += [result async for result in slower]
     except LeaseLostError:
@@ -136,16 +136,16 @@ async def test_a_revived_job_goes_on_where_it_was(store: JobStore, planned: Plan
     await store.beat(bad, 0.25, b"quarter")
     await store.finish(bad, WRONG)
 
-    revived = await store.revive(job.id, 2)
+    revived = await store.revive(job.id, 2, job.release)
     assert (revived.state, revived.tasks_ended) == (State.QUEUED, 1)
     tasks = await store.tasks(job.id)
     assert [task.state for task in tasks] == [State.SUCCEEDED, State.QUEUED, State.QUEUED, State.QUEUED]
     assert [(task.failures, task.problem, task.worker) for task in tasks[1:]] == [(0, None, None)] * 3
     again = [await claimed(job, number, "worker-2") for number in range(1, 4)]
     assert again == [
-        Claimed(Claim(job.id, 1, 3, "worker-2"), b"input 1", b"quarter", failures=0, lost=0),
-        Claimed(Claim(job.id, 2, 2, "worker-2"), b"input 2", b"half", failures=0, lost=0),
-        Claimed(Claim(job.id, 3, 1, "worker-2"), b"input 3", None, failures=0, lost=0),
+        Claimed(Claim(job.id, 1, 3, "worker-2", run=2), b"input 1", b"quarter", failures=0, lost=0),
+        Claimed(Claim(job.id, 2, 2, "worker-2", run=2), b"input 2", b"half", failures=0, lost=0),
+        Claimed(Claim(job.id, 3, 1, "worker-2", run=2), b"input 3", None, failures=0, lost=0),
     ]
     with pytest.raises(LeaseLostError):
         await store.beat(running, 0.9)
@@ -159,7 +159,7 @@ async def test_an_attempt_before_the_revival_changes_nothing(
     job = await planned(2)
     old, bad = (await claimed(job, 0)).claim, (await claimed(job, 1)).claim
     await store.finish(bad, WRONG)
-    await store.revive(job.id, 2)
+    await store.revive(job.id, 2, job.release)
     before = await store.tasks(job.id)
     for late in (store.beat(old, 0.5), store.finish(old, b"late"), store.release(old), store.finish(bad, WRONG)):
         with pytest.raises(LeaseLostError):

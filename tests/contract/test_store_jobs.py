@@ -23,7 +23,7 @@ async def succeed(store: JobStore, job: Job, result: bytes = b"{}") -> None:
         claimed = await store.claim(job.id, number, "worker")
         assert isinstance(claimed, Claimed)
         await store.finish(claimed.claim, b"1")
-    assert await store.complete(job.id, result)
+    assert await store.complete(job.id, 1, result)
 
 
 async def fail(store: JobStore, job: Job) -> None:
@@ -75,13 +75,13 @@ async def test_an_unknown_job_is_not_found(store: JobStore, new_job: NewJob) -> 
         store.get("no-such-job"),
         store.tasks("no-such-job"),
         store.claim("no-such-job", 0, "worker"),
-        store.plan("no-such-job", [b"1"]),
+        store.plan("no-such-job", 1, [b"1"]),
         store.cancel("no-such-job"),
-        store.revive("no-such-job", 2),
+        store.revive("no-such-job", 2, "v1"),
     ):
         with pytest.raises(JobNotFoundError):
             await asking
-    assert not await store.complete("no-such-job", b"1")
+    assert not await store.complete("no-such-job", 1, b"1")
 
 
 async def test_a_job_runs_from_its_first_claim_on(store: JobStore, planned: Planned, claimed: Claiming) -> None:
@@ -125,8 +125,8 @@ async def test_a_complete_job_has_succeeded_with_its_result(store: JobStore, pla
 async def test_a_job_is_completed_once(store: JobStore, planned: Planned) -> None:
     job = await planned()
     await succeed(store, job, b"1")
-    assert not await store.complete(job.id, b"2")
-    assert not await store.complete(job.id, WRONG)
+    assert not await store.complete(job.id, 1, b"2")
+    assert not await store.complete(job.id, 1, WRONG)
     assert (await store.get(job.id)).result == b"1"
 
 
@@ -135,12 +135,12 @@ async def test_a_job_is_not_complete_before_its_tasks_are(
     store: JobStore, new_job: NewJob, planned: Planned, claimed: Claiming, outcome: bytes | Problem
 ) -> None:
     unplanned = await store.submit(new_job())
-    assert not await store.complete(unplanned.id, outcome)
+    assert not await store.complete(unplanned.id, 1, outcome)
     assert await store.get(unplanned.id) == unplanned
     job = await planned(2)
     await store.finish((await claimed(job)).claim, b"1")
     before = await store.get(job.id)
-    assert not await store.complete(job.id, outcome)
+    assert not await store.complete(job.id, 1, outcome)
     assert await store.get(job.id) == before
 
 
@@ -150,14 +150,15 @@ async def test_a_job_whose_merge_failed_can_be_merged_again(
     job = await planned(2)
     for number in range(2):
         await store.finish((await claimed(job, number)).claim, b"%d" % number)
-    assert await store.complete(job.id, WRONG)
+    assert await store.complete(job.id, 1, WRONG)
     failed = await store.get(job.id)
     assert (failed.state, failed.problem, failed.result) == (State.FAILED, WRONG, None)
 
-    await store.revive(job.id, 2)
+    await store.revive(job.id, 2, job.release)
     assert await store.claim(job.id, 0, "worker") == Ended(unmerged=True)
     assert [result async for result in store.results(job.id)] == [b"0", b"1"]
-    assert await store.complete(job.id, b"merged")
+    assert not await store.complete(job.id, 1, b"merged in the run before")
+    assert await store.complete(job.id, 2, b"merged")
     assert (await store.get(job.id)).result == b"merged"
 
 
@@ -176,7 +177,7 @@ async def test_jobs_are_counted_by_release_and_state(
     one_each = {State.RUNNING: 1, State.SUCCEEDED: 1, State.FAILED: 1}
     assert await counts(store) == {"r1": one_each, "r2": {State.QUEUED: 2}}
 
-    await store.revive(failed.id, 2)
+    await store.revive(failed.id, 2, failed.release)
     await store.cancel(again.id)
     await store.purge(datetime.now(UTC) + timedelta(hours=1))
     async with open_store() as other:

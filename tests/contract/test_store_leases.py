@@ -77,7 +77,7 @@ async def test_a_lost_attempt_is_counted_once(store: JobStore, overlap: tuple[Jo
 async def test_a_revived_job_forgets_what_it_lost(store: JobStore, overlap: tuple[Job, Claim, Claimed]) -> None:
     job, _, taken_over = overlap
     await store.finish(taken_over.claim, WRONG)
-    await store.revive(job.id, 2)
+    await store.revive(job.id, 2, job.release)
     third = await store.claim(job.id, 0, "third")
     assert isinstance(third, Claimed)
     assert (third.claim.attempt, third.failures, third.lost) == (3, 0, 0)

@@ -47,12 +47,12 @@ async def _bring(store: JobStore, job: Job, state: State) -> None:
     if state is State.CANCELLED:
         await store.cancel(job.id)
     elif state is not State.QUEUED:
-        await store.plan(job.id, [b"1"])
+        await store.plan(job.id, 1, [b"1"])
         claimed = await store.claim(job.id, 0, "worker")
         assert isinstance(claimed, Claimed)
         if state is State.SUCCEEDED:
             await store.finish(claimed.claim, b"1")
-            await store.complete(job.id, b"the result")
+            await store.complete(job.id, 1, b"the result")
         elif state is State.FAILED:
             await store.finish(claimed.claim, Problem("exception", "no"))
 

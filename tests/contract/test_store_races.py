@@ -47,7 +47,7 @@ async def test_of_two_plans_one_is_the_plan(open_store: OpenStore, new_job: NewJ
     async with open_store() as first, open_store() as second:
         for _ in range(5):
             job = await first.submit(new_job())
-            size, same = await asyncio.gather(first.plan(job.id, [b"a"] * 3), second.plan(job.id, [b"b"] * 5))
+            size, same = await asyncio.gather(first.plan(job.id, 1, [b"a"] * 3), second.plan(job.id, 1, [b"b"] * 5))
             assert size == same
             claims = [await first.claim(job.id, number, "worker") for number in range(size)]
             inputs = [claimed.input for claimed in claims if isinstance(claimed, Claimed)]
@@ -70,7 +70,9 @@ async def test_a_job_is_merged_though_its_tasks_end_together(open_store: OpenSto
             assert any(merges)
             assert (await first.get(job.id)).tasks_ended == 6
             completions = await asyncio.gather(
-                first.complete(job.id, b"first"), second.complete(job.id, b"second"), first.complete(job.id, WRONG)
+                first.complete(job.id, 1, b"first"),
+                second.complete(job.id, 1, b"second"),
+                first.complete(job.id, 1, WRONG),
             )
             assert sum(completions) == 1
             won = await first.get(job.id)
@@ -105,7 +107,7 @@ async def test_a_completion_or_a_cancel_wins_and_both_agree(open_store: OpenStor
             claimed = await first.claim(job.id, 0, "worker")
             assert isinstance(claimed, Claimed)
             await first.finish(claimed.claim, b"1")
-            completed, cancelled = await asyncio.gather(first.complete(job.id, b"1"), second.cancel(job.id))
+            completed, cancelled = await asyncio.gather(first.complete(job.id, 1, b"1"), second.cancel(job.id))
             state = State.SUCCEEDED if completed else State.CANCELLED
             assert cancelled.state is state
             found = await first.get(job.id)
@@ -118,7 +120,9 @@ async def test_a_job_is_revived_once_though_many_ask(open_store: OpenStore, plan
         claimed = await first.claim(job.id, 0, "worker")
         assert isinstance(claimed, Claimed)
         await first.finish(claimed.claim, WRONG)
-        revived = await asyncio.gather(*((first, second)[number % 2].revive(job.id, 2) for number in range(10)))
+        revived = await asyncio.gather(
+            *((first, second)[number % 2].revive(job.id, 2, job.release) for number in range(10))
+        )
         assert {(one.state, one.run) for one in revived} == {(State.QUEUED, 2)}
         assert (await first.get(job.id)).run == 2
         answers = await asyncio.gather(*(second.claim(job.id, 0, f"worker-{number}") for number in range(5)))

@@ -49,7 +49,7 @@ async def test_a_job_begins_and_ends(store: JobStore, new_job: NewJob, stored: b
     assert task.lease_until is None
     assert await store.tasks(job.id, after=0) == []
     assert await store.claim(job.id, 0, "worker-2") == Ended(unmerged=False)
-    assert not await store.complete(job.id, b"again")
+    assert not await store.complete(job.id, 1, b"again")
     assert await store.submit(job) == done
     assert [listed.id for listed in (await store.list(states=[State.SUCCEEDED])).jobs] == [job.id]
 
@@ -91,10 +91,10 @@ async def test_many_begin_and_end_at_once_each_for_itself(
 async def test_what_was_touched_does_not_begin(store: JobStore, new_job: NewJob) -> None:
     claimed, planned, cancelled, failed = [await store.submit(new_job()) for _ in range(4)]
     await store.claim(claimed.id, 0, "worker-1")
-    await store.plan(planned.id, [b"1"])
+    await store.plan(planned.id, 1, [b"1"])
     await store.cancel(cancelled.id)
     await store.finish(await begun(store, failed), WRONG)
-    await store.revive(failed.id, 2)
+    await store.revive(failed.id, 2, failed.release)
     assert [await store.begin(job, "worker-2") for job in (claimed, planned, cancelled, failed)] == [None] * 4
     assert (await store.get(failed.id)).state is State.QUEUED
 
@@ -112,20 +112,20 @@ async def test_a_begun_task_is_busy(store: JobStore, new_job: NewJob) -> None:
 async def test_a_begun_task_takes_the_long_way_like_any_other(store: JobStore, new_job: NewJob) -> None:
     job = new_job()
     claim = await begun(store, job)
-    assert await store.plan(job.id, [b"input"]) == 1
+    assert await store.plan(job.id, 1, [b"input"]) == 1
     assert await store.beat(claim, 0.5, b"half")
     assert (await store.get(job.id)).progress == 0.5
     assert not await store.conclude(claim, b"1")
     assert await store.finish(claim, b"1")
     assert [result async for result in store.results(job.id)] == [b"1"]
-    assert await store.complete(job.id, b"2")
+    assert await store.complete(job.id, 1, b"2")
     assert (await store.get(job.id)).result == b"2"
 
 
 async def test_a_begun_job_may_turn_out_to_have_several_tasks(store: JobStore, new_job: NewJob) -> None:
     job = new_job()
     claim = await begun(store, job)
-    assert await store.plan(job.id, [b"0", b"1", b"2"]) == 3
+    assert await store.plan(job.id, 1, [b"0", b"1", b"2"]) == 3
     assert not await store.conclude(claim, b"1")
     await store.release(claim)
     assert [task.state for task in await store.tasks(job.id)] == [State.QUEUED] * 3
@@ -169,10 +169,10 @@ async def test_a_late_attempt_ends_nothing(open_store: OpenStore, new_job: NewJo
         with pytest.raises(LeaseLostError):
             await store.finish(late, b"late")
         assert (await store.get(job.id)).state is State.RUNNING
-        await store.plan(job.id, [b"input"])
+        await store.plan(job.id, 1, [b"input"])
         assert await store.finish(newer, b"new")
         assert not await store.conclude(late, b"late")
-        await store.complete(job.id, b"newest")
+        await store.complete(job.id, 1, b"newest")
         assert not await store.conclude(late, b"late")
         assert (await store.get(job.id)).result == b"newest"
 

@@ -28,7 +28,7 @@ async def task_of(store: JobStore, job: Job, number: int = 0) -> Task:
 async def test_a_planned_job_has_the_tasks_of_its_plan(store: JobStore, new_job: NewJob, claimed: Claiming) -> None:
     job = await store.submit(new_job())
     inputs = [b"zero", b"\x00\xff", b""]
-    assert await store.plan(job.id, inputs) == 3
+    assert await store.plan(job.id, 1, inputs) == 3
     assert (await store.get(job.id)).tasks == 3
     assert await store.tasks(job.id) == [Task(job.id, number, State.QUEUED) for number in range(3)]
     assert [(await claimed(job, number)).input for number in range(3)] == inputs
@@ -36,7 +36,7 @@ async def test_a_planned_job_has_the_tasks_of_its_plan(store: JobStore, new_job:
 
 async def test_a_job_is_planned_once(store: JobStore, planned: Planned, claimed: Claiming) -> None:
     job = await planned(3)
-    assert await store.plan(job.id, [b"other"]) == 3
+    assert await store.plan(job.id, 1, [b"other"]) == 3
     assert len(await store.tasks(job.id)) == 3
     assert (await claimed(job)).input == b"input 0"
 
@@ -51,7 +51,7 @@ async def test_whoever_claims_a_job_that_is_not_split_may_split_it(
     assert (await store.get(job.id)).state is State.RUNNING
     assert (await store.get(job.id)).tasks is None
 
-    assert await store.plan(job.id, [b"a", b"b"]) == 2
+    assert await store.plan(job.id, 1, [b"a", b"b"]) == 2
     assert isinstance(await store.claim(job.id, 0, "worker-2"), Busy)  # the claim outlives the split
     assert await store.beat(first.claim, 0.5)
     assert not await store.finish(first.claim, b"1")

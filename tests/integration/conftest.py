@@ -44,10 +44,10 @@ class Site:
     async def succeed(self, job_id: str, result: bytes = b'{"counts":{"swarm":1},"texts":{}}') -> None:
         """Do what a worker does with a job of one task."""
         claimed = await self.claim(job_id)
-        await self.backends.store.plan(job_id, [b"{}"])
+        await self.backends.store.plan(job_id, 1, [b"{}"])
         packed = await self.backends.results.pack(f"{job_id}/0", result)
         await self.backends.store.finish(claimed.claim, packed)
-        await self.backends.store.complete(job_id, packed)
+        await self.backends.store.complete(job_id, 1, packed)
 
     async def job(self, job_id: str) -> Job:
         return await self.backends.store.get(job_id)

@@ -64,14 +64,14 @@ async def _handle(delivery: Delivery, store: JobStore, note: Callable[[bytes], o
                 await delivery.retry(seconds)
                 return
             case Claimed(claim):
-                await store.plan(job.id, [b"1"])
+                await store.plan(job.id, 1, [b"1"])
                 await asyncio.sleep(0.05)
                 merge = await store.finish(claim, b"%d" % job.request["n"])
             case Ended(unmerged):
                 merge = unmerged
         if merge:
             (result,) = [one async for one in store.results(job.id)]
-            if await store.complete(job.id, result):
+            if await store.complete(job.id, 1, result):
                 note(f"{job.id}\n".encode())
     except LeaseLostError:  # another process has taken over: look again later
         await delivery.retry(LEASE_SECONDS)

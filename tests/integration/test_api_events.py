@@ -52,7 +52,7 @@ async def test_a_stream_tells_each_change_and_ends_with_the_job(site: Site) -> N
         assert (first.name, first.job["id"], first.job["state"]) == ("state", job_id, "queued")
 
         claimed = await site.claim(job_id)
-        await site.backends.store.plan(job_id, [b"{}"])
+        await site.backends.store.plan(job_id, 1, [b"{}"])
         assert ((told := await next_event()).name, told.job["state"]) == ("state", "running")
         await site.backends.store.beat(claimed.claim, 0.5)
         while (told := await next_event()).job["progress"] != 0.5:
@@ -60,7 +60,7 @@ async def test_a_stream_tells_each_change_and_ends_with_the_job(site: Site) -> N
         assert told.name == "progress"
 
         await site.backends.store.finish(claimed.claim, b"{}")
-        await site.backends.store.complete(job_id, b"{}")
+        await site.backends.store.complete(job_id, 1, b"{}")
         while (told := await next_event()).name == "progress":
             pass
         assert (told.name, told.job["state"], told.job["progress"]) == ("end", "succeeded", 1.0)

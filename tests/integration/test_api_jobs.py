@@ -321,7 +321,7 @@ async def test_a_listing_that_makes_no_sense_is_refused(site: Site, query: str) 
 async def test_tasks_are_listed_by_page(site: Site) -> None:
     job_id = await site.submit()
     await site.claim(job_id)
-    await site.backends.store.plan(job_id, [b"{}"] * 5)
+    await site.backends.store.plan(job_id, 1, [b"{}"] * 5)
     found: list[int] = []
     url: str | None = f"/v1/jobs/{job_id}/tasks?limit=2"
     while url:

@@ -71,12 +71,12 @@ async def run_slowly(site: Site, job_id: str, seen: list[JsonObject]) -> None:
     await until(lambda: bool(seen))
     claimed = await site.claim(job_id)
     await until(lambda: seen[-1]["state"] == "running")
-    await site.backends.store.plan(job_id, [b"{}"])
+    await site.backends.store.plan(job_id, 1, [b"{}"])
     for step in (0.25, 0.5, 0.75):
         await site.backends.store.beat(claimed.claim, step)
         await until(lambda step=step: seen[-1]["progress"] == step)
     await site.backends.store.finish(claimed.claim, b"{}")
-    await site.backends.store.complete(job_id, b'{"counts":{},"texts":{}}')
+    await site.backends.store.complete(job_id, 1, b'{"counts":{},"texts":{}}')
 
 
 async def followed(site: Site, url: str) -> list[JsonObject]:

@@ -60,15 +60,15 @@ def _ending(outcome: bytes | Problem) -> Document:
 
 async def _job_of(db: Database, claim: Claim) -> Document:
     job = await head(db, claim.job_id)
-    if job is None:
+    if job is None or run_of(job) != claim.run:
         raise _lost(claim)
     return await settle(db, job) if claim.number == 0 else job
 
 
 async def _change(db: Database, claim: Claim, job: Document, change: Document) -> bool:
-    """If this attempt runs, in the run that its job is in."""
-    key = task_id(claim.job_id, claim.number, job.get("plan") or "")
-    wanted = {"_id": key, "attempts": claim.attempt, "state": "running", "run": run_of(job)}
+    """If this attempt runs, in the run in which it was claimed."""
+    key = task_id(job, claim.number, job.get("plan") or "")
+    wanted = {"_id": key, "attempts": claim.attempt, "state": "running", "run": claim.run}
     return (await db.tasks.update_one(wanted, change)).matched_count > 0
 
 
@@ -78,7 +78,7 @@ async def _must_change(db: Database, claim: Claim, job: Document, change: Docume
 
 
 async def _must_have_ended_so(db: Database, claim: Claim, job: Document, outcome: bytes | Problem) -> None:
-    key = task_id(claim.job_id, claim.number, job.get("plan") or "")
+    key = task_id(job, claim.number, job.get("plan") or "")
     task = await db.tasks.find_one({"_id": key}, {"state": 1, "attempts": 1, "run": 1})
     wanted = State.FAILED if isinstance(outcome, Problem) else State.SUCCEEDED
     if task is None or task.get("attempts") != claim.attempt or task_state(task, job) is not wanted:

@@ -17,26 +17,28 @@ from jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
 from jobs.adapters.mongodb.progress import all_succeeded
 from jobs.adapters.mongodb.sole_tasks import first_claim, settle, take
 from jobs.adapters.mongodb.task_documents import is_current, new_task, plan_of, task_id, task_state
-from jobs.errors import JobNotFoundError, UnavailableError
+from jobs.errors import JobNotFoundError, LeaseLostError, UnavailableError
 from jobs.model import Busy, Claim, Claimed, Ended, State
 
 
-async def plan(db: Database, job_id: str, inputs: Sequence[bytes]) -> int:
+async def plan(db: Database, job_id: str, run: int, inputs: Sequence[bytes]) -> int:
     """The tasks first, then their number in the job: only then can they be claimed. The input of task 0, which several
     plans share, is kept in the job, so that it is of the plan that was stored."""
     if not inputs:
         raise ValueError("a job has at least one task")
     job = await settle(db, await known_head(db, job_id))
+    if run_of(job) != run:
+        raise LeaseLostError(f"job {job_id} is in run {run_of(job)}: run {run} plans it no more")
     if job.get("tasks") is None and not is_ended(job):
-        name = plan_of(inputs)
+        name = plan_of(job, inputs)
         claimed_first = job["state"] == State.RUNNING
         tasks = [new_task(job, number, name, data if number else None) for number, data in enumerate(inputs)]
         await _insert_missing(db, tasks[1:] if claimed_first else tasks)
-        wanted = {"_id": job_id, "tasks": None, "first": None, "state": {"$in": OPEN}}
+        wanted = {"_id": job_id, "run": run, "tasks": None, "first": None, "state": {"$in": OPEN}}
         fields = {"tasks": len(inputs), "plan": name, "first_input": readable(inputs[0])}
         if (await db.jobs.update_one(wanted, {"$set": fields})).matched_count:
             return len(inputs)
-        return await plan(db, job_id, inputs)  # it is planned, begun or ended since
+        return await plan(db, job_id, run, inputs)  # it is planned, begun or ended since
     return job.get("tasks") or 0
 
 
@@ -48,7 +50,7 @@ async def claim(db: Database, job_id: str, number: int, worker: str, lease: time
         if is_ended(job):
             return Ended(unmerged=False)
         job = await settle(db, job) if number == 0 else job
-        found = await db.tasks.find_one({"_id": task_id(job_id, number, job.get("plan") or "")}, {"result": 0})
+        found = await db.tasks.find_one({"_id": task_id(job, number, job.get("plan") or "")}, {"result": 0})
         if found is None and number:
             raise JobNotFoundError(f"job {job_id} has no task {number}")
         if found is None and job.get("tasks") is None and run_of(job) == 1:
@@ -97,7 +99,7 @@ async def _claim(
     await _run_job(db, job)
     number = task["number"]
     return Claimed(
-        Claim(job["_id"], number, fields["attempts"], worker),
+        Claim(job["_id"], number, fields["attempts"], worker, run_of(job)),
         input=bytes_from(task.get("input") if number else job.get("first_input")),
         checkpoint=bytes_from(task.get("checkpoint")),
         failures=fields["failures"],

@@ -25,7 +25,7 @@ from jobs.adapters.mongodb.task_documents import task_id
 from jobs.errors import JobNotFoundError, UnavailableError
 from jobs.model import Job, Problem, State
 
-HEAD = {"state": 1, "run": 1, "tasks": 1, "plan": 1, "started": 1, "ended": 1, "purged": 1, "first": 1}
+HEAD = {"state": 1, "run": 1, "tasks": 1, "plan": 1, "started": 1, "ended": 1, "purged": 1, "first": 1, "anew": 1}
 
 
 async def submit(db: Database, jobs: Sequence[Job]) -> list[Job]:
@@ -73,10 +73,10 @@ def is_ended(job: Document) -> bool:
     return State(job["state"]).ended
 
 
-async def complete(db: Database, job_id: str, outcome: bytes | Problem) -> bool:
+async def complete(db: Database, job_id: str, run: int, outcome: bytes | Problem) -> bool:
     """The results of the tasks are in the job's now; those of a job that failed are merged again when it is retried."""
     job = await head(db, job_id)
-    if job is None or is_ended(job) or not await all_succeeded(db, job):
+    if job is None or run_of(job) != run or is_ended(job) or not await all_succeeded(db, job):
         return False
     now = stamp()
     fields: Document = {"ended": now, "started": job.get("started") or now, "progress": 1.0}
@@ -87,7 +87,7 @@ async def complete(db: Database, job_id: str, outcome: bytes | Problem) -> bool:
     if completed:  # a crash before this leaves them until the job is purged
         drop = {"$unset": {"result": ""}}
         if job["tasks"] == 1:
-            await db.tasks.update_one({"_id": task_id(job_id, 0, "")}, drop)
+            await db.tasks.update_one({"_id": task_id(job, 0, "")}, drop)
         else:
             await db.tasks.update_many({"plan": {"$in": plans_of(job)}}, drop)
     return completed
@@ -107,11 +107,17 @@ async def fail(db: Database, job: Document, problem: str | None) -> None:
     await _end(db, job, {"state": "failed", "problem": problem})
 
 
-async def revive(db: Database, job_id: str, run: int) -> Job:
+async def revive(db: Database, job_id: str, run: int, release: str, taken_from: str | None) -> Job:
     """Tasks that did not succeed are of an earlier run now, so they are queued."""
-    fresh = {"state": "queued", "run": run, "problem": None, "started": None, "ended": None, "progress": None}
-    wanted = {"_id": job_id, "state": "failed", "run": run - 1, "purged": None}
-    await db.jobs.update_one(wanted, {"$set": fresh})
+    before = await known_head(db, job_id, release=1)
+    failed = before["state"] == State.FAILED
+    if failed or (before["state"] in OPEN and before["release"] == taken_from):
+        fresh = {"state": "queued", "run": run, "problem": None, "started": None, "ended": None, "progress": None}
+        if before["release"] != release:
+            fresh |= {"release": release, "anew": str(run), "tasks": None, "plan": None, "first_input": None}
+        states = ["failed"] if failed else OPEN
+        wanted = {"_id": job_id, "state": {"$in": states}, "run": run - 1, "release": before["release"], "purged": None}
+        await db.jobs.update_one(wanted, {"$set": {**fresh, "first": None}})
     return await get(db, job_id)
 
 

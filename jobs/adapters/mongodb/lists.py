@@ -14,7 +14,7 @@ from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, run_of
 from jobs.adapters.mongodb.job_steps import is_ended, known_head, with_tallies
 from jobs.adapters.mongodb.progress import plans_of
 from jobs.adapters.mongodb.sole_tasks import first_task
-from jobs.adapters.mongodb.task_documents import task_from, task_id
+from jobs.adapters.mongodb.task_documents import number_id, task_from, task_id
 from jobs.errors import CursorInvalidError, JobNotFoundError, LeaseLostError
 from jobs.model import Page, State, Task
 
@@ -63,7 +63,7 @@ async def results(db: Database, job_id: str, after: int, limit: int) -> list[tup
     if job.get("purged"):
         raise JobNotFoundError(f"there is no job {job_id}")
     if job.get("tasks") == 1:
-        single = await db.tasks.find_one({"_id": task_id(job_id, 0, "")}, {"number": 1, "state": 1, "result": 1})
+        single = await db.tasks.find_one({"_id": task_id(job, 0, "")}, {"number": 1, "state": 1, "result": 1})
         found = [single] if single and after < 0 and single["state"] == State.SUCCEEDED else []
     else:
         query = {**_tasks_after(job, after), "state": "succeeded"}
@@ -77,9 +77,7 @@ async def results(db: Database, job_id: str, after: int, limit: int) -> list[tup
 
 def _tasks_after(job: Document, after: int) -> Document:
     """Those of the plan that was stored; another one may have left some."""
-    job_id = job["_id"]
-    first = task_id(job_id, max(0, after + 1), "").rstrip("/")
-    last = task_id(job_id, (job.get("tasks") or 1) - 1, "").rstrip("/") + PAST_ALL_PLANS
+    first, last = number_id(job, max(0, after + 1)), number_id(job, (job.get("tasks") or 1) - 1) + PAST_ALL_PLANS
     return {"_id": {"$gte": first, "$lt": last}, "plan": {"$in": plans_of(job)}}
 
 

@@ -16,7 +16,7 @@ async def tallies(db: Database, jobs: Sequence[Document]) -> dict[str, Tally]:
     """By job id; of jobs whose tasks have nothing to tell there is none."""
     telling = [job for job in jobs if job["state"] in OPEN and not _is_untouched(job)]
     if len(telling) == 1 and (telling[0].get("tasks") or 1) == 1:
-        return await _of_single_task(db, telling[0]["_id"])
+        return await _of_single_task(db, telling[0])
     owners = {plan: job["_id"] for job in telling for plan in plans_of(job)}
     found: dict[str, Tally] = {}
     if not owners:
@@ -40,7 +40,7 @@ async def all_succeeded(db: Database, job: Document) -> bool:
     if job.get("tasks") is None:
         return False
     if job["tasks"] == 1:
-        first = await db.tasks.find_one({"_id": task_id(job["_id"], 0, "")}, {"state": 1})
+        first = await db.tasks.find_one({"_id": task_id(job, 0, "")}, {"state": 1})
         return first is not None and first["state"] == State.SUCCEEDED
     left = [State.QUEUED.value, State.RUNNING.value, State.FAILED.value]
     return await db.tasks.find_one({"plan": {"$in": plans_of(job)}, "state": {"$in": left}}, {"_id": 1}) is None
@@ -48,7 +48,7 @@ async def all_succeeded(db: Database, job: Document) -> bool:
 
 def plans_of(job: Document) -> list[str]:
     """Where the tasks of a job are: task 0 apart from those of the plan that was the first to be stored."""
-    return [plan_id(job["_id"], plan) for plan in {"", job.get("plan") or ""}]
+    return [plan_id(job, plan) for plan in {"", job.get("plan") or ""}]
 
 
 def _is_untouched(job: Document) -> bool:
@@ -56,8 +56,8 @@ def _is_untouched(job: Document) -> bool:
     return (job["state"] == State.QUEUED and run_of(job) == 1) or job.get("first") is not None
 
 
-async def _of_single_task(db: Database, job_id: str) -> dict[str, Tally]:
-    first = await db.tasks.find_one({"_id": task_id(job_id, 0, "")}, {"state": 1, "progress": 1})
+async def _of_single_task(db: Database, job: Document) -> dict[str, Tally]:
+    first = await db.tasks.find_one({"_id": task_id(job, 0, "")}, {"state": 1, "progress": 1})
     if first is None:
         return {}
-    return {job_id: Tally(int(first["state"] == State.SUCCEEDED), first.get("progress", 0.0))}
+    return {job["_id"]: Tally(int(first["state"] == State.SUCCEEDED), first.get("progress", 0.0))}

@@ -29,7 +29,7 @@ async def begin(
 ) -> Sequence[Claimed | BaseException | None]:
     """By one write for all. Where that has not claimed all, each is looked at: it may not be there yet."""
     changes = [(job, _taken(worker, lease)) for job, worker in asked]
-    updates = [UpdateOne({"_id": job.id, **UNTOUCHED}, {"$set": fields}) for job, fields in changes]
+    updates = [UpdateOne(_untouched(job), {"$set": fields}) for job, fields in changes]
     taken = (await db.jobs.bulk_write(updates, ordered=False)).matched_count
     claims = [first_claim(job.id, worker) for job, worker in asked]
     if taken == len(claims):
@@ -92,8 +92,12 @@ def _taken(worker: str, lease: timedelta) -> Document:
 
 
 def _held(claim: Claim) -> Document:
-    """While `first` is there it is attempt 1, and no other."""
-    return {"_id": claim.job_id, "first.worker": claim.worker, "run": 1 if claim.attempt == 1 else None}
+    """While `first` is there it is attempt 1 of run 1, and no other."""
+    return {"_id": claim.job_id, "first.worker": claim.worker, "run": 1 if claim.run == claim.attempt == 1 else None}
+
+
+def _untouched(job: Job) -> Document:
+    return {"_id": job.id, "release": job.release, **UNTOUCHED}
 
 
 async def _is_mine(db: Database, job: Job, fields: Document, perhaps: bool) -> bool:
@@ -105,5 +109,5 @@ async def _is_mine(db: Database, job: Job, fields: Document, perhaps: bool) -> b
     try:
         await db.jobs.insert_one({**job_to(job), **fields})
     except DuplicateKeyError:  # it is there: was it inserted only just now?
-        return (await db.jobs.update_one({"_id": job.id, **UNTOUCHED}, {"$set": fields})).matched_count > 0
+        return (await db.jobs.update_one(_untouched(job), {"$set": fields})).matched_count > 0
     return True

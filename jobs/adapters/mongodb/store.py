@@ -52,8 +52,8 @@ class MongoStore:
     async def get(self, job_id: str) -> Job:
         return await self._do(job_steps.get, job_id)
 
-    async def plan(self, job_id: str, inputs: Sequence[bytes]) -> int:
-        return await self._do(claims.plan, job_id, inputs)
+    async def plan(self, job_id: str, run: int, inputs: Sequence[bytes]) -> int:
+        return await self._do(claims.plan, job_id, run, inputs)
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
@@ -79,14 +79,14 @@ class MongoStore:
                 yield result
             after = page[-1][0]
 
-    async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
-        return await self._do(job_steps.complete, job_id, outcome)
+    async def complete(self, job_id: str, run: int, outcome: bytes | Problem) -> bool:
+        return await self._do(job_steps.complete, job_id, run, outcome)
 
     async def cancel(self, job_id: str) -> Job:
         return await self._do(job_steps.cancel, job_id)
 
-    async def revive(self, job_id: str, run: int) -> Job:
-        return await self._do(job_steps.revive, job_id, run)
+    async def revive(self, job_id: str, run: int, release: str, taken_from: str | None = None) -> Job:
+        return await self._do(job_steps.revive, job_id, run, release, taken_from)
 
     async def counts(self) -> dict[str, dict[State, int]]:
         return await self._do(job_steps.counts)

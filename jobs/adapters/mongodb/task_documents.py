@@ -2,6 +2,8 @@
 
 A task belongs to the `run` of its job in which it was last claimed. So a job is cancelled, fails or is revived by the
 change of one document: what an earlier run, or one that has ended, left open in its tasks is understood when they are read.
+A job that goes to another release starts anew, which is one change too: its tasks have other ids from then on, and the former
+ones are nobody's, until the job is purged.
 """
 
 from collections.abc import Sequence
@@ -15,9 +17,9 @@ DIGITS = 8  # task numbers in ids, so that the order of ids is theirs
 
 def new_task(job: Document, number: int, plan: str, data: bytes | None) -> Document:
     return {
-        "_id": task_id(job["_id"], number, plan),
+        "_id": task_id(job, number, plan),
         "v": VERSION,
-        "plan": plan_id(job["_id"], plan if number else ""),
+        "plan": plan_id(job, plan if number else ""),
         "number": number,
         "run": run_of(job),
         "state": State.QUEUED.value,
@@ -64,18 +66,31 @@ def task_state(found: Document, job: Document) -> State:
     return state if current else State.QUEUED
 
 
-def task_id(job_id: str, number: int, plan: str) -> str:
+def anew_of(job: Document) -> str:
+    """In which run another release started the job anew; empty for the release that took it."""
+    anew: str = job.get("anew") or ""
+    return anew
+
+
+def task_id(job: Document, number: int, plan: str) -> str:
     """Task 0 is there before any plan; the others are those of one plan."""
-    return f"{job_id}/{number:0{DIGITS}}" + (f"/{plan}" if number else "")
+    of = plan if number else anew_of(job)
+    return number_id(job, number) + (f"/{of}" if of else "")
 
 
-def plan_id(job_id: str, plan: str) -> str:
-    return f"{job_id}/{plan}"
+def number_id(job: Document, number: int) -> str:
+    """How the ids of all tasks with this number begin, whatever their plan."""
+    return f"{job['_id']}/{number:0{DIGITS}}"
 
 
-def plan_of(inputs: Sequence[bytes]) -> str:
+def plan_id(job: Document, plan: str) -> str:
+    """Empty is the plan of task 0, which all that are made of the same start share."""
+    return f"{job['_id']}/{plan or anew_of(job)}"
+
+
+def plan_of(job: Document, inputs: Sequence[bytes]) -> str:
     """The same inputs are the same plan, whoever stores them: a repeated split finds what a crash left."""
-    digest = sha256()
+    digest = sha256(anew_of(job).encode())
     for data in inputs:
         digest.update(len(data).to_bytes(8) + data)
     return digest.hexdigest()[:16]

@@ -72,14 +72,14 @@ def list_page(
     return Page([job_from(row) for row in rows], cursor_at(*chosen[-1]) if len(keys) > limit else None)
 
 
-def complete(db: sqlite3.Connection, job_id: str, outcome: bytes | Problem) -> bool:
+def complete(db: sqlite3.Connection, job_id: str, run: int, outcome: bytes | Problem) -> bool:
     """The results of the tasks are in the job's now; those of a job that failed are merged again when it is retried."""
     state = State.FAILED if isinstance(outcome, Problem) else State.SUCCEEDED
     problem = problem_to_json(outcome) if isinstance(outcome, Problem) else None
     changed = db.execute(
         "UPDATE jobs SET state = :state, problem = :problem, ended = :now, started = coalesce(started, :now) "
-        "WHERE id = :id AND state IN ('queued', 'running') AND tasks = tasks_ended",
-        {"state": state, "problem": problem, "now": stamp(), "id": job_id},
+        "WHERE id = :id AND run = :run AND state IN ('queued', 'running') AND tasks = tasks_ended",
+        {"state": state, "problem": problem, "now": stamp(), "id": job_id, "run": run},
     ).rowcount
     if changed and not isinstance(outcome, Problem):
         db.execute("UPDATE payloads SET result = ? WHERE job_id = ?", (outcome, job_id))
@@ -103,18 +103,23 @@ def cancel_tasks(db: sqlite3.Connection, job_id: str) -> None:
     db.execute(sql, (stamp(), job_id))
 
 
-def revive(db: sqlite3.Connection, job_id: str, run: int) -> Job:
+def revive(db: sqlite3.Connection, job_id: str, run: int, release: str, taken_from: str | None) -> Job:
+    before = get(db, job_id)
     changed = db.execute(
-        "UPDATE jobs SET state = 'queued', run = ?, problem = NULL, started = NULL, ended = NULL "
-        "WHERE id = ? AND state = 'failed' AND run = ?",
-        (run, job_id, run - 1),
+        "UPDATE jobs SET state = 'queued', run = :run, release = :release, problem = NULL, started = NULL, ended = NULL "
+        "WHERE id = :id AND run = :run - 1 "
+        "AND (state = 'failed' OR (state IN ('queued', 'running') AND release = :taken_from))",
+        {"id": job_id, "run": run, "release": release, "taken_from": taken_from},
     ).rowcount
-    if changed:
+    if changed and release == before.release:
         db.execute(
             "UPDATE tasks SET state = 'queued', failures = 0, lost = 0, worker = NULL, lease_until = NULL, "
             "started = NULL, ended = NULL, problem = NULL WHERE job_id = ? AND state <> 'succeeded'",
             (job_id,),
         )
+    elif changed:
+        db.execute("DELETE FROM tasks WHERE job_id = ?", (job_id,))
+        db.execute("UPDATE jobs SET tasks = NULL, tasks_ended = 0, progress_sum = 0 WHERE id = ?", (job_id,))
     return get(db, job_id)
 
 

@@ -138,4 +138,16 @@ _TASKS = (
 
 _CALLBACKS = ("ALTER TABLE jobs ADD COLUMN callback TEXT", "ALTER TABLE jobs ADD COLUMN traceparent TEXT")
 
-STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS)
+_RELEASES = (  # a job may go to another release without a change of its state
+    "DROP TRIGGER jobs_moved",
+    """
+    CREATE TRIGGER jobs_moved AFTER UPDATE OF state, release ON jobs
+    WHEN old.state <> new.state OR old.release <> new.release BEGIN
+        UPDATE counts SET jobs = jobs - 1 WHERE release = old.release AND state = old.state;
+        INSERT INTO counts (release, state, jobs) VALUES (new.release, new.state, 1)
+            ON CONFLICT (release, state) DO UPDATE SET jobs = jobs + 1;
+    END
+    """,
+)
+
+STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS, _RELEASES)

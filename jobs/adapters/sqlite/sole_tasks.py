@@ -9,10 +9,11 @@ from jobs.model import Claim, Claimed, Job, State
 
 def begin(db: sqlite3.Connection, job: Job, worker: str, lease: timedelta) -> Claimed | None:
     sql = (
-        "SELECT jobs.state = 'queued' AND jobs.tasks IS NULL AND number IS NULL AS untouched FROM jobs "
+        "SELECT jobs.state = 'queued' AND jobs.run = 1 AND jobs.release = ? AND jobs.tasks IS NULL AND number IS NULL "
+        "AS untouched FROM jobs "
         "LEFT JOIN tasks ON tasks.job_id = jobs.id AND number = 0 WHERE jobs.id = ?"
     )
-    row = db.execute(sql, (job.id,)).fetchone()
+    row = db.execute(sql, (job.release, job.id)).fetchone()
     if row is None:
         job_transactions.insert(db, job)
     elif not row["untouched"]:
@@ -24,11 +25,11 @@ def begin(db: sqlite3.Connection, job: Job, worker: str, lease: timedelta) -> Cl
 def conclude(db: sqlite3.Connection, claim: Claim, result: bytes) -> bool:
     sql = (
         "SELECT jobs.state, jobs.tasks, tasks.state AS task_state FROM jobs JOIN tasks ON tasks.job_id = jobs.id "
-        "WHERE jobs.id = ? AND number = 0 AND attempts = ?"
+        "WHERE jobs.id = ? AND number = 0 AND run = ? AND attempts = ?"
     )
-    row = db.execute(sql, (claim.job_id, claim.attempt)).fetchone()
+    row = db.execute(sql, (claim.job_id, claim.run, claim.attempt)).fetchone()
     if row is None or row["task_state"] != State.RUNNING or row["tasks"] is not None:
         return row is not None and row["state"] == State.SUCCEEDED and row["tasks"] == 1  # said again
     db.execute("UPDATE jobs SET tasks = 1 WHERE id = ?", (claim.job_id,))
     task_transactions.finish(db, claim, result)
-    return job_transactions.complete(db, claim.job_id, result)
+    return job_transactions.complete(db, claim.job_id, claim.run, result)

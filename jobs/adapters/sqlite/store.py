@@ -43,8 +43,8 @@ class SqliteStore:
     async def get(self, job_id: str) -> Job:
         return await self._database.read(job_transactions.get, job_id)
 
-    async def plan(self, job_id: str, inputs: Sequence[bytes]) -> int:
-        return await self._database.write(task_transactions.plan, job_id, inputs, durable=True)
+    async def plan(self, job_id: str, run: int, inputs: Sequence[bytes]) -> int:
+        return await self._database.write(task_transactions.plan, job_id, run, inputs, durable=True)
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
@@ -70,14 +70,14 @@ class SqliteStore:
                 yield result
             after = page[-1][0]
 
-    async def complete(self, job_id: str, outcome: bytes | Problem) -> bool:
-        return await self._database.write(job_transactions.complete, job_id, outcome, durable=True)
+    async def complete(self, job_id: str, run: int, outcome: bytes | Problem) -> bool:
+        return await self._database.write(job_transactions.complete, job_id, run, outcome, durable=True)
 
     async def cancel(self, job_id: str) -> Job:
         return await self._database.write(job_transactions.cancel, job_id, durable=True)
 
-    async def revive(self, job_id: str, run: int) -> Job:
-        return await self._database.write(job_transactions.revive, job_id, run, durable=True)
+    async def revive(self, job_id: str, run: int, release: str, taken_from: str | None = None) -> Job:
+        return await self._database.write(job_transactions.revive, job_id, run, release, taken_from, durable=True)
 
     async def counts(self) -> dict[str, dict[State, int]]:
         return await self._database.read(job_transactions.counts)

@@ -16,10 +16,12 @@ _TASKS = (
 )
 
 
-def plan(db: sqlite3.Connection, job_id: str, inputs: Sequence[bytes]) -> int:
+def plan(db: sqlite3.Connection, job_id: str, run: int, inputs: Sequence[bytes]) -> int:
     if not inputs:
         raise ValueError("a job has at least one task")
     job = _job(db, job_id)
+    if job["run"] != run:
+        raise LeaseLostError(f"job {job_id} is in run {job['run']}: run {run} plans it no more")
     if job["tasks"] is None and not State(job["state"]).ended:
         db.executemany(
             "INSERT INTO tasks (job_id, number, input) VALUES (?, ?, ?) "
@@ -65,7 +67,7 @@ def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: 
     sql = "UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'queued'"
     db.execute(sql, (stamp(now), job_id))
     return Claimed(
-        Claim(job_id, number, task["attempts"] + 1, worker),
+        Claim(job_id, number, task["attempts"] + 1, worker, job["run"]),
         input=task["input"],
         checkpoint=task["checkpoint"],
         failures=task["failures"],
@@ -145,7 +147,7 @@ def _end(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> None
 
 def _job(db: sqlite3.Connection, job_id: str) -> sqlite3.Row:
     row: sqlite3.Row | None = db.execute(
-        "SELECT state, tasks, tasks_ended FROM jobs WHERE id = ?", (job_id,)
+        "SELECT state, run, tasks, tasks_ended FROM jobs WHERE id = ?", (job_id,)
     ).fetchone()
     if row is None:
         raise JobNotFoundError(f"there is no job {job_id}")
@@ -153,13 +155,13 @@ def _job(db: sqlite3.Connection, job_id: str) -> sqlite3.Row:
 
 
 def _attempt(db: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
-    """The task and its job, if no newer attempt holds it."""
+    """The task and its job, if no newer attempt holds it, in this run or a later one."""
     sql = (
-        "SELECT tasks.state, attempts, jobs.state AS job_state, jobs.tasks, tasks_ended "
+        "SELECT tasks.state, attempts, jobs.state AS job_state, jobs.run, jobs.tasks, tasks_ended "
         "FROM tasks JOIN jobs ON jobs.id = job_id WHERE job_id = ? AND number = ?"
     )
     row: sqlite3.Row | None = db.execute(sql, (claim.job_id, claim.number)).fetchone()
-    if row is None or row["attempts"] != claim.attempt:
+    if row is None or (row["run"], row["attempts"]) != (claim.run, claim.attempt):
         raise _lost(claim)
     return row
 
