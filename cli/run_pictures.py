@@ -7,52 +7,41 @@ from typing import Literal
 from cli.charts import Point, Series, chart
 from cli.figures import time_to_result
 from cli.measured import Measured
+from scaling.recording import Moment
 
 BINS = 90  # bars of the load
+MOST_POINTS = 300
 MIB = 1024 * 1024
 GAP_SECONDS = 4.0
 STATES = {"succeeded": 1, "failed": 4, "cancelled": 5}  # and their colours
 
 
 def pictures(run: Measured) -> list[str]:
-    jobs, moments, end = run.recording.jobs, run.recording.moments, _end(run)
-    rate = "jobs per second"
-    workers = [
-        Series("alive", _workers(run), "area"),
-        Series("busy", [(it.seconds, it.busy) for it in moments], "step"),
-    ]
-    for name, colour in (("replicas_desired", 3), ("replicas_ready", 4), ("hpa_desired", 6)):
-        points = [(it.seconds, getattr(it, name)) for it in moments]
+    jobs, end = run.recording.jobs, _end(run)
+    workers = [Series("alive", _workers(run), "area"), Series("busy", _over_time(run, lambda it: it.busy), "step")]
+    for name, points, colour in (
+        ("replicas desired", _over_time(run, lambda it: it.replicas_desired), 3),
+        ("replicas ready", _over_time(run, lambda it: it.replicas_ready), 4),
+        ("HPA's wish", _over_time(run, lambda it: it.hpa_desired), 6),
+    ):
         if any(value is not None for _, value in points):
-            workers.append(Series(name.replace("_", " "), points, "step", dashed=True, colour=colour))
+            workers.append(Series(name, points, "step", dashed=True, colour=colour))
+    load = [
+        Series("submitted", _rate([job.submitted for job in jobs], end), "area"),
+        Series("ended", _rate([job.ended for job in jobs if job.ended is not None], end), "step"),
+    ]
+    queue = [
+        Series("waiting", _over_time(run, lambda it: it.ready), "area"),
+        Series("in flight", _over_time(run, lambda it: it.in_flight), "step"),
+    ]
+    results = [Series(state, points, "dots", colour=STATES.get(state, 6)) for state, points in _by_state(run)]
     p95 = run.figures.result.p95 if run.figures.result else None
+    lines = [(p95, f"p95 {p95:.1f} s")] if p95 else []
     return [
-        chart(
-            "Load",
-            rate,
-            [
-                Series("submitted", _rate([job.submitted for job in jobs], end), "area"),
-                Series("ended", _rate([job.ended for job in jobs if job.ended is not None], end), "step"),
-            ],
-            end=end,
-        ),
-        chart(
-            "Queue",
-            "tasks",
-            [
-                Series("waiting", [(it.seconds, it.ready) for it in moments], "area"),
-                Series("in flight", [(it.seconds, it.in_flight) for it in moments], "step"),
-            ],
-            end=end,
-        ),
+        chart("Load", "jobs per second", load, end=end),
+        chart("Queue", "tasks", queue, end=end),
         chart("Workers", "what is between the lines is paid for, and idle", workers, end=end),
-        chart(
-            "Time to result",
-            "seconds, by time of submission",
-            [Series(state, points, "dots", colour=STATES.get(state, 6)) for state, points in _by_state(run)],
-            lines=[(p95, f"p95 {p95:.1f} s")] if p95 else (),
-            end=end,
-        ),
+        chart("Time to result", "seconds, by time of submission", results, lines=lines, end=end),
     ]
 
 
@@ -63,18 +52,18 @@ def footprints(run: Measured) -> list[str]:
     memory, cpu, end = [], [], _end(run)
     for role, rows in groupby(sorted(run.footprints, key=lambda it: (it.role, it.seconds)), key=lambda it: it.role):
         several = role == "worker"
-        looks = [list(look) for _, look in groupby(rows, key=lambda it: round(it.seconds))]
-        largest = [(look[0].seconds, max(it.memory for it in look) / MIB) for look in looks]
-        together = [(look[0].seconds, sum(it.cpu for it in look)) for look in looks]
+        looks = [(seconds, list(look)) for seconds, look in groupby(rows, key=lambda it: it.seconds)]
+        largest: list[Point] = [(seconds, max(it.memory for it in look) / MIB) for seconds, look in looks]
+        together: list[Point] = [(seconds, sum(it.cpu for it in look)) for seconds, look in looks]
         memory.append(Series("largest worker" if several else role, _with_gaps(largest)))
-        cpu.append(Series("workers" if several else role, _with_gaps(together)))
+        cpu.append(Series("workers" if several else role, _with_gaps(_calm(together))))
     return [
         chart("Memory", "MiB resident", memory, end=end),
         chart("CPU", "cores, all workers together", cpu, end=end),
     ]
 
 
-def _with_gaps(points: Iterable[tuple[float, float]]) -> list[Point]:
+def _with_gaps(points: Iterable[Point]) -> list[Point]:
     """Nothing between two looks that are far apart: there was no such process."""
     found: list[Point] = []
     for seconds, value in points:
@@ -101,15 +90,29 @@ def compared(runs: Sequence[tuple[str, Measured]]) -> list[str]:
 
 
 def _queue(run: Measured) -> list[Point]:
-    return [(it.seconds, it.ready + it.in_flight) for it in run.recording.moments]
+    return _over_time(run, lambda it: it.ready + it.in_flight)
 
 
 def _workers(run: Measured) -> list[Point]:
-    return [(it.seconds, it.workers) for it in run.recording.moments]
+    return _over_time(run, lambda it: it.workers)
 
 
 def _idle(run: Measured) -> list[Point]:
-    return [(it.seconds, max(0, it.workers - it.busy)) for it in run.recording.moments]
+    return _over_time(run, lambda it: max(0, it.workers - it.busy))
+
+
+def _over_time(run: Measured, value: Callable[[Moment], int | None]) -> list[Point]:
+    return _calm([(it.seconds, value(it)) for it in run.recording.moments])
+
+
+def _calm(points: Sequence[Point]) -> list[Point]:
+    """Of a long run, means of a few looks each: what changes every second would be a solid block."""
+    group = -(-len(points) // MOST_POINTS)
+    if group <= 1:
+        return list(points)
+    parts = [points[start : start + group] for start in range(0, len(points), group)]
+    known = [(part[0][0], [value for _, value in part if value is not None]) for part in parts]
+    return [(seconds, sum(values) / len(values) if values else None) for seconds, values in known]
 
 
 def _results(run: Measured) -> list[Point]:

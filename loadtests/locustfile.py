@@ -111,7 +111,7 @@ class Visitor(FastHttpUser):
             self._bring()
         except GaveUpError as error:
             self._note(problem=str(error))
-            _count(self.environment, "time to result", time.time() - self.visit.submitted, error)
+            _count(self.environment, "time to result", time.time() - (self.visit.submitted or time.time()), error)
         except Exception as error:
             self._note(problem=repr(error))
             raise

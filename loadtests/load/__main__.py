@@ -43,9 +43,9 @@ async def load(given: Namespace, folder: Path) -> list[str]:
                 try:
                     await asyncio.sleep(QUIET_SECONDS)
                     visits = await _play(given, plan, here, folder)
-                    seen, faults = await _check(here, visits, plan.jobs)
                 finally:
                     sampling.cancel()
+                seen, faults = await _check(here, visits, plan.jobs)
                 record(folder, given.shape, plan.jobs, here, seen, faults)
                 return faults
         finally:

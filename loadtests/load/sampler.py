@@ -82,8 +82,9 @@ class Sampler:
         return False
 
     def _weigh(self) -> None:
+        now = self.seconds
         if self._generator is not None:
-            self._footprint(self._generator, "generator")
+            self._footprint(now, self._generator, "generator")
         if self._house is None:
             return
         try:
@@ -91,14 +92,14 @@ class Sampler:
         except psutil.Error:
             return
         for pid in [self._house, *(child.pid for child in children)]:
-            self._footprint(pid, None)
+            self._footprint(now, pid, None)
 
-    def _footprint(self, pid: int, role: str | None) -> None:
+    def _footprint(self, now: float, pid: int, role: str | None) -> None:
         try:
             process = psutil.Process(pid)
             with process.oneshot():
                 role = role or _role(process.cmdline())
-                memory, times, now = process.memory_info().rss, process.cpu_times(), self.seconds
+                memory, times = process.memory_info().rss, process.cpu_times()
         except psutil.Error:  # it has just left
             return
         if role is None or not memory:  # nothing of ours, or ended and not yet missed
