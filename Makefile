@@ -90,6 +90,10 @@ load: SHAPE := waves
 load: $(RUN) ## let jobs come in waves, a spike, a ramp or a soak, and draw what it did, in 90 seconds: SHAPE=waves ARGS=
 	@$(BIN)/python -m loadtests.load --shape $(SHAPE) $(ARGS)
 
+.PHONY: odds
+odds: $(RUN) ## how often a rollout errs: 10,000 simulated ones of equal and of worse releases
+	@$(BIN)/python -m rollout.simulation
+
 ENGINE ?= $(shell command -v docker || command -v podman || command -v buildah)
 TAG ?= essaim:dev
 

@@ -106,8 +106,11 @@ def chance_of_durations(
     if count == 0 or count == every:
         return 1.0
     ours = sum(_scores(scaled, scaled_running, ended, running))
-    theirs = (score * score for score in _scores(ended, running, ended, running))
-    variance = count * (every - count) * sum(theirs) / (every * (every - 1))
+    if running or len(set(ended)) < every:
+        squares = sum(score * score for score in _scores(ended, running, ended, running))
+    else:  # the usual case, and as good as free: the scores are 1 - every, 3 - every, … every - 1
+        squares = every * (every * every - 1) // 3
+    variance = count * (every - count) * squares / (every * (every - 1))
     if not variance:
         return 1.0
     return 0.5 * math.erfc((ours - 1) / math.sqrt(2 * variance))

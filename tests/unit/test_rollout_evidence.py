@@ -35,7 +35,7 @@ def drawn(rng: random.Random) -> tuple[int, int, int, int, float]:
 @pytest.mark.filterwarnings("ignore")  # of the quadrature, where nothing is left to add
 def test_failures_are_weighed_as_defined() -> None:
     rng = random.Random(1)
-    for counts in (drawn(rng) for _ in range(150)):
+    for counts in (drawn(rng) for _ in range(60)):
         if counts[2] and counts[0] < counts[1]:
             assert chance_of_failures(*counts) == pytest.approx(melded(*counts), rel=0.01, abs=1e-12), counts
 

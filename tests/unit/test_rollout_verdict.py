@@ -1,11 +1,12 @@
 """What is decided about a release, and what is said of it."""
 
 import math
+import random
 from statistics import NormalDist
 
 import pytest
 
-from rollout.verdict import Decision, Outcomes, Rules, judge, level, next_look
+from rollout.verdict import Decision, Outcomes, Rules, Verdict, judge, level, next_look
 
 RULES = Rules()
 
@@ -116,3 +117,35 @@ def test_the_numbers_are_those_of_the_sentence() -> None:
     assert verdict.numbers["old_ended"] == 500
     assert verdict.numbers["level"] == level(5, RULES)
     assert "new_median_seconds" not in judge(OLD, outcomes(0), RULES, look=1).numbers
+
+
+def watched(slowdown: float, late: float, rng: random.Random) -> Verdict:
+    """The last verdict on 2,000 jobs, one in ten of them new, which all start when they come; new ones not before `late`."""
+    began = [(each / 20, rng.random() < 0.1, 10 * rng.lognormvariate(0, 1)) for each in range(2000)]
+    jobs = [(max(at, late * new), new, seconds * (slowdown if new else 1)) for at, new, seconds in began]
+    seen, look = 0, 0
+    for count, now in enumerate(sorted(start + seconds for start, new, seconds in jobs if new), start=1):
+        if count >= next_look(seen, RULES):
+            seen, look = count, look + 1
+            verdict = judge(
+                *(until(now, [job for job in jobs if job[1] is which]) for which in (False, True)), RULES, look
+            )
+            if verdict.decision is not Decision.WAIT:
+                break
+    return verdict
+
+
+def until(now: float, jobs: list[tuple[float, bool, float]]) -> Outcomes:
+    ended = tuple(seconds for start, _, seconds in jobs if start + seconds <= now)
+    return Outcomes(
+        len(ended), 0, ended, tuple(now - start for start, _, seconds in jobs if start <= now < start + seconds)
+    )
+
+
+@pytest.mark.parametrize("late", [0.0, 20.0])
+def test_workers_that_start_late_are_no_sign_for_or_against_their_release(late: float) -> None:
+    """Few of its jobs have ended then, and only short ones."""
+    rng = random.Random(7)
+    ends = [[watched(slowdown, late, rng).decision for _ in range(20)] for slowdown in (1.0, 2.0)]
+    assert ends[0].count(Decision.ADVANCE) >= 19, ends
+    assert ends[1].count(Decision.ROLL_BACK) >= 19, ends
