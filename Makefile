@@ -78,6 +78,10 @@ chaos: SEED := 1
 chaos: $(RUN) ## a long storm of kills, with a table of what it survived; JOBS=2000 SEED=1
 	@ESSAIM_TEST_CHAOS_JOBS=$(JOBS) ESSAIM_TEST_CHAOS_SEED=$(SEED) $(BIN)/pytest -q tests/chaos
 
+.PHONY: screenshots
+screenshots: $(RUN) ## the pictures in docs/images, of the live page in a real run; needs Chromium
+	@$(BIN)/python -m tests.browser.screenshots docs/images
+
 .PHONY: bench
 bench: $(RUN) ## measured claims: search speed, scaling, and jobs per second, against ripgrep and other queues
 	@$(BIN)/python loadtests/bench_search.py

@@ -7,7 +7,8 @@ const KEY = "essaim-token"; // in sessionStorage: gone with the tab
 /** What went wrong, as a sentence in `message`; `errors` names each place that does not fit. */
 export class Problem extends Error {
   constructor(status, { title = "Something went wrong", detail = "", errors = [] }) {
-    super([title.replace(/[.?!]?$/, title.endsWith("?") ? "?" : ":"), detail].join(" ").trim().replace(/[^.?!]$/, "$&."));
+    const more = detail.toLowerCase() !== title.toLowerCase() && detail;
+    super((more ? `${title.replace(/[.!]?$/, title.endsWith("?") ? "" : ":")} ${more}` : title).replace(/[^.?!]$/, "$&."));
     this.status = status;
     this.errors = errors;
   }

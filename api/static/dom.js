@@ -76,21 +76,27 @@ export function announce(sentence) {
   byId("announcer").textContent = sentence;
 }
 
-/** Show what went wrong, until something goes well. */
-export function notice(problem) {
-  const node = byId("notice");
-  node.hidden = !problem;
-  node.textContent = problem ? problem.message : "";
+/** Show what went wrong with `what`, until the same goes well or somebody has read it. Said again, it is left as it is. */
+export function notice(what, problem) {
+  const all = byId("notices");
+  const old = [...all.children].find((node) => node.dataset.what === what);
+  if (old && old.dataset.said === problem?.message) return;
+  old?.remove();
+  if (!problem) return;
+  const close = h("button", { type: "button", class: "quiet", "aria-label": "Dismiss", onclick: () => (node.hidden = true) }, "✕");
+  const node = h("div", { class: "notice", role: "alert", "data-what": what, "data-said": problem.message }, h("p", {}, problem.message), close);
+  all.append(node);
 }
 
 /** Do what a click asks for, and say so where that fails. */
 export async function attempt(work) {
   try {
     const done = await work();
-    notice(null);
+    notice("click", null);
     return done;
   } catch (problem) {
-    notice(problem);
+    notice("click", null); // what failed in the same way before is said again
+    notice("click", problem);
     return undefined;
   }
 }
@@ -102,7 +108,7 @@ export const shortId = (id) => id.slice(-8);
 
 export const jobLink = (id, ...rest) =>
   h("a", { href: `#job/${encodeURIComponent(id)}`, title: id, class: "id", "data-focus": "link" },
-    id.length > 20 && h("span", { class: "roomy" }, `${id.slice(0, 8)}…`), shortId(id), ...rest);
+    shortId(id), ...rest);
 
 export const plural = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
@@ -113,7 +119,8 @@ export function size(bytes) {
 }
 
 export function duration(seconds) {
-  if (seconds < 10) return `${Math.max(seconds, 0).toFixed(1)} s`;
+  if (seconds < 1) return `${Math.max(Math.round(seconds * 1000), 0)} ms`;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;

@@ -9,7 +9,7 @@ const LETTERS_SHOWN = 100;
 export function openWorkers(section) {
   const said = h("p", { class: "muted" });
   const rows = h("tbody", {});
-  const table = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "workers-title" },
+  const table = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table of workers" },
     h("table", {},
       h("thead", {}, h("tr", {}, ["Worker", "Doing", "Since", "Release"].map((name, index) => h("th", { scope: "col", class: index > 1 && "roomy" }, name)))),
       rows));
@@ -41,7 +41,7 @@ function task(name) {
 export function openDeadLetters(section, changed) {
   const said = h("p", { class: "muted" });
   const rows = h("tbody", {});
-  const table = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "dead-title" },
+  const table = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table of dead letters" },
     h("table", {},
       h("thead", {}, h("tr", {}, ["Job", "Reason", "Parked"].map((name) => h("th", { scope: "col" }, name)), h("td", {}))),
       rows));

@@ -5,14 +5,15 @@ import { announce, attempt, byId, h, keep, notice, plural, shortId, state, sureB
 import { render } from "./result.js";
 
 const TASKS_SHOWN = 200;
+const PAUSE = 2000; // milliseconds until an API that does not answer is asked again
 const ENDED = ["succeeded", "failed", "cancelled"];
 
-/** Show the job in the section, and follow it. Returns what ends that. */
+/** Show the job in the section, and follow it. Returns `leave()`, and `hear(jobs)` for the jobs that somebody has seen. */
 export function openJob(section, id, changed) {
-  const leave = new AbortController();
+  const left = new AbortController();
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   const head = h("p", { class: "facts" });
-  const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the job" });
+  const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Progress of the job" });
   const said = h("p", { class: "muted" });
   const buttons = h("p", { class: "buttons" });
   const problem = h("div", {});
@@ -22,12 +23,16 @@ export function openJob(section, id, changed) {
   const rest = h("p", { class: "muted" });
   const tasks = h("details", { ontoggle: () => tasks.open && attempt(showTasks) }, h("summary", {}, "Tasks"), taskTable(rows), rest);
   let seen = "";
+  let last = "";
 
   const show = (job) => {
+    last = job.state;
     head.replaceChildren(state(job.state), ...facts(job));
+    bar.hidden = ENDED.includes(job.state);
     bar.value = job.state === "succeeded" ? 1 : job.progress;
-    const ended = job.tasks === null ? "not split into tasks yet" : `${job.tasks_ended} of ${plural(job.tasks, "task")} ended`;
-    said.textContent = `${Math.floor(bar.value * 100)} % · ${ended}`;
+    said.hidden = job.state === "succeeded" || (job.tasks === null && bar.hidden);
+    const tasks = job.tasks === null ? "not split into tasks yet" : `${job.tasks_ended} of ${plural(job.tasks, "task")} ended`;
+    said.textContent = `${Math.floor(bar.value * 100)} % · ${tasks}`;
     problem.replaceChildren(...(job.problem ? [h("p", { class: "complaint" }, job.problem.detail)] : []));
     const wanted = `${job.state} ${job.run}`;
     if (buttons.dataset.for !== wanted) {
@@ -47,15 +52,15 @@ export function openJob(section, id, changed) {
   const act = async (method, where) => {
     show(await (await call(method, where)).json());
     changed();
-    await run();
+    run();
   };
   const showTasks = async () => {
-    const page = await get(`${path}/tasks?limit=${TASKS_SHOWN}`, { signal: leave.signal });
+    const page = await get(`${path}/tasks?limit=${TASKS_SHOWN}`, { signal: left.signal });
     keep(rows, page.tasks, (task) => task.number, taskRow);
     rest.textContent = page.after === null ? "" : `The first ${TASKS_SHOWN} are shown.`;
   };
   const whole = async () => {
-    const job = await get(path, { signal: leave.signal });
+    const job = await get(path, { signal: left.signal });
     show(job);
     request.textContent = JSON.stringify(job.request, null, 2);
     result.replaceChildren(...outcome(job));
@@ -66,25 +71,29 @@ export function openJob(section, id, changed) {
   const run = async () => {
     following?.abort();
     const mine = (following = new AbortController());
-    leave.signal.addEventListener("abort", () => mine.abort());
-    try {
-      const job = await whole();
-      if (ENDED.includes(job.state)) return;
-      for await (const { data } of follow(job.links.events, mine.signal)) {
-        show(data);
-        if (tasks.open) await showTasks();
+    left.signal.addEventListener("abort", () => mine.abort());
+    while (!mine.signal.aborted) {
+      try {
+        const job = await whole();
+        notice("job", null);
+        if (ENDED.includes(job.state)) return;
+        for await (const { data } of follow(job.links.events, mine.signal)) {
+          show(data);
+          if (tasks.open) await showTasks();
+        }
+        changed(); // it has ended, so look at the whole of it
+      } catch (error) {
+        if (mine.signal.aborted) return;
+        if (error.status >= 400 && error.status < 500) return void problem.replaceChildren(h("p", { class: "complaint" }, error.message));
+        notice("job", error);
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
       }
-      if (mine.signal.aborted) return;
-      await whole();
-      changed();
-    } catch (error) {
-      if (!mine.signal.aborted) notice(error);
     }
   };
 
   section.replaceChildren(
     h("div", { class: "head" },
-      h("h2", { id: "job-title", tabindex: -1, title: id }, "Job ", h("span", { class: "id" }, shortId(id))),
+      h("h2", { id: "job-title", tabindex: -1 }, "Job ", h("span", { class: "id" }, shortId(id))),
       h("a", { href: "#", class: "button quiet" }, "Close")),
     head, bar, said, problem, buttons, result,
     h("details", {}, h("summary", {}, "Request"), request),
@@ -92,15 +101,24 @@ export function openJob(section, id, changed) {
   section.hidden = false;
   byId("job-title").focus();
   run();
-  return () => leave.abort();
+  const hear = (jobs) => {
+    if (last === "failed" && jobs.find((job) => job.id === id)?.state !== "failed") run(); // retried or replayed, by whomever
+  };
+  const leave = () => {
+    left.abort();
+    notice("job", null);
+  };
+  return { hear, leave };
 }
 
 const facts = (job) => [
   h("span", {}, "submitted ", time(job.created)),
-  job.started && h("span", {}, `took ${took(job)}`),
+  job.started && h("span", {}, `${job.ended ? "took" : "running for"} ${took(job)}`),
+  job.state === "succeeded" && h("span", {}, plural(job.tasks, "task")),
   job.run > 1 && h("span", {}, `run ${job.run}`),
   h("span", {}, `release ${job.release}`),
   h("span", {}, `owner ${job.owner}`),
+  h("span", { class: "id" }, job.id),
 ].filter(Boolean);
 
 function outcome(job) {
@@ -117,7 +135,7 @@ async function download(job) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-const taskTable = (rows) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tasks of the job" },
+const taskTable = (rows) => h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Table of tasks" },
   h("table", {},
     h("thead", {}, h("tr", {}, ["Task", "State", "Progress", "Attempts", "Worker"].map((name) => h("th", { scope: "col" }, name)))),
     rows));

@@ -1,12 +1,12 @@
 /** The table of jobs: by state, page by page. */
 
 import { call, get, post } from "./api.js";
-import { attempt, h, jobLink, keep, state, sureButton, time, took } from "./dom.js";
+import { attempt, h, jobLink, keep, plural, state, sureButton, time, took } from "./dom.js";
 
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
 const PAGE = 15;
 
-/** Add the table to the section. Returns `load()`, to see what is there now, and `count(jobs)`, for the numbers of `/v1/stats`. */
+/** Add the table to the section. Returns `load()`, to show what is there now and return it, and `count(jobs)`, for the numbers of `/v1/stats`. */
 export function openJobs(section) {
   const rows = h("tbody", {});
   const empty = h("p", { class: "empty", hidden: true });
@@ -23,15 +23,17 @@ export function openJobs(section) {
     if (only) query.set("state", only);
     if (before.length) query.set("cursor", before.at(-1));
     const page = await get(`/v1/jobs?${query}`);
-    if (asked !== [only, before.at(-1)].join()) return; // somebody has turned the page meanwhile
+    if (asked !== [only, before.at(-1)].join()) return page.jobs; // somebody has turned the page meanwhile
     next = page.cursor;
     keep(rows, page.jobs.map((job) => ({ ...job, shown: took(job) })), (job) => job.id, row);
     empty.hidden = page.jobs.length > 0;
     empty.textContent = only ? `No job is ${only}.` : "No jobs yet. Submit the first one: an example fills in the form.";
     newer.hidden = !before.length;
     older.hidden = !next;
+    where.hidden = !before.length;
     where.textContent = before.length ? `page ${before.length + 1}` : "";
     table.hidden = !page.jobs.length;
+    return page.jobs;
   };
   const turn = (pages) => {
     before = pages;
@@ -89,10 +91,10 @@ export function openJobs(section) {
 function progress(job) {
   if (job.problem) return h("span", { class: "complaint", title: job.problem.detail }, job.problem.detail);
   if (job.state === "queued") return h("span", { class: "muted" }, "waiting");
-  const part = job.state === "succeeded" ? 1 : job.progress;
-  const said = `${Math.floor(part * 100)} %`;
+  const tasks = job.tasks > 1 && [` ${job.tasks_ended} of ${job.tasks.toLocaleString("en")}`, h("span", { class: "roomy" }, " tasks")];
+  if (job.state === "succeeded") return h("span", { class: "muted" }, plural(job.tasks, "task"));
   return [
-    h("progress", { max: 1, value: part, "aria-label": `Progress of job ${job.id}` }),
-    h("span", { class: "muted number" }, job.tasks > 1 ? ` ${job.tasks_ended}/${job.tasks}` : ` ${said}`),
-  ];
+    job.state === "running" && h("progress", { max: 1, value: job.progress, "aria-label": `Progress of job ${job.id}` }),
+    h("span", { class: "muted number" }, tasks || ` ${Math.floor(job.progress * 100)} %`),
+  ].filter(Boolean);
 }

@@ -1,7 +1,7 @@
 /** The page: puts its parts together, looks at the house from time to time, and shows the job in the address. */
 
 import { askForToken, get, hasToken } from "./api.js";
-import { attempt, byId, notice } from "./dom.js";
+import { byId, notice } from "./dom.js";
 import { openDeadLetters, openWorkers } from "./house.js";
 import { openJob } from "./job.js";
 import { openJobs } from "./jobs.js";
@@ -11,7 +11,7 @@ import { openTexts } from "./texts.js";
 
 const LOOK_SECONDS = 2;
 const LOOK_AROUND = 5; // looks until the dead letters are looked at too
-const LONGEST_PAUSE_SECONDS = 30; // between looks at an API that does not answer
+const LONGEST_PAUSE_SECONDS = 10; // between looks at an API that does not answer
 
 const samples = new History();
 const queue = new Plot("Queue", "in_flight", "ready", ({ ready, in_flight }) => ({
@@ -29,11 +29,13 @@ const showWorkers = openWorkers(byId("workers"));
 const loadDeadLetters = openDeadLetters(byId("dead"), () => lookNow());
 let form = null;
 const loadTexts = openTexts(byId("texts"), () => form?.texts);
+let textsLoaded = false;
 
 let timer = 0;
 let looks = 0;
 let failures = 0;
 let looking = false;
+let locked = false; // a token is wanted
 
 /** Look at everything once, unless nobody watches; then again after a while, the longer the more often it failed. */
 async function look() {
@@ -42,25 +44,30 @@ async function look() {
   looking = true;
   try {
     const around = looks % LOOK_AROUND === 0 && loadDeadLetters();
-    const [stats, { workers }] = await Promise.all([get("/v1/stats"), get("/v1/workers"), jobs.load(), around]);
+    const [stats, { workers }, seen] = await Promise.all([get("/v1/stats"), get("/v1/workers"), jobs.load(), around]);
     const busy = workers.filter((worker) => worker.tasks.length).length;
     samples.add({ ...stats.queue, busy, idle: workers.length - busy });
     queue.draw(samples.samples);
     crew.draw(samples.samples);
     jobs.count(stats.jobs);
     showWorkers(workers, stats.queue.ready > 0);
+    shown.job?.hear(seen);
     say("live", "live");
     if (!form) await drawForm();
-    if (failures) notice(null);
+    if (!textsLoaded) await loadTexts();
+    textsLoaded = true;
+    notice("look", null);
     looks += 1;
     failures = 0;
+    locked = false;
   } catch (problem) {
     failures += 1;
-    say("away", problem.status === 401 ? "locked" : "no answer");
-    notice(problem);
+    locked = problem.status === 401;
+    say("away", locked ? "locked" : "no answer");
+    notice("look", problem);
   } finally {
     looking = false;
-    byId("token").hidden = failures === 0 && !hasToken();
+    byId("token").hidden = !locked && !hasToken();
   }
   timer = setTimeout(look, 1000 * Math.min(LOOK_SECONDS * 2 ** failures, LONGEST_PAUSE_SECONDS));
 }
@@ -81,23 +88,23 @@ document.addEventListener("visibilitychange", () => {
   look();
 });
 
+window.addEventListener("online", look);
+
 byId("token").addEventListener("click", async () => {
   if (await askForToken(null, true)) open();
 });
 
-let shown = "";
-let closeJob = () => {};
+const shown = { id: "", job: null };
 
 /** Show the job that the address names. Other fragments are places on the page. */
 function route() {
-  const id = location.hash.startsWith("#job/") ? decodeURIComponent(location.hash.slice(5)) : "";
-  if (id === shown) return;
-  closeJob();
-  shown = id;
+  const id = /^#job\/(.+)/.exec(location.hash)?.[1] ?? "";
+  if (id === shown.id) return;
+  shown.job?.leave();
+  shown.id = id;
   document.title = id ? `Job ${id.slice(-8)} – Essaim` : "Essaim";
-  if (id) {
-    closeJob = openJob(byId("job"), id, lookNow);
-  } else {
+  shown.job = id ? openJob(byId("job"), id, lookNow) : null;
+  if (!id) {
     byId("job").hidden = true;
     byId("job").replaceChildren();
     byId("jobs").focus({ preventScroll: true });
@@ -108,8 +115,11 @@ window.addEventListener("hashchange", route);
 /** Fetch what is fetched once, and begin to look. */
 async function open() {
   failures = 0;
+  textsLoaded = false;
+  shown.job?.leave();
+  shown.id = ""; // what was refused to nobody may be shown to somebody
   route();
-  await Promise.all([look(), attempt(loadTexts)]);
+  await look();
 }
 
 /** The form comes once the API has answered: it is the API's own. */
@@ -120,7 +130,6 @@ async function drawForm() {
   });
   form = opened.form;
   byId("release").textContent = `release ${opened.release}`;
-  await loadTexts();
 }
 
 open();

@@ -9,7 +9,8 @@ const OPEN = 3; // folds in one place that are all open at first; of more it is 
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isSimple = (value) => value === null || typeof value !== "object";
 const isFlat = (value) => isObject(value) && Object.values(value).every(isSimple);
-const words = (name) => name.replaceAll("_", " ");
+const words = (name) => name.replaceAll("_", " "); // of a field; what may be data is shown as it is
+const itemsOf = (value) => (Array.isArray(value) ? value : value === null || value === undefined ? [] : [value]);
 
 /** The value as an element. `key` is the name that it stands under: where a text quotes it, that is marked. */
 export function render(value, key = "") {
@@ -44,10 +45,8 @@ function marked(text, key) {
 
 function list(values, key) {
   if (!values.length) return h("p", { class: "muted" }, "none");
-  if (values.every(isFlat)) {
-    const names = [...new Set(values.slice(0, MOST).flatMap(Object.keys))];
-    return table(values.map((value) => [null, value]), names, key);
-  }
+  const names = values.every(isFlat) ? [...new Set(values.slice(0, MOST).flatMap(Object.keys))] : columns(values);
+  if (names) return table(values.map((value) => [null, value]), names, key);
   return h("ol", {}, values.slice(0, MOST).map((value) => h("li", {}, render(value, key))), rest(values.length));
 }
 
@@ -61,26 +60,61 @@ function columns(values) {
   return names.length && same && narrow ? names : null;
 }
 
-/** Rows of `[key or null, object]`. */
+/** Rows of `[key or null, object]`. What an object has a list of makes rows of its own beside the rest. */
 function table(rows, names, key) {
   const keyed = rows[0][0] !== null;
-  const head = h("tr", {}, keyed && h("th", { scope: "col" }, h("span", { class: "unseen" }, "name")), names.map((name) => h("th", { scope: "col" }, words(name))));
-  const body = rows.slice(0, MOST).map(([own, value]) =>
-    h("tr", {}, keyed && h("th", { scope: "row" }, own), names.map((name) => h("td", {}, name in value ? render(value[name], own ?? key) : null))));
-  return h("div", {}, h("table", { class: "inner" }, h("thead", {}, head), h("tbody", {}, body)), rest(rows.length));
+  const many = names.find((name) => rows.some(([, value]) => !isSimple(value[name] ?? null)));
+  const items = rows.flatMap(([, value]) => itemsOf(value[many]));
+  const subs = items.length && items.every(isFlat) ? [...new Set(items.slice(0, MOST).flatMap(Object.keys))] : null;
+  const heads = names.flatMap((name) => (name === many && subs ? subs : [name]));
+  const head = h("tr", {}, keyed && h("th", { scope: "col" }, h("span", { class: "unseen" }, "name")), heads.map((name) => h("th", { scope: "col" }, words(name))));
+  const bodies = rows.slice(0, MOST).map(([own, value]) => group(own, value, { names, many, subs, key: own ?? key, width: heads.length + 1 }));
+  return h("div", {}, h("table", { class: "inner" }, h("thead", {}, head), bodies), rest(rows.length));
 }
 
-/** An object: what is simple first, then each deeper part in a fold. */
+/** The rows of one object: one for each item of its list `many`, all other cells beside them. */
+function group(own, value, { names, many, subs, key, width }) {
+  const items = many ? itemsOf(value[many]) : [null];
+  const lines = items.length ? items.slice(0, MOST) : [undefined];
+  const beside = lines.length > 1 ? lines.length : null;
+  const cell = (name, content, attributes = {}) =>
+    h("td", { ...attributes, "data-head": words(name) }, content === undefined ? null : render(content, key));
+  const cells = (item) => {
+    if (item === undefined) return [h("td", { colspan: subs?.length, class: "muted" }, "–")];
+    return subs ? subs.map((sub) => cell(sub, item[sub])) : [cell(many ?? "", item)];
+  };
+  const row = (item, index) => h("tr", {},
+    index === 0 && own !== null && h("th", { scope: "row", rowspan: beside }, own),
+    names.flatMap((name) => (name === many ? cells(item) : index === 0 ? [cell(name, value[name], { rowspan: beside })] : [])));
+  const left = items.length > MOST && h("tr", {}, h("td", { colspan: width }, rest(items.length)));
+  return h("tbody", {}, lines.map(row), left);
+}
+
+/** An object: what is simple first, then each deeper part in a fold, unless it is the only one. */
 function parts(value) {
   const entries = Object.entries(value);
   const plain = entries.filter(([, each]) => isSimple(each));
   const deep = entries.filter(([, each]) => !isSimple(each));
-  const pairs = plain.slice(0, MOST).map(([name, each]) => h("div", {}, h("dt", {}, words(name)), h("dd", {}, simple(each, ""))));
-  const folds = deep.slice(0, MOST).map(([name, each], index) =>
-    h("details", { open: index === 0 || deep.length <= OPEN }, h("summary", {}, h("span", { class: "name" }, name), h("span", { class: "muted" }, ` ${count(each)}`)), render(each)));
-  return h("div", { class: "parts" }, pairs.length > 0 && h("dl", {}, pairs), rest(plain.length), folds, rest(deep.length));
+  const tally = plain.length > 1 && plain.every(([, each]) => typeof each === "number");
+  const pairs = plain.slice(0, MOST).map(([name, each]) => h("div", {}, h("dt", {}, tally ? name : words(name)), h("dd", {}, simple(each, ""))));
+  return h("div", { class: "parts" }, pairs.length > 0 && h("dl", { class: tally && "tally" }, pairs), rest(plain.length),
+    deep.length === 1 && plain.length ? render(deep[0][1]) : folds(deep));
 }
 
-const count = (value) => plural(Array.isArray(value) ? value.length : Object.keys(value).length, "item");
+const folds = (deep) => [
+  ...deep.slice(0, MOST).map(([name, each], index) => {
+    const head = [h("span", { class: "name" }, name), h("span", { class: "muted" }, ` ${plural(size(each), "item")}`)];
+    if (!size(each)) return h("p", { class: "bare" }, head);
+    return h("details", { open: index === 0 || deep.length <= OPEN }, h("summary", {}, head), render(each));
+  }),
+  rest(deep.length),
+];
+
+/** How much there is to see: of an object around a single other one, what that has. */
+function size(value) {
+  if (Array.isArray(value)) return value.length;
+  const deep = Object.values(value).filter((each) => !isSimple(each));
+  return deep.length === 1 && Object.keys(value).length > 1 ? size(deep[0]) : Object.keys(value).length;
+}
 
 const rest = (length) => length > MOST && h("p", { class: "muted" }, `… and ${plural(length - MOST, "item")} more: download the result.`);

@@ -12,7 +12,7 @@ export function openTexts(parent, field) {
     files,
     h("label", { for: "files", class: "button" }, "Upload texts"),
     h("span", { class: "muted" }, " or drop files here"));
-  const pattern = h("input", { type: "search", id: "pattern", placeholder: "books/**", "aria-label": "Show texts whose name matches" });
+  const pattern = h("input", { type: "search", id: "pattern", hidden: true, placeholder: "Show only names like books/**", "aria-label": "Show only texts whose name is like" });
   const list = h("ul", { class: "texts" });
   const more = h("button", { type: "button", class: "quiet", hidden: true }, "More");
   const empty = h("p", { class: "muted", hidden: true });
@@ -25,6 +25,7 @@ export function openTexts(parent, field) {
     shown = following ? [...shown, ...page.texts] : page.texts;
     cursor = page.cursor;
     more.hidden = !cursor;
+    pattern.hidden = !shown.length && !pattern.value.trim();
     empty.hidden = shown.length > 0;
     empty.textContent = pattern.value.trim() ? "No text has such a name." : "No texts yet: upload some to work on.";
     keep(list, shown.map((text) => ({ ...text, usable: Boolean(field()) })), (text) => text.name, row);

@@ -63,9 +63,9 @@ def running(*arguments: str, cwd: Path | None = None, **env: str) -> Iterator[su
 
 
 @contextmanager
-def house(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def house(folder: Path, *arguments: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`essaim up` on a free port with its data in the folder, and its URL."""
-    with running("up", "--port", "0", "--data", str(folder), "--speed", "20", *arguments) as process:
+    with running("up", "--port", "0", "--data", str(folder), "--speed", "20", *arguments, **env) as process:
         yield process, address(process)
 
 
