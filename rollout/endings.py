@@ -40,7 +40,7 @@ class Endings:
                 self._requeue = self._requeue or Requeue(plan.new, rollout.opened)
                 return await self._again(self._requeue, remote, plan.timeout)
             if plan.retire and not self._retired:
-                return await self._away(remote, plan.new if back else plan.old)
+                return await self._away(remote, rollout, plan.new if back else plan.old)
         return None
 
     async def _again(self, requeue: Requeue, remote: Remote, patience: float) -> str:
@@ -53,15 +53,13 @@ class Endings:
         self.waiting = requeue.sentence
         return requeue.sentence if self._requeued else ""
 
-    async def _away(self, remote: Remote, release: str) -> str:
+    async def _away(self, remote: Remote, rollout: Rollout, release: str) -> str:
         """When none of its jobs is open and it has no worker: a queue that holds something has workers."""
         jobs = (await remote.get("/v1/stats"))["jobs"].get(release, {})
         living = [it for it in (await remote.get("/v1/workers"))["workers"] if it["release"] == release]
-        left = {
-            "jobs queued": jobs.get("queued", 0),
-            "running": jobs.get("running", 0),
-            "workers": max(len(living), await self.objects.workers(release)),
-        }
+        left = {"jobs queued": jobs.get("queued", 0), "running": jobs.get("running", 0), "workers": len(living)}
+        if rollout.phase is Phase.PROMOTED:  # KEDA takes away what has worked; what has never started may stay for ever
+            left["workers"] = max(left["workers"], await self.objects.workers(release))
         if any(left.values()):
             self.waiting = (
                 f"{release} goes when it has nothing left to do: {', '.join(f'{n} {what}' for what, n in left.items())}"

@@ -24,6 +24,7 @@ class Looks:
     objects: Objects
     site: Site
     request: object = None
+    _made: bool = False
     _judging: Judging | None = None
     _shadow: Shadow | None = None
     _endings: Endings | None = None
@@ -45,9 +46,10 @@ class Looks:
         """Until revision and workers of the new release are there. Whatever keeps them from it, no request has gone there."""
         plan, revision = rollout.plan, steps.revision(service, rollout.plan.new)
         asked = service["spec"]["template"]["metadata"].get("name") == revision
-        if plan.image:
+        if plan.image and not (self._made and asked):
             try:
                 made = await self.objects.bring_up(plan.old, plan.new, plan.image)
+                self._made = True
                 if not asked:
                     template = await self.objects.template(service, plan.old, plan.new, plan.image)
                     return Write(
@@ -57,10 +59,8 @@ class Looks:
                 raise
             except EssaimError as error:
                 return Move(str(error), Phase.ROLLED_BACK)
-        if lacking := await self.objects.missing(plan.new):
+        if lacking := await self.objects.missing(service, plan.new):
             return Wait(f"{plan.new} lacks {' and '.join(lacking)}")
-        if asked and service["status"].get("latestReadyRevisionName") != revision:
-            return Wait(f"revision {revision} is not ready{_because(service)}")
         return Move(f"revision {revision} is ready")
 
     async def _smoke(self, service: JsonObject, rollout: Rollout) -> Found:
@@ -106,6 +106,12 @@ class Looks:
             self._judging = Judging.of(rollout)
         if (verdict := self._judging.good) and not rollout.paused:
             return Move(verdict.sentence)
+        percent = traffic.asked(service, steps.revision(service, plan.new))
+        if percent != rollout.percent:
+            return Wait(
+                f"somebody gives {plan.new} {percent} % of the requests, not {rollout.percent} %: not judged",
+                patient=True,
+            )
         async with self.site.main(service) as site:
             old, new, judged = await self._judging.look(rollout, site)
         if judged is not None:

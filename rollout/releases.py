@@ -30,8 +30,8 @@ class Objects(Protocol):
         """The Service's template for the new release."""
         ...
 
-    async def missing(self, release: str) -> Sequence[str]:
-        """What the release needs and is not there (yet)."""
+    async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
+        """What the release needs and is not there, or not ready (yet)."""
         ...
 
     async def workers(self, release: str) -> int:
@@ -52,8 +52,11 @@ class Elsewhere:
     async def template(self, service: JsonObject, old: str, new: str, image: str) -> JsonObject:
         raise RolloutRefusedError("with --local the releases are those of `essaim up`: leave --image out")
 
-    async def missing(self, release: str) -> Sequence[str]:
-        return ()
+    async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
+        revision = f"{service['metadata']['name']}-{release}"
+        wanted = service["spec"]["template"]["metadata"].get("name") == revision
+        ready = service["status"].get("latestReadyRevisionName") == revision
+        return [f"revision {revision} that is ready"] if wanted and not ready else []
 
     async def workers(self, release: str) -> int:
         return 0
@@ -98,12 +101,16 @@ class ClusterObjects:
             )
         return template(live, self._renames(old, new), new, image)
 
-    async def missing(self, release: str) -> Sequence[str]:
-        needed = (
-            self._resource(COPIED[1], self._worker(release)),
-            self._resource(REVISIONS, f"{self.service}-{release}"),
-        )
-        return [str(resource) for resource in needed if await self.kubernetes.get(resource) is None]
+    async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
+        worker, revision = self._worker(release), f"{self.service}-{release}"
+        lacking = []
+        if await self.kubernetes.get(self._resource(COPIED[1], worker)) is None:
+            lacking.append(f"Deployment {worker}")
+        if (found := await self.kubernetes.get(self._resource(REVISIONS, revision))) is None:
+            lacking.append(f"revision {revision}")
+        elif (ready := condition(found, "Ready")).get("status") != "True":
+            lacking.append(f"revision {revision} that is ready ({ready.get('message') or 'not yet'})")
+        return lacking
 
     async def workers(self, release: str) -> int:
         found = await self.kubernetes.get(self._resource(COPIED[1], self._worker(release))) or {}
@@ -133,6 +140,11 @@ class ClusterObjects:
 
     def _worker(self, release: str) -> str:
         return f"{self.service}-worker-{release}"
+
+
+def condition(live: JsonObject, name: str) -> JsonObject:
+    """As an object's status tells it; empty where it does not."""
+    return next((it for it in live.get("status", {}).get("conditions", ()) if it["type"] == name), {})
 
 
 def _image(deployment: JsonObject) -> str:

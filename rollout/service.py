@@ -15,7 +15,8 @@ class Service(Protocol):
     - `spec.traffic` (may be absent: the newest ready revision gets all): entries of `revisionName` or `latestRevision: true`,
       `percent` (may be absent: 0; together 100) and `tag` (may be absent).
     - `status`: `url`; `traffic`, what is in force, with `revisionName` in each entry and `url` in each that has a tag;
-      `latestReadyRevisionName`; `observedGeneration`, and `conditions`, of which `Ready` is `True` once the split is in force.
+      `latestReadyRevisionName`; `observedGeneration`, and `conditions`, of which `RoutesReady` (where there is none: `Ready`)
+      is `True` once the split is in force.
     """
 
     async def read(self) -> JsonObject:

@@ -71,10 +71,16 @@ def address(service: JsonObject, tag: str) -> str | None:
 
 
 def settled(service: JsonObject) -> bool:
-    """Whether what is asked for is in force."""
+    """Whether the split that is asked for is in force. That a newer revision does not start is another matter."""
     status = service["status"]
-    ready = any(it["type"] == "Ready" and it["status"] == "True" for it in status.get("conditions", ()))
+    conditions = {it["type"]: it["status"] for it in status.get("conditions", ())}
+    ready = conditions.get("RoutesReady", conditions.get("Ready")) == "True"
     return ready and status.get("observedGeneration") == service["metadata"].get("generation")
+
+
+def asked(service: JsonObject, revision: str) -> int:
+    """What the revision is meant to get, in percent."""
+    return sum(entry.get("percent") or 0 for entry in entries(service) if entry.get("revisionName") == revision)
 
 
 def _tagged(entry: JsonObject, tags: dict[str, str]) -> JsonObject:

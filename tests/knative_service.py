@@ -58,7 +58,9 @@ class StandInService:
         most = max(status["traffic"], key=lambda entry: entry.get("percent") or 0)
         status["url"] = most["url"]  # any release answers for all
         status["observedGeneration"] = self.content["metadata"]["generation"]
-        status["conditions"] = [{"type": "Ready", "status": "True" if ready else "Unknown"}]
+        whole = ready and status["latestReadyRevisionName"] == newest
+        states = {"RoutesReady": ready, "Ready": whole}
+        status["conditions"] = [{"type": it, "status": "True" if is_so else "Unknown"} for it, is_so in states.items()]
 
     def percent(self, release: str) -> int:
         """What is in force."""

@@ -38,17 +38,22 @@ async def test_a_release_is_made_found_and_taken_away_and_nothing_else_is(cluste
     before = dict(cluster.objects)
     async with open_kubernetes(cluster.cluster()) as kubernetes:
         objects = ClusterObjects(kubernetes, "essaim", "essaim")
-        assert len(await objects.missing("v2")) == 2
+        service = await KnativeService(kubernetes, "essaim", "essaim").read()
+        assert await objects.missing(service, "v2") == ["Deployment essaim-worker-v2", "revision essaim-v2"]
         made = await objects.bring_up("dev", "v2", "dev.local/essaim:2")
         assert [it.split()[1] for it in made] == ["'essaim-settings-v2'", *["'essaim-worker-v2'"] * 3]
         assert await objects.bring_up("dev", "v2", "dev.local/essaim:2") == []
-        assert await objects.missing("v2") == ["revisions.serving.knative.dev 'essaim-v2' in namespace 'essaim'"]
+        assert await objects.missing(service, "v2") == ["revision essaim-v2"]
+        ready = {"type": "Ready", "status": "Unknown", "message": "pulling"}
         cluster.objects[path(REVISIONS, "essaim-v2")] = {
             "kind": "Revision",
             "apiVersion": "serving.knative.dev/v1",
             "metadata": {"name": "essaim-v2", "labels": {"app.kubernetes.io/version": "v2"}},
+            "status": {"conditions": [ready]},
         }
-        assert await objects.missing("v2") == []
+        assert await objects.missing(service, "v2") == ["revision essaim-v2 that is ready (pulling)"]
+        ready["status"] = "True"
+        assert await objects.missing(service, "v2") == []
         assert len(await objects.retire("v2")) == 5
     assert cluster.objects == before
 

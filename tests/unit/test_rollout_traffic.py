@@ -99,3 +99,10 @@ def test_it_is_settled_once_the_status_is_about_this_generation() -> None:
         {**one, "status": {"observedGeneration": 3, "conditions": [{**ready, "status": "False"}]}}
     )
     assert not traffic.settled({**one, "status": {}})
+
+
+def test_a_newer_revision_that_does_not_start_leaves_the_split_in_force() -> None:
+    states = {"Ready": "False", "ConfigurationsReady": "False", "RoutesReady": "True"}
+    conditions = [{"type": name, "status": state} for name, state in states.items()]
+    status = {"observedGeneration": 3, "conditions": conditions}
+    assert traffic.settled({"metadata": {"generation": 3}, "spec": {}, "status": status})
