@@ -46,7 +46,8 @@ class Place:
 @asynccontextmanager
 async def open_place(where: Where) -> AsyncIterator[Place]:
     """Raises `SettingsError` where no cluster is known."""
-    site = Site(where.ingress, where.token)
+    inside = "KUBERNETES_SERVICE_HOST" in os.environ and not where.ingress
+    site = Site(where.ingress, where.token, inside)
     from jobs.cluster import nearest_cluster
     from jobs.kubernetes import open_kubernetes
     from rollout.knative import KnativeService

@@ -66,6 +66,9 @@ class Asked:
         rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
         return cls(release, image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
 
+    def serves(self, service: JsonObject) -> bool:
+        return traffic.serving(service) == f"{service['metadata']['name']}-{self.release}"
+
     def plan(self, service: JsonObject) -> Plan:
         """For the Service as it is. Raises `RolloutRefusedError` where that cannot be rolled out."""
         name = service["metadata"]["name"]
@@ -92,10 +95,16 @@ def roll(where: Where, asked: Asked, smoke: Path | None, *, takeover: bool, plan
     """Start, or take up what is going on for the same release."""
     request = None if smoke is None else json.loads(smoke.read_bytes())
 
-    async def rolling(place: Place, controller: Controller) -> Rollout:
-        _, current = await place.record.read()
+    async def rolling(place: Place, controller: Controller) -> Rollout | None:
+        service, current = await place.record.read()
         if current is not None and not current.done and current.plan.new == asked.release:
             return await controller.take_up(takeover)
+        if (current is None or current.done) and asked.serves(service):
+            pinned = await place.record.pin(asked.release)
+            note(
+                f"{asked.release} gets all requests{', and keeps them when others are applied' if pinned else ' already'}"
+            )
+            return None
         return await controller.begin(uuid4().hex[:8], asked.plan)
 
     if plan:
@@ -105,20 +114,21 @@ def roll(where: Where, asked: Asked, smoke: Path | None, *, takeover: bool, plan
 
 def carry(
     where: Where,
-    begin: Callable[[Place, Controller], Coroutine[Any, Any, Rollout]],
+    begin: Callable[[Place, Controller], Coroutine[Any, Any, Rollout | None]],
     *,
     as_json: bool,
     request: object = None,
 ) -> None:
-    """Carry a rollout to its end, once `begin` holds it. Exit code 1 where the new release has not taken over."""
+    """Carry a rollout to its end, once `begin` holds one. Exit code 1 where the new release has not taken over."""
     me = holder()
     telemetry.export("rollout", "cli", me)
 
-    async def carrying() -> Rollout:
+    async def carrying() -> Rollout | None:
         async with open_place(where) as place:
             voice = Voice(_document if as_json else _line)
             controller = Controller(place.record, Looks(place.objects, place.site, request), me, voice)
-            await begin(place, controller)
+            if await begin(place, controller) is None:
+                return None
             try:
                 return await controller.run()
             except asyncio.CancelledError:
@@ -130,7 +140,7 @@ def carry(
         rollout = run(carrying())
     finally:
         telemetry.close(SEND_SECONDS)
-    if rollout.phase is not Phase.PROMOTED:
+    if rollout is not None and rollout.phase is not Phase.PROMOTED:
         raise typer.Exit(1)
 
 

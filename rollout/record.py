@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from rollout import traffic
 from rollout.errors import ConflictError
 from rollout.service import JsonObject, Service
 from rollout.state import Phase, Rollout, dump, load
@@ -43,6 +44,17 @@ class Record:
                 tries += 1
                 if tries == TRIES:
                     raise
+
+    async def pin(self, release: str) -> bool:
+        """Have the release keep all requests that it gets as the newest one. Returns whether that was to be said."""
+        service = await self.service.read()
+        revision = f"{service['metadata']['name']}-{release}"
+        asked, pinned = service["spec"].get("traffic"), traffic.split(service, {revision: 100})
+        if pinned == asked:
+            return False
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": service["metadata"]["resourceVersion"]}
+        await self.service.patch([test, {"op": "add", "path": "/spec/traffic", "value": pinned}])
+        return True
 
 
 def current(service: JsonObject) -> Rollout | None:

@@ -11,20 +11,24 @@ from rollout.service import JsonObject
 
 @dataclass(frozen=True)
 class Site:
-    """`ingress`: an address to go by, with the Service's name as Host, where names cannot be resolved."""
+    """`ingress`: an address to go by, with the Service's name as Host, where names cannot be resolved. `inside` a cluster
+    there are others, which always can.
+    """
 
     ingress: str = ""
     token: str = ""
+    inside: bool = False
     patience: float = PATIENCE_SECONDS
     clock: Clock = field(default_factory=Clock)
 
     def main(self, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
         """Whichever release the split picks. Raises `UnavailableError` while there is no address."""
-        return self._open(service["status"].get("url"), service)
+        return self._open(traffic.inside(service) if self.inside else service["status"].get("url"), service)
 
     def tagged(self, service: JsonObject, tag: str) -> AbstractAsyncContextManager[Remote]:
         """The release with that tag."""
-        return self._open(traffic.address(service, tag), service)
+        url = traffic.address(service, tag)
+        return self._open(traffic.inside(service, tag) if url and self.inside else url, service)
 
     def _open(self, url: str | None, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
         if not url:

@@ -70,6 +70,12 @@ def address(service: JsonObject, tag: str) -> str | None:
     return next((str(entry["url"]) for entry in in_force if entry.get("tag") == tag and entry.get("url")), None)
 
 
+def inside(service: JsonObject, tag: str = "") -> str | None:
+    """The URL of the Service, or of a tag, within its cluster: Knative has a name there for each."""
+    found = (service["status"].get("address") or {}).get("url")
+    return str(found).replace("//", f"//{tag}-", 1) if found and tag else found
+
+
 def settled(service: JsonObject) -> bool:
     """Whether the split that is asked for is in force. That a newer revision does not start is another matter."""
     status = service["status"]

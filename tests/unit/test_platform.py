@@ -126,7 +126,8 @@ def test_who_reads_the_nodes_log_files_can_do_nothing_else(tmp_path: Path) -> No
 
 def test_only_those_get_a_token_who_ask_the_api_server(objects: list[Object]) -> None:
     with_token = {name for name, pod in pods(objects).items() if pod["automountServiceAccountToken"]}
-    assert with_token <= {"essaim-worker-dev", "essaim-worker-v1", "essaim-credentials-dev", "otel-collector"}
+    jobs = {"essaim-credentials-dev", "essaim-rollout-dev"}
+    assert with_token <= {"essaim-worker-dev", "essaim-worker-v1", "otel-collector", *jobs}
     for account in (it for it in objects if it["kind"] == "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
 
@@ -137,6 +138,20 @@ def test_roles_name_what_they_allow(objects: list[Object]) -> None:
     for rule in (rule for it in objects if it["kind"] == "Role" for rule in it["rules"]):
         assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
         assert rule["resources"] != ["secrets"] or rule["verbs"] == ["create"] or rule["resourceNames"]
+
+
+def test_a_rollout_in_the_cluster_may_change_its_own_service_and_nothing_else(tmp_path: Path) -> None:
+    objects = build_named("local with rollout", tmp_path)
+    rules = one(objects, "Role", "essaim-rollout")["rules"]
+    changing = [rule for rule in rules if set(rule["verbs"]) - {"get"}]
+    service = one(objects, "KnativeService")["metadata"]["name"]
+    assert [(it["resources"], it["resourceNames"], it["verbs"]) for it in changing] == [
+        (["services"], [service], ["get", "patch"])
+    ]
+    job = one(objects, "Job", "essaim-rollout")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "essaim-rollout"
+    assert container["command"][:5] == ["python", "-m", "cli", "rollout", "start"]
 
 
 def test_every_image_has_a_version(objects: list[Object]) -> None:
