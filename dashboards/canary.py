@@ -25,7 +25,12 @@ def column(name: str) -> Iterator[stat.Panel | timeseries.Panel]:
     """All that is shown of a release, half as wide as the screen."""
     succeeded, failed = event("job.succeeded", release=name), event("job.failed", release=name)
     decided = event("job.succeeded", "job.failed", release=name)
-    yield number(f"{name}: failed jobs", f"{total(failed)} / {total(decided)}", unit="percentunit", width=12)
+    yield number(
+        f"{name}: failed jobs",
+        f"{total(failed)} / sum(count_over_time({decided} [$__range]))",
+        unit="percentunit",
+        width=12,
+    )
     yield number(
         f"{name}: time to result, p95", quantile(0.95, succeeded, "seconds", "", "$__range"), unit="s", width=12
     )

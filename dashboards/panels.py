@@ -18,6 +18,7 @@ from dashboards.queries import ALIVE
 
 LOKI = common.DataSourceRef(type_val="loki", uid="loki")
 HEIGHT = 8
+NUMBERS = {"seconds", "waited", "task", "attempt", "failures"}  # Loki has text only
 JOB_LINK = "/d/essaim-job?var-job=${__value.text}&${__url_time_range}"
 
 
@@ -76,6 +77,12 @@ def plot(
         .fill_opacity(8)
         .show_points(common.VisibilityMode.AUTO)
         .tooltip(common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI))
+        .legend(
+            common_builders.VizLegendOptions()
+            .show_legend(True)
+            .display_mode(common.LegendDisplayMode.LIST)
+            .placement(common.LegendPlacement.BOTTOM)
+        )
     )
     for ref, (legend, query) in zip("ABCDEFGH", series.items(), strict=False):
         panel.with_target(loki.Dataquery().expr(query).legend_format(legend).query_type("range").ref_id(ref))
@@ -128,6 +135,7 @@ def story(title: str, query: str, *, width: int = 24, height: int = 12, newest_f
 def rows(title: str, query: str, columns: Sequence[str], *, width: int = 24, height: int = 10) -> table.Panel:
     """Log lines as a table of these fields, oldest first; what is a job leads to its dashboard."""
     wanted = ["Time", *columns]
+    numbers = [{"targetField": name, "destinationType": "number"} for name in columns if name in NUMBERS]
     panel = (
         table.Panel()
         .title(title)
@@ -136,6 +144,7 @@ def rows(title: str, query: str, columns: Sequence[str], *, width: int = 24, hei
         .height(height)
         .with_target(loki.Dataquery().expr(query).query_type("range").max_lines(1000).ref_id("A"))
         .with_transformation(DataTransformerConfig("extractFields", options={"source": "labels", "replace": False}))
+        .with_transformation(DataTransformerConfig("convertFieldType", options={"conversions": numbers}))
         .with_transformation(
             DataTransformerConfig(
                 "organize",

@@ -20,7 +20,7 @@ def build() -> Dashboard:
     return (
         board("scaling", "Why did it scale", "The queue, the formula's value, what was wanted, and what came.")
         .with_variable(release("release", "Release").include_all(True).all_value(".+"))
-        .annotation(annotation("Rescales", lines(f'k8s_event_reason=~"{RESCALES}"', service=EVENTS), "blue"))
+        .annotation(annotation("HPA", lines('k8s_event_reason="SuccessfulRescale"', service=EVENTS), "blue"))
         .annotation(annotation("KEDA", lines('k8s_event_reason=~"KEDA.*|ScaledObject.*"', service=EVENTS), "purple"))
         .annotation(annotation("Warnings", lines('severity_text="Warning"', service=EVENTS), "red"))
         .with_panel(
