@@ -5,8 +5,15 @@ from collections.abc import Iterator
 from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.panels import bars, board, number, plot, release
+from dashboards.panels import annotation, bars, board, number, plot, release, rows
 from dashboards.queries import ENDED, count, event, lines, quantile, total, workers
+
+ROLLOUT = "essaim-rollout"
+FORWARD = ("rollout.started", "rollout.stepped", "rollout.promoted")
+BACK = ("rollout.rolled_back", "rollout.aborted")
+SAID = (*FORWARD, "rollout.judged", *BACK)
+STEPPED = event("rollout.stepped", service=ROLLOUT)
+TITLE = "{{new}}: {{reason}}"
 
 
 def build() -> Dashboard:
@@ -14,6 +21,23 @@ def build() -> Dashboard:
         board("canary", "Canary", "Two releases beside each other, by how their jobs end.")
         .with_variable(release("stable", "Left"))
         .with_variable(release("canary", "Right"))
+        .annotation(annotation("Steps", event(*FORWARD, service=ROLLOUT), "blue", TITLE))
+        .annotation(annotation("Back", event(*BACK, service=ROLLOUT), "red", TITLE))
+        .with_panel(
+            plot(
+                "Share of the requests",
+                {"{{new}}, in %": f"max by (new) (last_over_time({STEPPED} | unwrap percent [$__auto]))"},
+            )
+        )
+        .with_panel(
+            rows(
+                "What the rollout says",
+                event(*SAID, service=ROLLOUT),
+                ("event", "new", "percent", "reason"),
+                width=12,
+                height=8,
+            )
+        )
     )
     for pair in zip(column("$stable"), column("$canary"), strict=True):
         for panel in pair:

@@ -162,7 +162,9 @@ def rows(title: str, query: str, columns: Sequence[str], *, width: int = 24, hei
     return panel.override_by_name("job", [DynamicConfigValue("links", [link])])
 
 
-def annotation(name: str, query: str, color: str) -> dashboard.AnnotationQuery:
+def annotation(
+    name: str, query: str, color: str, title: str = "{{k8s_event_reason}} {{k8s_object_name}}"
+) -> dashboard.AnnotationQuery:
     """Log lines as marks on every plot."""
     return (
         dashboard.AnnotationQuery()
@@ -172,6 +174,6 @@ def annotation(name: str, query: str, color: str) -> dashboard.AnnotationQuery:
         .enable(True)
         .icon_color(color)
         .expr(query)
-        .title_format("{{k8s_event_reason}} {{k8s_object_name}}")
+        .title_format(title)
         .target(loki.Dataquery().expr(query).query_type("range").max_lines(200).ref_id("Anno"))
     )
