@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import credentials, demo, house, jobs, logs, releases, report, rollout, search, submit, texts, up
+from cli import credentials, demo, house, jobs, logs, plan, releases, report, rollout, search, submit, texts, up
 from cli.output import note
 from jobs.errors import EssaimError
 
@@ -40,8 +40,9 @@ app.command(rich_help_panel=HOUSE)(releases.releases)
 app.add_typer(rollout.app, name="rollout", rich_help_panel=HOUSE)
 app.command(hidden=True)(credentials.credentials)  # for the Job of the local overlay
 
-LOAD = "Load, recorded by `make load`"
+LOAD = "Load, recorded by `make load` or made up"
 app.command(rich_help_panel=LOAD)(report.report)
+app.command(rich_help_panel=LOAD)(plan.plan)
 
 
 def _version(wanted: bool) -> None:

@@ -50,6 +50,12 @@ def notice(sentences: Sequence[str], *, bad: bool = False) -> str:
     return f'<section class="notice{" bad" if bad else ""}" role="note">{lines}</section>'
 
 
+def answer(sentences: Sequence[str]) -> str:
+    """What the page is about; the first sentence before all."""
+    first, *others = sentences or [""]
+    return f"<section><h2>{escape(first)}</h2>{''.join(f'<p>{escape(sentence)}</p>' for sentence in others)}</section>"
+
+
 def charts(figures: Iterable[str]) -> str:
     """Pictures side by side, where there is room."""
     return f'<div class="charts">{"".join(figures)}</div>'

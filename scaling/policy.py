@@ -83,9 +83,10 @@ class Policy:
     scale_up: ScalingRules | None
     scale_down: ScalingRules | None
 
-    def metrics(self, depth: Depth) -> dict[str, float | None]:
-        """Each trigger's number for this depth."""
-        return {trigger.name: trigger.read(depth) for trigger in self.triggers}
+    def metrics(self, depth: Depth, shown: Depth | None = None) -> dict[str, float | None]:
+        """Each trigger's number for this depth. `shown`: what the management API still shows over HTTP, where that differs."""
+        late = shown or depth
+        return {trigger.name: trigger.read(depth if trigger.protocol == "amqp" else late) for trigger in self.triggers}
 
 
 def default_path() -> Path:
@@ -96,14 +97,26 @@ def default_path() -> Path:
 
 def load(path: Path) -> Policy:
     """Read a ScaledObject. Raises `SettingsError` when it is not valid, or asks for what one machine cannot do."""
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> object:
+    """The manifest as it is written. Raises `SettingsError` when it is no YAML."""
     try:
-        manifest = ScaledObject.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        return _policy(manifest.spec)
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def parse(manifest: object, name: str) -> Policy:
+    """The same from a manifest that is read already; `name` is what errors call it."""
+    try:
+        return _policy(ScaledObject.model_validate(manifest).spec)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, at['loc'])) or 'it'}: {at['msg']}" for at in error.errors())
-        raise SettingsError(f"{path} is no ScaledObject that can be followed here: {faults}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, SettingsError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{name} is no ScaledObject that can be followed here: {faults}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from error
 
 
 def _policy(spec: Spec) -> Policy:

@@ -6,7 +6,7 @@ since the run began. An empty cell is None, and a column with a default may be a
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -123,3 +123,12 @@ def read_table(path: Path, kind: type[T]) -> tuple[T, ...]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
     return TypeAdapter(tuple[kind, ...]).validate_python(rows)  # type: ignore[valid-type]
+
+
+def work_of(spans: Sequence[tuple[float, float]]) -> float:
+    """Of a job whose tasks, in the order of their numbers, began and ended then.
+
+    The first task of several is not looked at: its beginning is that of the split, and it may have waited again after that.
+    """
+    counted = spans[1:] or spans
+    return sum(ended - started for started, ended in counted) / len(counted) * len(spans) if counted else 0.0

@@ -18,6 +18,7 @@ from scaling.autoscaler import Autoscaler, Decision
 from scaling.policy import Policy
 from scaling.replica import Launch, Replica, WorkerStatus
 from scaling.triggers import Sample
+from scaling.victims import victims
 
 ASK_SECONDS = 3.0
 """How long a question may take before it has failed; as KEDA's own HTTP timeout."""
@@ -149,7 +150,7 @@ class Supervisor:
             task.add_done_callback(partial(self._left, replica))
         if replicas < len(kept):
             busy = await self._busy() if replicas else ()
-            for replica in _victims(kept, busy)[: len(kept) - replicas]:
+            for replica in victims(kept, lambda it: it.running, lambda it: it.id in busy)[: len(kept) - replicas]:
                 replica.stop()
 
     def _left(self, replica: Replica, task: asyncio.Task[None]) -> None:
@@ -175,8 +176,3 @@ class Supervisor:
             for task in (left := list(self._replicas.values())):
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-
-
-def _victims(replicas: Sequence[Replica], busy: Collection[str]) -> list[Replica]:
-    """In the ReplicaSet's order: those that do not run, then the idle (the deletion cost), then the young."""
-    return sorted(replicas, key=lambda it: (it.running, it.id in busy, -replicas.index(it)))

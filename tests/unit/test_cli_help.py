@@ -23,7 +23,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def test_all_commands_are_there() -> None:
-    expected = "demo up search submit jobs job watch logs cancel retry workers stats releases"
+    expected = "demo up search submit jobs job watch logs cancel retry workers stats releases plan"
     grouped = ["texts put", "texts ls", "texts rm", "texts get", "dead ls", "dead replay"]
     assert set(COMMANDS) >= {f"essaim {name}" for name in [*expected.split(), *grouped]}
 
@@ -46,7 +46,7 @@ def test_a_command_has_an_example_that_it_would_take(path: str) -> None:
         path
         for path in COMMANDS
         if not path.startswith("essaim rollout ")  # which asks a cluster where the server is
-        and path.removeprefix("essaim ") not in ("credentials", "demo", "logs", "report", "up", "texts get")
+        and path.removeprefix("essaim ") not in ("credentials", "demo", "logs", "plan", "report", "up", "texts get")
     ],
 )
 def test_what_asks_a_server_speaks_to_machines_too(path: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import SettingsError
-from scaling.recording import JobTimes, Moment, Recording, Run, read, write
+from scaling.recording import JobTimes, Moment, Recording, Run, read, work_of, write
 
 RUN = Run(
     shape="spike",
@@ -79,3 +79,12 @@ def test_what_was_run_is_readable_without_us(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "run.json").read_text())
     assert document["machine"] == "what else whoever records it knows"
     assert document["started"] == "2026-11-26T00:00:00Z"
+
+
+def test_the_work_of_a_job_is_what_its_tasks_took() -> None:
+    assert work_of([]) == 0
+    assert work_of([(3.0, 5.0)]) == 2
+
+
+def test_a_first_task_that_waited_after_the_split_does_not_count_as_work() -> None:
+    assert work_of([(1.0, 61.0), (10.0, 12.0), (20.0, 24.0)]) == 9

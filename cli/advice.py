@@ -1,0 +1,123 @@
+"""Which candidate to take, and why, in sentences."""
+
+import math
+from collections.abc import Sequence
+
+from cli.output import duration
+from scaling.arrivals import Load
+from scaling.outcome import Cause
+from scaling.planning import Assessment, choose, indifferent, shortest
+
+LITTLE = 0.05  # a share of the waiting that is not worth a sentence
+REMEDIES = {
+    Cause.ASLEEP: {
+        "minReplicaCount": "minReplicaCount=1 keeps one awake, and paid for",
+        "pollingInterval": "a lower pollingInterval wakes the first one sooner",
+    },
+    Cause.STARTING: {
+        "cooldownPeriod": "a longer cooldownPeriod keeps those that are there",
+        "": "nothing here makes them start sooner, a smaller image and fewer imports do",
+    },
+    Cause.GROWING: {
+        "tasksPerWorker": "a lower tasksPerWorker asks for more at once",
+        "minReplicaCount": "minReplicaCount=5 with idleReplicaCount=0 begins with five",
+    },
+    Cause.FULL: {"maxReplicaCount": "a higher maxReplicaCount"},
+}
+"""By the field that it is about, so that none is advised that has been tried in vain."""
+
+
+def time(seconds: float) -> str:
+    """As people say it; a job without an end takes for ever."""
+    return duration(seconds) if math.isfinite(seconds) else "for ever"
+
+
+def advice(assessments: Sequence[Assessment], load: Load, target: float | None) -> list[str]:
+    """The recommendation first. Without a target there is nothing to recommend, only what strikes the eye."""
+    if target is None:
+        first = ["Say what is wanted, as in --p95 10s, and one is recommended."] if len(assessments) > 1 else []
+        return [
+            *first,
+            *_waiting(min(assessments, key=lambda it: it.worst.p95), assessments),
+            *_indifferent(assessments),
+        ]
+    chosen = choose(assessments, target)
+    if chosen is None:
+        return [*_none(assessments, load, target), *_indifferent(assessments)]
+    return [
+        *_chosen(chosen, assessments, target),
+        *_cheaper(chosen, assessments, target),
+        *_idle(chosen),
+        *_indifferent(assessments),
+    ]
+
+
+def _share(value: float) -> str:
+    return f"{value * 100:.0f} %"
+
+
+def _chosen(chosen: Assessment, assessments: Sequence[Assessment], target: float) -> list[str]:
+    fit = [it for it in assessments if it.worst.p95 <= target]
+    cost = f"{chosen.worker_seconds:,.0f} worker-seconds"
+    rank = f"the cheapest of the {len(fit)} that do" if len(fit) > 1 else "the only one that does"
+    what = f"It costs {cost}." if len(assessments) == 1 else f"It is {rank}: {cost}."
+    reached = f"95 % of the results within {time(chosen.worst.p95)}, where {time(target)} is wanted"
+    said = [f"Take {chosen.candidate}: it has {reached}. {what}"]
+    others = [it for it in fit if it is not chosen and it.worst.p95 < chosen.worst.p95 * 0.9]
+    if others:
+        quickest = min(others, key=lambda it: it.worst.p95)
+        more = _share(quickest.worker_seconds / chosen.worker_seconds - 1)
+        said.append(f"For {more} more, {quickest.candidate} has them within {time(quickest.worst.p95)}.")
+    return said
+
+
+def _cheaper(chosen: Assessment, assessments: Sequence[Assessment], target: float) -> list[str]:
+    """The one that comes nearest of those that would cost less, and what is wrong with it."""
+    cheaper = [it for it in assessments if it.worst.p95 > target and it.worker_seconds < chosen.worker_seconds * 0.99]
+    if not cheaper:
+        return []
+    nearest = min(cheaper, key=lambda it: it.worst.p95)
+    less = _share(1 - nearest.worker_seconds / chosen.worker_seconds)
+    return [f"{nearest.candidate} costs {less} less, but takes {time(nearest.worst.p95)}: {_causes(nearest)}."]
+
+
+def _none(assessments: Sequence[Assessment], load: Load, target: float) -> list[str]:
+    nearest = min(assessments, key=lambda it: it.worst.p95)
+    said = f"None has 95 % of the results within {time(target)}. Nearest is {nearest.candidate}: {time(nearest.worst.p95)}."
+    alone = shortest(load)
+    if alone > target:
+        return [said, f"None can: the work alone takes {time(alone)}. Split it into more tasks, or allow more time."]
+    return [said, *_waiting(nearest, assessments)]
+
+
+def _waiting(one: Assessment, assessments: Sequence[Assessment]) -> list[str]:
+    """What would have to change for tasks to wait less."""
+    share, cause = max((one.waited(cause), cause) for cause in Cause)
+    if share <= LITTLE:
+        return []
+    in_vain = indifferent(assessments)
+    remedies = [remedy for field, remedy in REMEDIES[cause].items() if field not in in_vain]
+    first = [f"Against the first: {'; '.join(remedies)}."] if remedies else []
+    return [f"Why tasks wait under {one.candidate}: {_causes(one)}.", *first]
+
+
+def _causes(one: Assessment) -> str:
+    shares = sorted(((one.waited(cause), cause) for cause in Cause), reverse=True)
+    said = [f"{cause} ({_share(share)} of the waiting)" for share, cause in shares if share > LITTLE]
+    return ", ".join(said) or "the work alone takes so long"
+
+
+def _idle(chosen: Assessment) -> list[str]:
+    if chosen.waste < 0.25:
+        return []
+    policy = chosen.candidate.policy
+    kept = (
+        f"at least {policy.min_replicas} of them stay"
+        if policy.min_replicas and policy.idle_replicas is None
+        else (f"all stay for the cooldownPeriod of {policy.cooldown_period:g} s")
+    )
+    return [f"{_share(chosen.waste)} of what it costs is idle time: after the last task {kept}."]
+
+
+def _indifferent(assessments: Sequence[Assessment]) -> list[str]:
+    return [f"{name} makes no difference here." for name in indifferent(assessments)]

@@ -1,0 +1,164 @@
+"""`essaim plan`: what queue and workers would do under other numbers in the ScaledObject, before anything is deployed."""
+
+import sys
+from collections.abc import Sequence
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli import plan_options as given
+from cli.errors import CliError
+from cli.options import Json
+from cli.output import console, document, note, plural, table
+
+if TYPE_CHECKING:
+    from scaling.arrivals import Load
+    from scaling.candidates import Candidate
+    from scaling.planning import Assessment, Place
+    from scaling.recording import Recording
+
+MOST_CANDIDATES = 200
+
+
+def plan(
+    run: given.Run = None,
+    rate: given.Rate = "0",
+    burst: given.Burst = 0,
+    every: given.Every = "",
+    duration: given.Duration = "10m",
+    tasks: given.Tasks = 1,
+    work: given.Work = "2s",
+    scaledobject: given.ScaledObject = None,
+    start_up: given.StartUp = "",
+    concurrency: given.Concurrency = 1,
+    local: given.Local = False,
+    tries: given.Tries = None,
+    p95: given.Target = "",
+    replays: given.Replays = 5,
+    html: given.Html = None,
+    as_json: Json = False,
+) -> None:
+    """Tell in advance what queue and workers would do, by the ScaledObject's own arithmetic. Needs no server.
+
+    Fields to try: pollingInterval, cooldownPeriod, minReplicaCount, idleReplicaCount, maxReplicaCount, tasksPerWorker (what
+    the formula divides by), scaleUpWindow, scaleDownWindow, target, activationTarget, formula.
+
+    Exit code 1: none of the candidates meets --p95.
+
+    Example: essaim plan --burst 200 --work 2s
+
+    Example: essaim plan --rate 5/s --try tasksPerWorker=1,5 --try maxReplicaCount=10,20 --p95 10s
+
+    Example: essaim plan --run .essaim/load/monday --try pollingInterval=1,5,30 --p95 1m --html plan.html
+    """
+    from cli.advice import advice
+    from scaling.durations import seconds
+    from scaling.planning import choose
+    from scaling.recording import read
+
+    if run and (burst or rate != "0"):
+        raise CliError("a recorded run has its own arrivals: give either --run, or --rate and --burst")
+    recording = read(run) if run else None
+    target = seconds(p95) if p95 else None
+    load = _recorded(recording) if recording else _load(rate, burst, every, duration, tasks, work)
+    place = _place(recording, start_up, concurrency, local)
+    assessments = _assess(_candidates(scaledobject, tries or []), place, load, replays)
+    chosen = choose(assessments, target) if target is not None else None
+    sentences = advice(assessments, load, target)
+    if html:
+        from cli.plan_page import plan_page
+
+        html.write_text(plan_page(load.about, assessments, chosen, sentences, recording), encoding="utf-8")
+    if as_json:
+        document(_described(load, assessments, chosen, sentences, target))
+    else:
+        _show(load, assessments, chosen, sentences)
+        if html:
+            note(f"pictures: {html}")
+    if target is not None and chosen is None:
+        raise typer.Exit(1)
+
+
+def _load(rate: str, burst: int, every: str, duration: str, tasks: int, work: str) -> "Load":
+    from scaling.arrivals import Pattern
+    from scaling.durations import distribution, per_second, seconds
+
+    again = seconds(every) if every else inf
+    if again <= 0:
+        raise CliError("--every takes a time over 0")
+    pattern = Pattern(seconds(duration), per_second(rate), burst, again, tasks)
+    return pattern.load(distribution(work), f"{work} of work {'each' if tasks == 1 else 'a task'}")
+
+
+def _recorded(recording: "Recording") -> "Load":
+    from scaling.arrivals import recorded
+
+    if recording.run.speed != 1:
+        note(f"it was recorded with time {recording.run.speed:g}× faster in the autoscaler; here it runs as it is")
+    return recorded(recording)
+
+
+def _place(recording: "Recording | None", start_up: str, concurrency: int, local: bool) -> "Place":
+    from scaling.calibration import SHOWN_SECONDS, calibrate
+    from scaling.durations import distribution
+    from scaling.planning import Place
+    from scaling.policy import parse
+
+    shown, usual = 0.0 if local else SHOWN_SECONDS, "2s"
+    if recording is not None:
+        seen = calibrate(recording, parse(recording.run.scaledobject, "the run's ScaledObject"))
+        shown, usual = 0.0 if local else seen.shown_every, f"{seen.start_up:.2f}s"
+        concurrency = max(concurrency, recording.run.concurrency)
+    return Place(distribution(start_up or usual), shown, concurrency)
+
+
+def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":
+    from scaling.candidates import candidates
+    from scaling.policy import default_path, read
+
+    found = candidates(read(path or default_path()), tries)
+    if len(found) > MOST_CANDIDATES:
+        raise CliError(f"that makes {len(found):,} candidates, and {MOST_CANDIDATES} is the most: try fewer values")
+    return found
+
+
+def _assess(found: "Sequence[Candidate]", place: "Place", load: "Load", replays: int) -> "list[Assessment]":
+    from cli.progress import progress
+    from scaling.planning import assess
+
+    with progress() as bars:
+        bar = bars.add_task(f"telling {plural(len(found), 'candidate')}", total=len(found) * replays, note="")
+        return [assess(candidate, place, load, replays, lambda: bars.advance(bar)) for candidate in found]
+
+
+def _show(
+    load: "Load", assessments: "Sequence[Assessment]", chosen: "Assessment | None", sentences: Sequence[str]
+) -> None:
+    from cli.plan_screen import RIGHT, curves, headers, rows
+
+    typer.echo(f"{load.about}\n")
+    table(headers(assessments), rows(assessments, chosen), right=RIGHT)
+    typer.echo()
+    screen = console()
+    if sys.stdout.isatty():
+        screen.print(curves(assessments, screen.width))
+        typer.echo()
+    screen.print("\n".join(sentences), markup=False, soft_wrap=True)
+
+
+def _described(
+    load: "Load",
+    assessments: "Sequence[Assessment]",
+    chosen: "Assessment | None",
+    sentences: Sequence[str],
+    target: float | None,
+) -> dict[str, object]:
+    return {
+        "load": load.about,
+        "p95_wanted": target,
+        "recommended": None if chosen is None else assessments.index(chosen),
+        "reasons": list(sentences),
+        "candidates": [it.described() for it in assessments],
+    }

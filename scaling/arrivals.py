@@ -1,0 +1,103 @@
+"""Jobs to come: as they came in a recorded run, or as a rate and bursts say."""
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from math import inf
+from random import Random
+
+from jobs.errors import SettingsError
+from scaling.recording import JobTimes, Recording
+
+Arrival = tuple[float, tuple[float, ...]]
+"""When a job's message comes, and how long each of its tasks takes, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`about`: a few words for people. `span`: when the last job comes.
+
+    `arrivals` gives them anew each time it is called, in the order of time; the same number, the same arrivals.
+    `accepting`: how long each one's client had waited by then; None for a job whose time to result says nothing.
+    """
+
+    about: str
+    span: float
+    arrivals: Callable[[int], Iterator[Arrival]]
+    accepting: Sequence[float | None] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Jobs at `rate` per second by chance, and `burst` of them at once, at first and again after each `every` seconds."""
+
+    duration: float
+    rate: float = 0.0
+    burst: int = 0
+    every: float = inf
+    tasks: int = 1
+
+    def load(self, work: Callable[[Random], float], about_work: str) -> Load:
+        """`work` is what one task takes. Raises `SettingsError` when there is nothing to do."""
+        if not self.rate and not self.burst:
+            raise SettingsError("no jobs come: give --rate, --burst or --run")
+
+        def arrivals(number: int) -> Iterator[Arrival]:
+            random = Random(number)  # noqa: S311 — a simulation, no secret
+            several, one = range(self.tasks), self.tasks == 1
+            for at in merge(self._bursts(), self._stream(Random(number + 0.5))):  # noqa: S311
+                yield at, ((work(random),) if one else tuple([work(random) for _ in several]))
+
+        span = self.duration if self.rate or self.every <= self.duration else 0.0
+        return Load(f"{self.about()}, {about_work}", span, arrivals)
+
+    def about(self) -> str:
+        """In words."""
+        again = f" every {self.every:g} s" if self.every <= self.duration else ""
+        parts = [f"{self.rate:g} jobs a second"] if self.rate else []
+        parts += [f"{self.burst} jobs at once{again}"] if self.burst else []
+        while_ = f" for {self.duration:g} s" if self.rate or again else ""
+        return f"{' and '.join(parts)}{while_}{f', {self.tasks} tasks each' if self.tasks > 1 else ''}"
+
+    def _bursts(self) -> Iterator[float]:
+        at = 0.0
+        while self.burst and at <= self.duration and at < inf:
+            yield from [at] * self.burst
+            at += self.every
+
+    def _stream(self, random: Random) -> Iterator[float]:
+        at = 0.0
+        while self.rate and (at := at + random.expovariate(self.rate)) <= self.duration:
+            yield at
+
+
+def recorded(recording: Recording) -> Load:
+    """The jobs of a run that were accepted, each with the work it was. Raises `SettingsError` when there is none."""
+    jobs = accepted(recording)
+    if not jobs:
+        raise SettingsError("no job was accepted in this run")
+    usual = statistics.fmean([work for job in jobs if (work := _work(job)) is not None] or [0.0])
+    arrivals = [(job.accepted or 0.0, _works(job, usual)) for job in jobs]
+    waited = [job.accepted - job.submitted if job.accepted and job.state == "succeeded" else None for job in jobs]
+    about = f"{len(jobs)} jobs as recorded ({recording.run.shape})"
+    return Load(about, arrivals[-1][0], lambda _: iter(arrivals), waited)
+
+
+def accepted(recording: Recording) -> list[JobTimes]:
+    """The jobs for which 202 came, in that order."""
+    return sorted((job for job in recording.jobs if job.accepted is not None), key=lambda job: job.accepted or 0.0)
+
+
+def _works(job: JobTimes, usual: float) -> tuple[float, ...]:
+    work = _work(job)
+    return (usual if work is None else work,) * (job.tasks or 1)
+
+
+def _work(job: JobTimes) -> float | None:
+    """What each of its tasks took; of a cancelled job, until then."""
+    if job.work is not None:
+        return job.work / (job.tasks or 1)
+    if job.started is None:
+        return 0.0 if job.ended is not None else None
+    return job.ended - job.started if job.ended is not None and (job.tasks or 1) == 1 else None

@@ -1,0 +1,102 @@
+"""What a recorded run tells about its house: how long workers took to start, and where KEDA's and the HPA's clocks stood."""
+
+import cmath
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from scaling.policy import HPA_SYNC_SECONDS, Policy
+from scaling.recording import Recording
+
+SHOWN_SECONDS = 5.0
+"""How often RabbitMQ's management API looks at a queue."""
+USUAL_START_UP = 1.5
+SHORTEST_START_UP = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Times in seconds. `blur`: how far off `start_up` may be, and the times of `steps`, since nobody looks all the time.
+
+    `wakes`: when the first worker began to work; `steps`: when more were there. In a `cluster` instead when they were wanted.
+    `workers`: how many there were at the `start`.
+    """
+
+    cluster: bool
+    start: float
+    workers: int
+    poll: float
+    sync: float
+    start_up: float
+    blur: tuple[float, float]
+    wakes: tuple[float, ...]
+    steps: tuple[float, ...]
+
+    @property
+    def shown_every(self) -> float:
+        """As of a `House`."""
+        return SHOWN_SECONDS if self.cluster else 0.0
+
+    def phases(self, start_up: float, late: float = 0.0) -> tuple[float, float]:
+        """As of a `Simulation` at the start: from zero KEDA adds workers when it polls, from one on the HPA when it syncs.
+
+        `late`: by how much the steps were seen later than they were.
+        """
+        behind = self.start + (0.0 if self.cluster else start_up)
+        return (
+            _phase([at - behind for at in self.wakes], self.poll),
+            _phase([at - behind - late for at in self.steps], self.sync),
+        )
+
+
+def calibrate(recording: Recording, policy: Policy) -> Calibration:
+    """Read it off. Where nothing is to be seen, the usual."""
+    moments = recording.moments
+    cluster = any(moment.replicas_desired is not None for moment in moments)
+    poll, sync = (period / recording.run.speed for period in (policy.polling_interval, HPA_SYNC_SECONDS))
+    counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]
+    grown = [(before, at, now - at) for (at, before), (now, after) in pairwise(counts) if after > before]
+    spacing = statistics.median([now - before for (before, _), (now, _) in pairwise(counts)] or [1.0])
+    woken = [] if cluster else _woken(recording)
+    taken = _desired_until_ready(recording) if cluster else [started - came - poll / 2 for came, started in woken]
+    return Calibration(
+        cluster,
+        moments[0].seconds,
+        counts[0][1],
+        poll,
+        sync,
+        max(SHORTEST_START_UP, statistics.median(taken or [USUAL_START_UP])),
+        (spacing / 2 if cluster else poll / 2, spacing / 2),
+        tuple(at + gap / 2 for before, at, gap in grown if not before) if cluster else tuple(at for _, at in woken),
+        tuple(at + gap / 2 for before, at, gap in grown if before),
+    )
+
+
+def _desired_until_ready(recording: Recording) -> list[float]:
+    found = []
+    for before, now in pairwise(recording.moments):
+        if (now.replicas_desired or 0) > (before.replicas_desired or 0):
+            later = (it for it in recording.moments if it.seconds >= now.seconds)
+            ready = next((it for it in later if (it.replicas_ready or 0) >= (now.replicas_desired or 0)), None)
+            found += [ready.seconds - now.seconds] if ready else []
+    return found
+
+
+def _woken(recording: Recording) -> list[tuple[float, float]]:
+    """When the first job came while nobody was awake, and when the first one began."""
+    found = []
+    for awake, moments in groupby(recording.moments, key=lambda moment: moment.workers > 0):
+        times = [moment.seconds for moment in moments]
+        came = [job.accepted for job in recording.jobs if job.accepted and times[0] < job.accepted <= times[-1] + 1]
+        if not awake and came:
+            begun = [job.started for job in recording.jobs if job.started and job.started > min(came)]
+            found += [(min(came), min(begun))] if begun else []
+    return found
+
+
+def _phase(times: Sequence[float], period: float) -> float:
+    """How much of the period had gone by at 0, from 0 to 1, when something happened at these times; a half if nothing did."""
+    turns = sum(cmath.exp(2j * math.pi * at / period) for at in times)
+    return -cmath.phase(turns) / (2 * math.pi) % 1 if abs(turns) > 1e-9 else 0.5

@@ -1,0 +1,101 @@
+"""The same ScaledObject with other numbers in it: every combination of what is to be tried."""
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from jobs.errors import SettingsError
+from scaling.policy import Policy, parse
+
+TASKS_PER_WORKER = "tasksPerWorker"
+"""No field of its own: what the formula divides the waiting tasks by."""
+_RULES = ("advanced", "horizontalPodAutoscalerConfig", "behavior")
+_PLACES: dict[str, tuple[str, ...]] = {
+    **{
+        name: (name,)
+        for name in (
+            "pollingInterval", "cooldownPeriod", "initialCooldownPeriod", "minReplicaCount", "maxReplicaCount",
+            "idleReplicaCount",
+        )
+    },
+    **{name: ("advanced", "scalingModifiers", name) for name in ("formula", "target", "activationTarget")},
+    "scaleUpWindow": (*_RULES, "scaleUp", "stabilizationWindowSeconds"),
+    "scaleDownWindow": (*_RULES, "scaleDown", "stabilizationWindowSeconds"),
+    TASKS_PER_WORKER: ("advanced", "scalingModifiers", "formula"),
+}  # fmt: skip
+_QUOTED = {"target", "activationTarget"}
+_DIVISOR = re.compile(r"(?<=/)(\s*)(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`settings`: what it has instead of the file's own numbers; nothing for the file as it is."""
+
+    settings: tuple[tuple[str, str], ...]
+    policy: Policy
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.settings) or "as it is"
+
+
+def candidates(manifest: Any, tries: Sequence[str]) -> list[Candidate]:
+    """Every combination of `FIELD=VALUE,VALUE…`. Raises `SettingsError` for a field or a value that cannot be."""
+    parse(manifest, "the ScaledObject")
+    fields = [_tried(text) for text in tries]
+    names = [name for name, _ in fields]
+    if len(set(names)) < len(names):
+        raise SettingsError("a field is to be tried twice; write all its values behind one --try")
+    found = []
+    for values in product(*(values for _, values in fields)):
+        settings = tuple(zip(names, values, strict=True))
+        changed = copy.deepcopy(manifest)
+        for name, value in settings:
+            _put(changed["spec"], name, value)
+        found.append(Candidate(settings, parse(changed, ", ".join(map("=".join, settings)) or "the ScaledObject")))
+    return found
+
+
+def _tried(text: str) -> tuple[str, list[str]]:
+    name, equals, rest = text.partition("=")
+    name = name.strip()
+    if name not in _PLACES:
+        raise SettingsError(f"{name!r} is no field that can be tried; these are: {', '.join(_PLACES)}")
+    values = [rest.strip()] if name == "formula" else [value.strip() for value in rest.split(",")]
+    if not equals or not all(values):
+        raise SettingsError(f"--try {text!r} gives no values; write it like --try {name}=1,5,30")
+    return name, list(dict.fromkeys(values))
+
+
+def _put(spec: dict[str, Any], name: str, value: str) -> None:
+    *path, last = _PLACES[name]
+    for key in path:
+        spec = spec.setdefault(key, {})
+    spec[last] = _divided(spec.get(last, ""), value) if name == TASKS_PER_WORKER else _number(name, value)
+
+
+def _number(name: str, value: str) -> str | int:
+    if name == "formula" or name in _QUOTED:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise SettingsError(f"{name} takes whole numbers, and {value!r} is none") from None
+
+
+def _divided(formula: str, value: str) -> str:
+    found = _DIVISOR.findall(formula)
+    if len(found) != 1 or not re.fullmatch(r"\d+(\.\d+)?", value) or not float(value):
+        raise SettingsError(
+            f"{TASKS_PER_WORKER}={value} needs a number over 0, and a formula that divides by one number; "
+            f"it is {formula!r}"
+        )
+    return _DIVISOR.sub(rf"\g<1>{value}", formula)
+
+
+def tasks_per_worker(policy: Policy) -> str | None:
+    """What its formula divides by, where that is one number."""
+    found = _DIVISOR.findall(policy.formula.text) if policy.formula else []
+    return found[0][1] if len(found) == 1 else None

@@ -1,0 +1,73 @@
+"""A recorded run told again by the simulation, and how far the two are apart."""
+
+import statistics
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import product
+
+from jobs.errors import SettingsError
+from scaling.arrivals import recorded
+from scaling.calibration import SHORTEST_START_UP, calibrate
+from scaling.forecast import Forecast, House
+from scaling.outcome import quantile, times_to_result
+from scaling.policy import parse
+from scaling.recording import Recording
+from scaling.simulation import Simulation
+
+EVERY = 0.1
+OFFSETS = (0.0, -0.5, 0.5, -1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`replicas_error`: the mean absolute difference of the workers, as a share of the peak; `p95` in seconds, both times."""
+
+    forecast: Forecast
+    start_up: float
+    peak: int
+    replicas_error: float
+    p95_recorded: float
+    p95_predicted: float
+
+    @property
+    def p95_error(self) -> float:
+        """As a share of what was recorded; below 0 the prediction was too good."""
+        return self.p95_predicted / self.p95_recorded - 1
+
+
+def compare(recording: Recording) -> Comparison:
+    """Tell it again by the rules, arrivals and work of the run. Raises `SettingsError` for one in which nothing happened.
+
+    A recording blurs how long workers took to start and where the HPA's clock stood. Within that blur, what fits the number
+    of workers best is taken; times to result have no part in it.
+    """
+    if not any(moment.workers for moment in recording.moments):
+        raise SettingsError("no worker was seen in this run")
+    load, policy, run = recorded(recording), parse(recording.run.scaledobject, "the run's ScaledObject"), recording.run
+    known = calibrate(recording, policy)
+
+    def told(start_up: float, late: float) -> tuple[float, float, Forecast]:
+        house = House(lambda: start_up, shown_every=known.shown_every, concurrency=run.concurrency, speed=run.speed)
+        phases = known.phases(start_up, late)
+        simulation = Simulation(
+            policy, house, load.arrivals(0), start=known.start, phases=phases, workers=known.workers, every=EVERY
+        )
+        forecast = simulation.run(recording.moments[-1].seconds)
+        return _distance(recording, forecast), start_up, forecast
+
+    ways = [
+        told(max(SHORTEST_START_UP, known.start_up + early * known.blur[0]), late * known.blur[1])
+        for early, late in product(OFFSETS, OFFSETS)
+    ]
+    distance, start_up, forecast = min(ways, key=lambda way: way[0])
+    peak = max(moment.workers for moment in recording.moments)
+    measured = sorted(it.ended - it.submitted for it in recording.jobs if it.state == "succeeded" and it.ended)
+    predicted = quantile(sorted(times_to_result(forecast, load)), 0.95)
+    return Comparison(forecast, start_up, peak, distance / peak, quantile(measured, 0.95), predicted)
+
+
+def _distance(recording: Recording, forecast: Forecast) -> float:
+    """How many workers the two differ by, in the mean over all moments that were recorded."""
+    times = [moment.seconds for moment in forecast.moments]
+    told = [forecast.moments[max(0, bisect_right(times, moment.seconds) - 1)] for moment in recording.moments]
+    return statistics.fmean(abs(a.workers - b.workers) for a, b in zip(recording.moments, told, strict=True))

@@ -1,0 +1,135 @@
+"""Candidates side by side under the same load, and which of them to take for a stated target, with the reasons."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from scaling.arrivals import Load
+from scaling.candidates import Candidate
+from scaling.forecast import Forecast, House
+from scaling.outcome import Cause, Outcome, outcome, quantile
+from scaling.simulation import Simulation
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+ALIKE = 1.01
+PICTURE = 600  # moments, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A `House` that is not built yet: `start_up` is a time as it varies. `shown_every`, `concurrency` as there."""
+
+    start_up: Callable[[Random], float]
+    shown_every: float = 0.0
+    concurrency: int = 1
+
+    def house(self, number: int) -> House:
+        random = Random(f"start-up {number}")  # noqa: S311 — a simulation, no secret
+        return House(lambda: self.start_up(random), shown_every=self.shown_every, concurrency=self.concurrency)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A candidate in several replays, which differ in chance and in where the clocks of KEDA and the HPA stand.
+
+    `forecast` is that of the replay with the worst p95, which is the one that a target is held against.
+    """
+
+    candidate: Candidate
+    outcomes: Sequence[Outcome]
+    forecast: Forecast
+
+    @property
+    def worst(self) -> Outcome:
+        return max(self.outcomes, key=lambda it: it.p95)
+
+    @property
+    def best_p95(self) -> float:
+        return min(it.p95 for it in self.outcomes)
+
+    @property
+    def worker_seconds(self) -> float:
+        return statistics.fmean(it.worker_seconds for it in self.outcomes)
+
+    @property
+    def waste(self) -> float:
+        return statistics.fmean(it.waste for it in self.outcomes)
+
+    def described(self) -> dict[str, Any]:
+        """For machines: None is a time without end, `waited` the shares of all waiting by cause."""
+        worst = self.worst
+        times = {"p50": worst.p50, "p95": worst.p95, "p99": worst.p99, "p95_best": self.best_p95}
+        return {
+            "settings": dict(self.candidate.settings),
+            **{name: round(seconds, 3) if math.isfinite(seconds) else None for name, seconds in times.items()},
+            "workers": max(it.peak for it in self.outcomes),
+            "worker_seconds": round(self.worker_seconds, 1),
+            "idle": round(self.waste, 4),
+            "given_back": max(it.given_back for it in self.outcomes),
+            "waited": {cause.name.lower(): round(self.waited(cause), 4) for cause in Cause},
+        }
+
+    def waited(self, cause: Cause) -> float:
+        """The share of all waiting that was for this, from 0 to 1."""
+        total = sum(sum(it.waited.values()) for it in self.outcomes)
+        return sum(it.waited[cause] for it in self.outcomes) / total if total else 0.0
+
+
+def assess(
+    candidate: Candidate, place: Place, load: Load, replays: int, done: Callable[[], object] = lambda: None
+) -> Assessment:
+    """Replay it so many times; `done` is called after each."""
+    found: list[tuple[Outcome, Forecast]] = []
+    for number in range(replays):
+        phases = ((number + 0.5) / replays, number * GOLDEN % 1)  # spread evenly, and not in step with each other
+        every = max(0.25, load.span / PICTURE)
+        simulation = Simulation(
+            candidate.policy, place.house(number), load.arrivals(number), phases=phases, every=every
+        )
+        forecast = simulation.run()
+        found.append((outcome(forecast, load, candidate.policy), forecast))
+        done()
+    _, forecast = max(found, key=lambda it: it[0].p95)
+    return Assessment(candidate, [it for it, _ in found], forecast)
+
+
+def choose(assessments: Sequence[Assessment], target: float) -> Assessment | None:
+    """The cheapest whose p95 is within the target in every replay; None if there is none.
+
+    What costs within a hundredth of it is as cheap: of these the one with the lowest p95.
+    """
+    fit = [it for it in assessments if it.worst.p95 <= target]
+    if not fit:
+        return None
+    most = min(it.worker_seconds for it in fit) * ALIKE
+    return min((it for it in fit if it.worker_seconds <= most), key=lambda it: it.worst.p95)
+
+
+def indifferent(assessments: Sequence[Assessment]) -> list[str]:
+    """The fields that were tried and make no difference: neither to the p95 nor to the cost, whatever the others are."""
+    names = [name for name, _ in assessments[0].candidate.settings] if assessments else []
+    found = []
+    for name in names:
+        groups: dict[tuple[tuple[str, str], ...], list[Assessment]] = {}
+        for it in assessments:
+            groups.setdefault(tuple(pair for pair in it.candidate.settings if pair[0] != name), []).append(it)
+        if all(len(group) > 1 and _alike(group) for group in groups.values()):
+            found.append(name)
+    return found
+
+
+def shortest(load: Load) -> float:
+    """The p95 of the time to result if every task began at once: what no setting can better."""
+    works = [max(works, default=0.0) for _, works in load.arrivals(0)]
+    waited = load.accepting or [0.0] * len(works)
+    return quantile(
+        sorted(work + before for work, before in zip(works, waited, strict=True) if before is not None), 0.95
+    )
+
+
+def _alike(group: Sequence[Assessment]) -> bool:
+    times, costs = [it.worst.p95 for it in group], [it.worker_seconds for it in group]
+    return max(times) <= min(times) * ALIKE and max(costs) <= min(costs) * ALIKE

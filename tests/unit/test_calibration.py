@@ -1,0 +1,77 @@
+"""What was put into a simulation is read off what comes out of it, as off a recorded run."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import isfinite
+
+import pytest
+import yaml
+
+from jobs.errors import SettingsError
+from scaling.calibration import SHOWN_SECONDS, calibrate
+from scaling.comparison import compare
+from scaling.forecast import House
+from scaling.policy import default_path, load
+from scaling.recording import JobTimes, Moment, Recording, Run
+from scaling.simulation import Simulation
+
+OWN = load(default_path())
+RUN = Run(
+    shape="burst",
+    server="",
+    started=datetime(2026, 1, 1, tzinfo=UTC),
+    scaledobject=yaml.safe_load(default_path().read_text(encoding="utf-8")),
+)
+
+
+def recorded(start_up: float, phase: float, *, cluster: bool = False, speed: float = 1.0) -> Recording:
+    """Two bursts, the second after all workers have left; seen twice a second."""
+    arrivals = [(at, (2.0,)) for at in (4.3, 4.3 + 200.0) for _ in range(100)]
+    house = House(lambda: start_up, shown_every=SHOWN_SECONDS if cluster else 0.0, speed=speed)
+    told = Simulation(OWN, house, arrivals, phases=(0.4, phase), every=0.5).run()
+    moments = (
+        told.moments if cluster else [replace(it, replicas_desired=None, replicas_ready=None) for it in told.moments]
+    )
+    jobs = [
+        JobTimes(str(index), at, at, ended - works[0], ended, "succeeded", 1)
+        for index, ((at, works), ended) in enumerate(zip(arrivals, told.ended, strict=True))
+        if isfinite(ended)
+    ]
+    return Recording(RUN.model_copy(update={"speed": speed}), tuple(moments), tuple(jobs))
+
+
+@pytest.mark.parametrize("start_up", [0.5, 2.0, 6.0])
+@pytest.mark.parametrize("cluster", [False, True])
+def test_the_start_up_is_found(start_up: float, cluster: bool) -> None:
+    assert calibrate(recorded(start_up, 0.3, cluster=cluster), OWN).start_up == pytest.approx(start_up, abs=0.6)
+
+
+@pytest.mark.parametrize("phase", [0.02, 0.3, 0.6, 0.97])
+@pytest.mark.parametrize("cluster", [False, True])
+def test_the_phase_of_the_hpa_is_found(phase: float, cluster: bool) -> None:
+    seen = calibrate(recorded(1.0, phase, cluster=cluster), OWN)
+    _, found = seen.phases(1.0)
+    assert min(abs(found - phase), 1 - abs(found - phase)) * seen.sync < 0.5
+
+
+@pytest.mark.parametrize("speed", [1.0, 5.0])
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_simulated_run_is_predicted_to_the_point(cluster: bool, speed: float) -> None:
+    told = compare(recorded(1.2, 0.45, cluster=cluster, speed=speed))
+    assert told.replicas_error < 0.03
+    assert abs(told.p95_error) < 0.05
+
+
+def test_a_run_by_other_rules_is_told_by_those() -> None:
+    spec = {**RUN.scaledobject["spec"], "maxReplicaCount": 3}
+    recording = recorded(1.0, 0.3)
+    other = RUN.model_copy(update={"scaledobject": {**RUN.scaledobject, "spec": spec}})
+    told = compare(replace(recording, run=other))
+    assert max(moment.workers for moment in told.forecast.moments) == 3
+    assert told.replicas_error > 0.2
+
+
+def test_a_run_without_a_worker_has_nothing_to_compare() -> None:
+    recording = Recording(RUN, (Moment(0.0, 0, 0, 0, 0), Moment(1.0, 0, 0, 0, 0)), ())
+    with pytest.raises(SettingsError, match="no worker"):
+        compare(recording)

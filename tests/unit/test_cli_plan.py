@@ -1,0 +1,185 @@
+"""`essaim plan`: what it recommends meets the target, costs least, and is given with reasons that are true."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.advice import advice
+from cli.main import app
+from jobs.errors import EssaimError
+from scaling.arrivals import Load, Pattern
+from scaling.candidates import candidates
+from scaling.durations import distribution
+from scaling.outcome import Cause, quantile
+from scaling.planning import Assessment, Place, assess, choose, indifferent, shortest
+from scaling.policy import default_path, read
+
+OWN = read(default_path())
+RUN = Path(__file__).parents[1] / "data" / "runs" / "local-waves"
+PLACE = Place(lambda random: 2.0)
+BURST = Pattern(600, burst=200).load(distribution("2s"), "2s of work each")
+
+
+def assessed(load: Load, *tries: str, place: Place = PLACE) -> list[Assessment]:
+    return [assess(candidate, place, load, 3) for candidate in candidates(OWN, tries)]
+
+
+def plan(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["plan", *arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def document(*arguments: str, code: int = 0) -> dict[str, Any]:
+    return dict(json.loads(plan(*arguments, "--json", code=code)))
+
+
+def test_the_cheapest_that_meets_the_target_is_recommended() -> None:
+    found = assessed(BURST, "maxReplicaCount=2,5,10,20")
+    chosen = choose(found, 65.0)
+    assert chosen is not None
+    assert chosen.worst.p95 <= 65
+    assert all(it.worst.p95 > 65 for it in found if it.worker_seconds < chosen.worker_seconds)
+    assert choose(found, 1.0) is None
+
+
+def test_the_target_holds_in_the_worst_replay() -> None:
+    (one,) = assessed(BURST)
+    assert one.best_p95 < one.worst.p95  # where the HPA's clock stands makes that much
+    assert choose([one], (one.best_p95 + one.worst.p95) / 2) is None
+    took = sorted(ended - arrived for arrived, ended in zip(one.forecast.arrived, one.forecast.ended, strict=True))
+    assert quantile(took, 0.95) == one.worst.p95
+
+
+def test_of_those_that_cost_the_same_the_quickest_is_taken() -> None:
+    slow, quick, dear = assessed(BURST, "maxReplicaCount=5,10,20")
+    quick = replace(quick, outcomes=[replace(it, worker_seconds=slow.worker_seconds * 1.005) for it in quick.outcomes])
+    assert choose([slow, quick, dear], 500) is quick
+
+
+def test_fields_that_make_no_difference_are_named() -> None:
+    assert indifferent(assessed(BURST, "maxReplicaCount=5,10", "activationTarget=0,0.1")) == ["activationTarget"]
+    assert indifferent(assessed(BURST, "maxReplicaCount=5")) == []
+
+
+def test_no_setting_betters_the_work_itself() -> None:
+    coming = Pattern(600, rate=1).load(distribution("exponential:4s"), "")
+    (one,) = assessed(coming)
+    assert shortest(coming) <= one.worst.p95
+    sentences = advice([one], coming, 1.0)
+    assert any(sentence.startswith("None can: the work alone takes") for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("load", "tries", "cause"),
+    [
+        (BURST, "maxReplicaCount=1", Cause.FULL),
+        (BURST, "maxReplicaCount=100", Cause.GROWING),
+        (Pattern(3600, burst=1, every=600).load(distribution("2s"), ""), "pollingInterval=60", Cause.ASLEEP),
+    ],
+)
+def test_what_tasks_wait_for_is_told_apart(load: Load, tries: str, cause: Cause) -> None:
+    (one,) = assessed(load, tries)
+    assert max(Cause, key=one.waited) is cause
+    assert one.waited(cause) > 0.5
+    assert sum(one.waited(each) for each in Cause) == pytest.approx(1)
+    assert any(cause in sentence for sentence in advice([one], load, None))
+
+
+def test_waiting_for_workers_to_start_is_told_apart_too() -> None:
+    (one,) = assessed(BURST, "pollingInterval=1", place=Place(lambda random: 300.0))
+    assert max(Cause, key=one.waited) is Cause.STARTING
+
+
+def test_nothing_is_advised_that_was_tried_in_vain() -> None:
+    found = assessed(BURST, "tasksPerWorker=1,2")
+    assert indifferent(found) == ["tasksPerWorker"]
+    said = " ".join(advice(found, BURST, 3.0))
+    assert "minReplicaCount=5" in said
+    assert "lower tasksPerWorker" not in said
+
+
+def test_start_up_times_vary_as_they_are_given_but_not_from_one_plan_to_the_next() -> None:
+    place = Place(distribution("lognormal:4s"))
+    first, second = (assess(candidates(OWN, [])[0], place, BURST, 2) for _ in range(2))
+    assert first.outcomes == second.outcomes
+    assert first.outcomes != assess(candidates(OWN, [])[0], Place(lambda _: 4.0), BURST, 2).outcomes
+    assert place.start_up(Random(1)) != place.start_up(Random(2))
+
+
+def test_a_plan_for_machines_has_all_that_one_for_people_has() -> None:
+    told = document("--burst", "200", "--try", "maxReplicaCount=5,10", "--try", "pollingInterval=1,5", "--p95", "70s")
+    assert (told["load"], told["p95_wanted"]) == ("200 jobs at once, 2s of work each", 70.0)
+    assert len(told["candidates"]) == 4
+    chosen = told["candidates"][told["recommended"]]
+    assert chosen["settings"]["maxReplicaCount"] == "10"
+    assert chosen["p95_best"] <= chosen["p95"] <= 70
+    assert told["reasons"][0].startswith("Take maxReplicaCount=10")
+
+
+def test_a_plan_for_people_is_a_table_and_reasons() -> None:
+    said = plan("--burst", "50", "--try", "maxReplicaCount=5,10", "--p95", "90s")
+    assert re.search(r"^ +maxReplicaCount +p50 +p95 +p99 +workers +worker-seconds +idle *$", said, re.MULTILINE)
+    assert re.search(r"^→ +5 .* [\d,]+ +\d+%$", said, re.MULTILINE)
+    assert "Take maxReplicaCount=5" in said
+
+
+def test_a_target_that_none_meets_is_a_failure_with_reasons() -> None:
+    told = document("--burst", "200", "--p95", "20s", code=1)
+    assert told["recommended"] is None
+    assert told["reasons"][0].startswith("None has 95 % of the results within 20 s.")
+    assert "minReplicaCount" in " ".join(told["reasons"])
+
+
+def test_what_is_advised_helps() -> None:
+    before = document("--burst", "200")["candidates"][0]
+    advised = document("--burst", "200", "--try", "minReplicaCount=5", "--try", "idleReplicaCount=0")["candidates"][0]
+    assert advised["p95"] < before["p95"]
+
+
+def test_a_recorded_run_is_replayed_as_it_was_or_under_other_rules() -> None:
+    told = document("--run", str(RUN), "--try", "maxReplicaCount=3,10", "--replays", "3")
+    few, own = told["candidates"]
+    assert told["load"].startswith("150 jobs as recorded")
+    assert (few["workers"], own["workers"]) == (3, 10)
+    assert few["p95"] > own["p95"] > 15
+
+
+def test_the_page_shows_every_candidate_and_what_was_recorded(tmp_path: Path) -> None:
+    plan("--run", str(RUN), "--try", "maxReplicaCount=3,10", "--p95", "1m", "--html", str(tmp_path / "plan.html"))
+    html = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    text: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = text.append  # type: ignore[method-assign]
+    parser.feed(html)
+    assert {"maxReplicaCount=3", "maxReplicaCount=10", "recorded", "Workers", "Queue", "Time to result"} <= set(text)
+    assert any(piece.startswith("Take maxReplicaCount=") for piece in text)
+    assert not re.search(r'(src|href)="|url\(|https?://', html.replace("http://www.w3.org/2000/svg", ""))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--rate, --burst or --run"),
+        (["--run", str(RUN), "--burst", "5"], "either --run, or --rate and --burst"),
+        (["--run", "/nowhere"], "no recorded run"),
+        (["--burst", "5", "--p95", "soon"], "write it like 90s"),
+        (["--burst", "5", "--every", "0s"], "over 0"),
+        (["--rate", "often"], "write it like 5/s"),
+        (["--burst", "5", "--try", "replicas=5"], "these are: pollingInterval"),
+        (["--burst", "5", "--scaledobject", "/nowhere"], "No such file"),
+        (["--burst", "5", "--try", f"cooldownPeriod={','.join(map(str, range(201)))}"], "201 candidates"),
+    ],
+)
+def test_what_cannot_be_planned_says_what_to_do(arguments: list[str], says: str) -> None:
+    with pytest.raises(EssaimError, match=says):
+        plan(*arguments)

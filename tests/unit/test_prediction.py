@@ -1,0 +1,31 @@
+"""Prediction against reality: recorded runs, told again by the simulation, come out as they went."""
+
+from pathlib import Path
+
+import pytest
+
+from scaling.comparison import compare
+from scaling.recording import read
+
+RUNS = sorted((Path(__file__).parents[1] / "data" / "runs").iterdir())
+REPLICAS, P95 = 0.10, 0.20
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+def test_workers_and_time_to_result_are_predicted(folder: Path) -> None:
+    """Mean absolute error of the workers under a tenth of the peak, and the p95 of the time to result within a fifth."""
+    told = compare(read(folder))
+    print(
+        f"\n{folder.name}: workers {told.replicas_error:.1%} of a peak of {told.peak}, p95 {told.p95_predicted:.1f} s "
+        f"where {told.p95_recorded:.1f} s was recorded: {told.p95_error:+.1%}"
+    )
+    assert told.replicas_error < REPLICAS
+    assert abs(told.p95_error) < P95
+
+
+def test_what_is_compared_is_a_run_and_not_nothing() -> None:
+    assert len(RUNS) >= 3
+    for folder in RUNS:
+        recording = read(folder)
+        assert sum(job.state == "succeeded" for job in recording.jobs) >= 50
+        assert max(moment.workers for moment in recording.moments) >= 5
