@@ -88,6 +88,7 @@ bench: $(RUN) ## measured claims: search speed, scaling, and jobs per second, ag
 	@$(BIN)/python loadtests/bench_local.py
 	@$(BIN)/python loadtests/bench_store.py
 	@$(BIN)/python loadtests/bench_pipeline.py
+	@$(BIN)/python loadtests/bench_plan.py
 
 .PHONY: load
 load: SHAPE := waves

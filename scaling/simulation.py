@@ -180,7 +180,8 @@ class Simulation:
         return Counter(worker for _, _, worker, what in self._happenings if worker and what and not worker.gone)
 
     def _depth(self) -> Depth:
-        return Depth(len(self._waiting), self._running().total())
+        in_flight = sum(1 for _, _, worker, what in self._happenings if worker and what and not worker.gone)
+        return Depth(len(self._waiting), in_flight)
 
     def _look(self, now: float) -> None:
         running, ready = self._running(), sum(worker.ready for worker in self._workers)

@@ -7,6 +7,7 @@ including what surprises there; the tests name each surprise.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from scaling.policy import Policy, Trigger
 
@@ -63,11 +64,20 @@ class Triggers:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._failures = {trigger.name: 0 for trigger in policy.triggers}
+        self._no_failures = {trigger.name: 0 for trigger in policy.triggers}
+        self._failures = dict(self._no_failures)
         self._cache: dict[str, _Record] = {}
+        # As for the formula: few different depths, and a simulation asks millions of times.
+        self._all_answered = lru_cache(maxsize=4096)(self._answered)
 
     def poll(self, sample: Sample) -> Reading:
         """KEDA's own look, every `pollingInterval`."""
+        values = [sample.metrics.get(trigger.name) for trigger in self._policy.triggers]
+        if None not in values:
+            reading, cache = self._all_answered(*values)
+            self._failures.update(self._no_failures)
+            self._cache.update(cache)
+            return reading
         if self._unbuildable(sample):
             return self._stuck()
         records = {}
@@ -81,11 +91,14 @@ class Triggers:
         """The HPA's look. A cached answer counts once more: a success ends the row of failures, a failure extends it."""
         if self._unbuildable(sample):
             return self._stuck()
-        records = {}
-        for trigger in self._policy.triggers:
-            answer = self._cache.get(trigger.name) or _raw(trigger, sample)
-            records[trigger.name] = self._settle(trigger, answer, sample)
-        return self._reading(records)
+        answers = {it.name: self._cache.get(it.name) or _raw(it, sample) for it in self._policy.triggers}
+        return self._reading({it.name: self._settle(it, answers[it.name], sample) for it in self._policy.triggers})
+
+    def _answered(self, *values: float) -> tuple[Reading, dict[str, _Record]]:
+        """What a poll without any failure gives, and what it leaves in the cache."""
+        pairs = [(trigger, _value(value)) for trigger, value in zip(self._policy.triggers, values, strict=True)]
+        cache = {trigger.name: record for trigger, record in pairs if trigger.cached}
+        return self._reading({trigger.name: record for trigger, record in pairs}), cache
 
     def _unbuildable(self, sample: Sample) -> bool:
         """An AMQP scaler dials when it is built: one that cannot takes all triggers with it, and counts as no failure."""
@@ -178,5 +191,9 @@ class Triggers:
 
 def _raw(trigger: Trigger, sample: Sample) -> _Record:
     value = sample.metrics.get(trigger.name)
-    # A trigger's negative number is 0 since KEDA 2.20.2; a formula's is not.
-    return _FAILED if value is None else _Record(_Kind.VALUE, max(value, 0.0))
+    return _FAILED if value is None else _value(value)
+
+
+def _value(number: float) -> _Record:
+    """A trigger's negative number is 0 since KEDA 2.20.2; a formula's is not."""
+    return _Record(_Kind.VALUE, max(number, 0.0))

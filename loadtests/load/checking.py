@@ -10,7 +10,7 @@ from cli.jobs import all_tasks
 from cli.output import plural
 from cli.upload import each
 from loadtests.load.visits import Visit
-from scaling.recording import JobTimes
+from scaling.recording import JobTimes, work_of
 
 ENDED = ("succeeded", "failed", "cancelled")
 LOST = "lost"
@@ -111,8 +111,8 @@ def _times(seen: Seen, began: float, shift: float) -> JobTimes:
         tasks=job.get("tasks"),
     )
     spans = [(_stamp(task["started"]), _stamp(task["ended"])) for task in seen.tasks]
-    work = sum(ended - started for started, ended in spans if started and ended)
-    return replace(plain, work=work) if spans else plain
+    known = [(started, ended) for started, ended in spans if started and ended]
+    return replace(plain, work=work_of(known)) if spans else plain
 
 
 def _stamp(moment: str | None) -> float | None:

@@ -22,7 +22,7 @@ from scaling.planning import Assessment, Place, assess, choose, indifferent, sho
 from scaling.policy import default_path, read
 
 OWN = read(default_path())
-RUN = Path(__file__).parents[1] / "data" / "runs" / "local-waves"
+RUN = Path(__file__).parents[1] / "data" / "runs" / "waves-at-speed-1"
 PLACE = Place(lambda random: 2.0)
 BURST = Pattern(600, burst=200).load(distribution("2s"), "2s of work each")
 
