@@ -117,6 +117,8 @@ class Controller:
                     return self.voice.waits(rollout, sentence)
                 late = f"after {rollout.plan.timeout:.0f} s still: {sentence}"
                 await self._move(rollout, lambda it, now: steps.decided(it, Phase.ROLLED_BACK, now, late))
+            case Move(sentence, None) if rollout.paused:
+                self.voice.waits(rollout, f"paused, or else: {sentence}")
             case Move(sentence, None):
                 await self._move(rollout, lambda it, now: steps.advanced(it, now, sentence))
             case Move(sentence, Phase() as end):

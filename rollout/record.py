@@ -28,7 +28,8 @@ class Record:
         return service, current(service)
 
     async def change(self, decide: Decide, template: JsonObject | None = None) -> tuple[JsonObject, Rollout]:
-        """Write what `decide` makes of the state as it is, with the traffic of that state where it differs from before.
+        """Write what `decide` makes of the state as it is, with the traffic of that state where it differs from before, and
+        the template. Where it makes nothing of it, nothing is written.
 
         When somebody else has written meanwhile, it is asked again.
         """
@@ -36,7 +37,7 @@ class Record:
         while True:
             service, before = await self.read()
             after = decide(service, before)
-            if after == before and template is None:
+            if after == before:
                 return service, after
             try:
                 return await self.service.patch(operations(service, before, after, template)), after

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # start-up time
 JsonObject = dict[str, Any]
 
 ANSWER_SECONDS = 30.0  # the first one may wait for a pod
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 10.0  # then the next look tries again
 PAUSE_SECONDS = 1.0
 PAGE = 200
 PASSING = {404, 429, 500, 502, 503, 504}  # also of an ingress that does not know the way yet

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rollout import steps, traffic
 from rollout.controller import Controller
 from rollout.errors import RolloutRefusedError
 from rollout.looks import Looks
@@ -147,3 +148,37 @@ def traffics(place: TwoReleases) -> list[dict[str, Any]]:
         if change["path"] == "/spec/traffic"
         for it in change["value"]
     ]
+
+
+async def test_paused_it_takes_no_step_forward_and_resumed_it_does(build: House) -> None:
+    place = await start(build, {})
+    lines: list[Line] = []
+    async with place.load():
+        control = controller(place, lines=lines)
+        begun = await control.begin("one", plan())
+        await control.record.change(lambda _, it: steps.paused(it or begun, control.now(), "a person looks"))
+        running = asyncio.create_task(control.run())
+        while not any("paused, or else" in line.sentence for line in lines):
+            await asyncio.sleep(0.05)
+        assert place.service.percent("v2") == 0
+        await control.record.change(lambda _, it: steps.resumed(it or begun, control.now(), "a person has looked"))
+        assert (await running).phase is Phase.PROMOTED
+
+
+async def test_a_split_that_somebody_has_changed_by_hand_is_not_judged(build: House) -> None:
+    place = await start(build, {})
+    lines: list[Line] = []
+    control = controller(place, lines=lines)
+    await control.begin("one", plan())
+    async with place.load():
+        running = asyncio.create_task(control.run())
+        while not place.service.percent("v2"):
+            await asyncio.sleep(0.05)
+        by_hand = traffic.split(await place.service.read(), {"essaim-v1": 99, "essaim-v2": 1})
+        await place.service.patch([{"op": "replace", "path": "/spec/traffic", "value": by_hand}])
+        while not any("somebody gives v2 1 %" in line.sentence for line in lines):
+            await asyncio.sleep(0.05)
+        assert place.service.percent("v2") == 1
+        again = traffic.split(await place.service.read(), {"essaim-v1": 70, "essaim-v2": 30})
+        await place.service.patch([{"op": "replace", "path": "/spec/traffic", "value": again}])
+        assert (await running).phase is Phase.PROMOTED

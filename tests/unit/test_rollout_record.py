@@ -39,6 +39,10 @@ async def forward(record: Record) -> Rollout:
     return after
 
 
+async def apply(record: Record, template: dict[str, Any]) -> None:
+    await record.change(lambda _, it: steps.noted(it, NOW, "made") if it else pytest.fail("none"), template)
+
+
 async def until_decided(record: Record) -> None:
     while not (await forward(record)).phase.decided:
         pass
@@ -68,7 +72,7 @@ async def test_with_no_word_on_traffic_the_old_revision_is_pinned_before_there_i
     record = Record(service)
     await record.change(begin)
     assert service.content["spec"]["traffic"] == [{"revisionName": "essaim-v1", "percent": 100}]
-    await record.change(lambda _, it: it, {"metadata": {"name": "essaim-v2"}})
+    await apply(record, {"metadata": {"name": "essaim-v2"}})
     assert service.percent("v1") == 100
     assert service.percent("v2") == 0
 
@@ -78,11 +82,18 @@ async def test_a_template_of_ours_is_taken_back_unless_it_is_promoted(service: S
     old, new = {"metadata": {"name": "essaim-v1"}}, {"metadata": {"name": "essaim-v2"}, "spec": {"containers": []}}
     record = Record(service)
     await record.change(begin)
-    await record.change(lambda _, it: it, new)
+    await apply(record, new)
     assert service.content["spec"]["template"] == new
     await record.change(lambda _, it: steps.decided(it, end, NOW, "so"))
     assert service.content["spec"]["template"] == (new if end is Phase.PROMOTED else old)
     assert TEMPLATE not in service.content["metadata"]["annotations"]
+
+
+async def test_a_template_is_not_put_where_nothing_was_decided(service: StandInService) -> None:
+    record = Record(service)
+    _, begun = await record.change(begin)
+    await record.change(lambda _, it: begun, {"metadata": {"name": "essaim-v2"}})
+    assert service.content["spec"]["template"] == {"metadata": {"name": "essaim-v1"}}
 
 
 async def test_a_template_that_somebody_else_has_applied_meanwhile_stays(service: StandInService) -> None:
