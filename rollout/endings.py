@@ -57,13 +57,12 @@ class Endings:
         """When none of its jobs is open and it has no worker: a queue that holds something has workers."""
         jobs = (await remote.get("/v1/stats"))["jobs"].get(release, {})
         living = [it for it in (await remote.get("/v1/workers"))["workers"] if it["release"] == release]
-        left = {"jobs queued": jobs.get("queued", 0), "running": jobs.get("running", 0), "workers": len(living)}
+        left = {"queued jobs": jobs.get("queued", 0), "running jobs": jobs.get("running", 0), "workers": len(living)}
         if rollout.phase is Phase.PROMOTED:  # KEDA takes away what has worked; what has never started may stay for ever
             left["workers"] = max(left["workers"], await self.objects.workers(release))
         if any(left.values()):
-            self.waiting = (
-                f"{release} goes when it has nothing left to do: {', '.join(f'{n} {what}' for what, n in left.items())}"
-            )
+            held = ", ".join(f"{count} {what}" for what, count in left.items() if count)
+            self.waiting = f"{release} is removed when it has nothing left: {held}"
             return ""
         gone = await self.objects.retire(release)
         self._retired = True

@@ -69,11 +69,16 @@ class Rollout:
         raise AssertionError(f"it ended with {self.process.wait()}, and has not said {pattern}")
 
     def end(self) -> int:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-            print(f"  {line.rstrip()}", flush=True)
-        return self.process.wait()
+        with self.process:
+            assert self.process.stdout is not None
+            for line in self.process.stdout:
+                self.lines.append(line.rstrip())
+                print(f"  {line.rstrip()}", flush=True)
+        return self.process.returncode
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.end()
 
 
 @contextmanager
@@ -217,8 +222,7 @@ def test_killed_in_the_middle_it_is_taken_up_and_nothing_is_lost(cluster: Cluste
         image = IMAGES.get("essaim", "dev.local/essaim:dev")
         rollout = Rollout(cluster, "--release", name, "--image", image, "--steps", "20,50,100", "--min-jobs", "20")
         rollout.until(" 20 % of the requests go")
-        rollout.process.kill()
-        rollout.process.wait()
+        rollout.kill()
         second = Rollout(cluster, "resume")
         assert second.end() == 2
         assert "--takeover" in second.lines[-1]
