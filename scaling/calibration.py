@@ -18,59 +18,40 @@ SHORTEST_START_UP = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Times in seconds. `blur`: how far off `start_up` may be, and the times of `steps`, since nobody looks all the time.
+    """`workers`: how many there were at the `start`. The rest as of a `House` and a `Simulation`."""
 
-    `wakes`: when the first worker began to work; `steps`: when more were there. In a `cluster` instead when they were wanted.
-    `workers`: how many there were at the `start`.
-    """
-
-    cluster: bool
     start: float
     workers: int
-    poll: float
-    sync: float
     start_up: float
-    blur: tuple[float, float]
-    wakes: tuple[float, ...]
-    steps: tuple[float, ...]
-
-    @property
-    def shown_every(self) -> float:
-        """As of a `House`."""
-        return SHOWN_SECONDS if self.cluster else 0.0
-
-    def phases(self, start_up: float, late: float = 0.0) -> tuple[float, float]:
-        """As of a `Simulation` at the start: from zero KEDA adds workers when it polls, from one on the HPA when it syncs.
-
-        `late`: by how much the steps were seen later than they were.
-        """
-        behind = self.start + (0.0 if self.cluster else start_up)
-        return (
-            _phase([at - behind for at in self.wakes], self.poll),
-            _phase([at - behind - late for at in self.steps], self.sync),
-        )
+    shown_every: float
+    phases: tuple[float, float]
 
 
 def calibrate(recording: Recording, policy: Policy) -> Calibration:
-    """Read it off. Where nothing is to be seen, the usual."""
+    """Read it off; where nothing is to be seen, the usual.
+
+    From zero KEDA adds workers when it polls, from one on the HPA when it syncs: so the times at which there were more tell
+    where their clocks stood. In a cluster it is seen when they are wanted, on one machine when they are there.
+    """
     moments = recording.moments
     cluster = any(moment.replicas_desired is not None for moment in moments)
     poll, sync = (period / recording.run.speed for period in (policy.polling_interval, HPA_SYNC_SECONDS))
     counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]
-    grown = [(before, at, now - at) for (at, before), (now, after) in pairwise(counts) if after > before]
-    spacing = statistics.median([now - before for (before, _), (now, _) in pairwise(counts)] or [1.0])
-    woken = [] if cluster else _woken(recording)
+    grown = [(before, (at + now) / 2) for (at, before), (now, after) in pairwise(counts) if after > before]
+    woken = _woken(recording)
     taken = _desired_until_ready(recording) if cluster else [started - came - poll / 2 for came, started in woken]
+    start_up = max(SHORTEST_START_UP, statistics.median(taken or [USUAL_START_UP]))
+    wakes = [at for before, at in grown if not before] if cluster else [started for _, started in woken]
+    behind = moments[0].seconds + (0.0 if cluster else start_up)
     return Calibration(
-        cluster,
         moments[0].seconds,
         counts[0][1],
-        poll,
-        sync,
-        max(SHORTEST_START_UP, statistics.median(taken or [USUAL_START_UP])),
-        (spacing / 2 if cluster else poll / 2, spacing / 2),
-        tuple(at + gap / 2 for before, at, gap in grown if not before) if cluster else tuple(at for _, at in woken),
-        tuple(at + gap / 2 for before, at, gap in grown if before),
+        start_up,
+        SHOWN_SECONDS if cluster else 0.0,
+        (
+            _phase([at - behind for at in wakes], poll),
+            _phase([at - behind for before, at in grown if before], sync),
+        ),
     )
 
 

@@ -3,11 +3,10 @@
 import statistics
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import product
 
 from jobs.errors import SettingsError
 from scaling.arrivals import recorded
-from scaling.calibration import SHORTEST_START_UP, calibrate
+from scaling.calibration import calibrate
 from scaling.forecast import Forecast, House
 from scaling.outcome import quantile, times_to_result
 from scaling.policy import parse
@@ -15,7 +14,6 @@ from scaling.recording import Recording
 from scaling.simulation import Simulation
 
 EVERY = 0.1
-OFFSETS = (0.0, -0.5, 0.5, -1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +34,29 @@ class Comparison:
 
 
 def compare(recording: Recording) -> Comparison:
-    """Tell it again by the rules, arrivals and work of the run. Raises `SettingsError` for one in which nothing happened.
+    """Tell it again by the rules, arrivals and work of the run. Nothing is fitted: start-up and clocks are read off.
 
-    A recording blurs how long workers took to start and where the HPA's clock stood. Within that blur, what fits the number
-    of workers best is taken; times to result have no part in it.
+    Raises `SettingsError` for a run in which nothing happened.
     """
     if not any(moment.workers for moment in recording.moments):
         raise SettingsError("no worker was seen in this run")
     load, policy, run = recorded(recording), parse(recording.run.scaledobject, "the run's ScaledObject"), recording.run
     known = calibrate(recording, policy)
-
-    def told(start_up: float, late: float) -> tuple[float, float, Forecast]:
-        house = House(lambda: start_up, shown_every=known.shown_every, concurrency=run.concurrency, speed=run.speed)
-        phases = known.phases(start_up, late)
-        simulation = Simulation(
-            policy, house, load.arrivals(0), start=known.start, phases=phases, workers=known.workers, every=EVERY
-        )
-        forecast = simulation.run(recording.moments[-1].seconds)
-        return _distance(recording, forecast), start_up, forecast
-
-    ways = [
-        told(max(SHORTEST_START_UP, known.start_up + early * known.blur[0]), late * known.blur[1])
-        for early, late in product(OFFSETS, OFFSETS)
-    ]
-    distance, start_up, forecast = min(ways, key=lambda way: way[0])
+    house = House(lambda: known.start_up, shown_every=known.shown_every, concurrency=run.concurrency, speed=run.speed)
+    simulation = Simulation(
+        policy, house, load.arrivals(0), start=known.start, phases=known.phases, workers=known.workers, every=EVERY
+    )
+    forecast = simulation.run(recording.moments[-1].seconds)
     peak = max(moment.workers for moment in recording.moments)
     measured = sorted(it.ended - it.submitted for it in recording.jobs if it.state == "succeeded" and it.ended)
-    predicted = quantile(sorted(times_to_result(forecast, load)), 0.95)
-    return Comparison(forecast, start_up, peak, distance / peak, quantile(measured, 0.95), predicted)
+    return Comparison(
+        forecast,
+        known.start_up,
+        peak,
+        _distance(recording, forecast) / peak,
+        quantile(measured, 0.95),
+        quantile(sorted(times_to_result(forecast, load)), 0.95),
+    )
 
 
 def _distance(recording: Recording, forecast: Forecast) -> float:

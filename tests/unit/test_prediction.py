@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.prediction import PICTURE, picture, recordings, sentence
 from scaling.comparison import compare
 from scaling.recording import read
 
@@ -15,12 +16,14 @@ REPLICAS, P95 = 0.10, 0.20
 def test_workers_and_time_to_result_are_predicted(folder: Path) -> None:
     """Mean absolute error of the workers under a tenth of the peak, and the p95 of the time to result within a fifth."""
     told = compare(read(folder))
-    print(
-        f"\n{folder.name}: workers {told.replicas_error:.1%} of a peak of {told.peak}, p95 {told.p95_predicted:.1f} s "
-        f"where {told.p95_recorded:.1f} s was recorded: {told.p95_error:+.1%}"
-    )
+    print(f"\n{sentence(folder.name, told)}")
     assert told.replicas_error < REPLICAS
     assert abs(told.p95_error) < P95
+
+
+def test_the_picture_in_the_documentation_shows_these_runs() -> None:
+    """`python -m loadtests.prediction` draws it again."""
+    assert PICTURE.read_text(encoding="utf-8") == picture(recordings())
 
 
 def test_what_is_compared_is_a_run_and_not_nothing() -> None:
