@@ -1,12 +1,11 @@
 """One step: what both releases' jobs have come to since it began, and when that is worth another look."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from rollout.outcomes import Seen, Window
 from rollout.remote import Remote
 from rollout.state import Rollout
-from rollout.verdict import Decision, Verdict, judge, next_look
+from rollout.verdict import Decision, Verdict, judge, next_look, worth_a_look
 
 
 @dataclass
@@ -18,8 +17,6 @@ class Judging:
     new: Window
     wanted: int
     verdict: Verdict | None = None
-    undecided: datetime | None = None
-    """Since when there have been enough jobs, and yet no answer."""
 
     @classmethod
     def of(cls, rollout: Rollout) -> "Judging":
@@ -30,12 +27,10 @@ class Judging:
         """What is seen of old and new, and a verdict where there is enough for one. Raises as `Remote` does."""
         old, new = await self.old.read(remote), await self.new.read(remote)
         ended = new.outcomes.ended
-        if ended < self.wanted:
+        if not worth_a_look(new.outcomes, self.verdict, rollout.plan.rules):
             return old, new, None
         self.verdict = judge(old.outcomes, new.outcomes, rollout.plan.rules, rollout.looks + 1)
         self.wanted = next_look(ended, rollout.plan.rules)
-        if min(ended, old.outcomes.ended) >= rollout.plan.rules.min_jobs:
-            self.undecided = self.undecided or remote.clock.now()
         return old, new, self.verdict
 
     @property
@@ -47,12 +42,11 @@ class Judging:
     def sentence(self) -> str:
         return f"until {self.wanted} jobs of {self.new.release} have ended that were submitted at this step"
 
-    def overdue(self, old: Seen, new: Seen, timeout: float, now: datetime) -> str:
-        """Why this has lasted for too long, if it has. That few jobs come is no reason."""
-        if (
-            new.waiting > timeout and new.waiting > 2 * old.waiting
-        ):  # and not for what holds the old release's jobs, too
+    def overdue(self, old: Seen, new: Seen, timeout: float) -> str:
+        """Why this has lasted for too long, if it has. That few jobs come is no reason, and doubt is none either: a clock that
+        made an end of it would take back good releases far more often than the verdict's rules allow.
+        """
+        # What holds the old release's jobs, too, is not its fault.
+        if new.waiting > timeout and new.waiting > 2 * old.waiting:
             return f"a job of {self.new.release} has waited {new.waiting:.0f} s for a worker"
-        if self.undecided and (now - self.undecided).total_seconds() > timeout and self.verdict:
-            return f"for {timeout:.0f} s there have been enough jobs to tell, and still: {self.verdict.sentence}"
         return ""

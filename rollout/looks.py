@@ -116,7 +116,7 @@ class Looks:
             old, new, judged = await self._judging.look(rollout, site)
         if judged is not None:
             return Judged(judged)
-        late = self._judging.overdue(old, new, plan.timeout, self.site.clock.now())
+        late = self._judging.overdue(old, new, plan.timeout)
         if late and not rollout.paused:
             return Move(late, Phase.ROLLED_BACK)
         return Wait(self._judging.sentence, patient=True)

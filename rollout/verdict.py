@@ -10,43 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-from rollout.evidence import chance_of_durations, chance_of_failures
+from rollout.signs import Outcomes, Rules, Signs
 
-
-@dataclass(frozen=True)
-class Outcomes:
-    """What became of the jobs that one release took in one window of time. Cancelled jobs are in none of these.
-
-    Both releases' jobs must be those *submitted* in the same window. By the time of their end they could not be compared: of a
-    release that just began, only short jobs have ended.
-    """
-
-    succeeded: int
-    failed: int
-    seconds: tuple[float, ...]
-    """How long each succeeded job took, from the start of its run to its end."""
-    running: tuple[float, ...] = ()
-    """How long each job that still runs has run so far."""
-
-    @property
-    def ended(self) -> int:
-        return self.succeeded + self.failed
-
-
-@dataclass(frozen=True)
-class Rules:
-    min_jobs: int = 50
-    """Jobs of each release that must have ended before it may advance. It may be rolled back earlier."""
-    max_failure_increase: float = 0.01
-    """How many more of all jobs may fail: 0.01 allows 3 % where 2 % failed."""
-    max_slowdown: float = 0.20
-    """How much longer jobs may take: 0.2 is a fifth."""
-    false_alarms: float = 0.01
-    """In how many rollouts, at most, a release that is just within both limits is rolled back nevertheless. Half of it goes
-    to failures and half to durations."""
-    doubt: float = 0.25
-    """It advances only while a release at the limit would look at least this bad so often. More makes it wait more often, and
-    lets less pass that is worse than allowed but not by much."""
+__all__ = ["Decision", "Outcomes", "Rules", "Verdict", "judge", "level", "next_look", "worth_a_look"]
 
 
 class Decision(StrEnum):
@@ -60,6 +26,14 @@ class Verdict:
     decision: Decision
     sentence: str
     numbers: Mapping[str, float]
+
+
+def worth_a_look(new: Outcomes, last: Verdict | None, rules: Rules) -> bool:
+    """Whether there is enough more than at the last look of this step."""
+    if last is None:
+        return new.ended >= next_look(0, rules)
+    waited_for = last.numbers["new_running"] and not new.running and new.ended >= rules.min_jobs
+    return bool(waited_for) or new.ended >= next_look(int(last.numbers["new_ended"]), rules)
 
 
 def next_look(seen: int, rules: Rules) -> int:
@@ -78,74 +52,21 @@ def level(look: int, rules: Rules) -> float:
 
 def judge(old: Outcomes, new: Outcomes, rules: Rules, look: int) -> Verdict:
     """`look` is 1 for the first time in this rollout, and counts on over all its steps, also after a restart."""
-    failures = chance_of_failures(old.failed, old.ended, new.failed, new.ended, rules.max_failure_increase)
-    durations = chance_of_durations(old.seconds, new.seconds, rules.max_slowdown, old.running, new.running)
-    decision, reason = _decide(old, new, rules, level(look, rules), failures, durations)
-    numbers = {
-        "look": look,
-        "level": level(look, rules),
-        "chance_of_failures": failures,
-        "chance_of_durations": durations,
-        "old_ended": old.ended,
-        "old_failed": old.failed,
-        "new_ended": new.ended,
-        "new_failed": new.failed,
-    }
-    for name, outcomes in (("old", old), ("new", new)):
+    signs, needed = Signs(old, new, rules), level(look, rules)
+    numbers = _numbers(signs) | {"look": look, "level": needed}
+    if worse := signs.worse(needed):
+        return Verdict(Decision.ROLL_BACK, f"Roll back: {worse}.", numbers)
+    if reason := signs.few() or signs.doubt() or signs.open() or signs.behind():
+        return Verdict(Decision.WAIT, f"Wait: {reason}.", numbers)
+    return Verdict(Decision.ADVANCE, f"Go on: {signs.failed}; {signs.took}.", numbers)
+
+
+def _numbers(signs: Signs) -> dict[str, float]:
+    numbers = {"chance_of_failures": signs.failures, "chance_of_durations": signs.durations}
+    for name, outcomes in (("old", signs.old), ("new", signs.new)):
+        numbers[f"{name}_ended"] = outcomes.ended
+        numbers[f"{name}_failed"] = outcomes.failed
+        numbers[f"{name}_running"] = len(outcomes.running)
         if outcomes.seconds:
             numbers[f"{name}_median_seconds"] = median(outcomes.seconds)
-    return Verdict(decision, reason, numbers)
-
-
-def _decide(
-    old: Outcomes, new: Outcomes, rules: Rules, needed: float, failures: float, durations: float
-) -> tuple[Decision, str]:
-    failed, took = _failed(old, new), _took(old, new)
-    more, longer = f"{_percent(rules.max_failure_increase)} more failures", f"{_percent(rules.max_slowdown)} more time"
-    if failures <= needed:
-        return Decision.ROLL_BACK, f"Roll back: {failed}; with at most {more} this happens {_rarely(failures)}."
-    if durations <= needed:
-        return Decision.ROLL_BACK, f"Roll back: {took}; with at most {longer} this happens {_rarely(durations)}."
-    for name, outcomes in (("new", new), ("old", old)):
-        if outcomes.ended < rules.min_jobs:
-            missing = f"{outcomes.ended} of at least {rules.min_jobs} jobs of the {name} release have ended"
-            return Decision.WAIT, f"Wait: {missing}, {outcomes.failed} of them failed."
-    if failures < rules.doubt:
-        return Decision.WAIT, f"Wait: {failed}; that is chance, or more than the {more} that are allowed."
-    if durations < rules.doubt:
-        return Decision.WAIT, f"Wait: {took}; that is chance, or more than the {longer} that is allowed."
-    longest, overdue = max((*old.seconds, *old.running), default=0.0), max(new.running, default=0.0)
-    if overdue > longest * (1 + rules.max_slowdown):
-        known = f"no job of the old one took longer than {_seconds(longest)}"
-        return Decision.WAIT, f"Wait: a job of the new release has been running for {_seconds(overdue)}, and {known}."
-    return Decision.ADVANCE, f"Go on: {failed}; {took}."
-
-
-def _failed(old: Outcomes, new: Outcomes) -> str:
-    ours = f"{new.failed} of {new.ended:,} jobs of the new release failed ({_share(new)})"
-    return f"{ours}, and {old.failed} of {old.ended:,} of the old one ({_share(old)})"
-
-
-def _took(old: Outcomes, new: Outcomes) -> str:
-    ours, theirs = (_seconds(median(each.seconds)) if each.seconds else "unknown time" for each in (new, old))
-    running = f", and {len(new.running):,} of the new release still run" if new.running else ""
-    return f"jobs of the new release take {ours}, those of the old one {theirs} (medians{running})"
-
-
-def _share(outcomes: Outcomes) -> str:
-    return f"{outcomes.failed / outcomes.ended:.1%}".replace("%", " %") if outcomes.ended else "none ended"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:g} %"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"
-
-
-def _rarely(chance: float) -> str:
-    """In one figure, and rounded so that it does not say more than it knows."""
-    times = min(1 / chance, 1e9) if chance else 1e9
-    size = 10 ** math.floor(math.log10(times))
-    return f"less than once in {times // size * size:,.0f} times"
+    return numbers

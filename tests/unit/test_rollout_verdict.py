@@ -2,11 +2,13 @@
 
 import math
 import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import pytest
 
-from rollout.verdict import Decision, Outcomes, Rules, Verdict, judge, level, next_look
+from rollout.verdict import Decision, Outcomes, Rules, Verdict, judge, level, next_look, worth_a_look
 
 RULES = Rules()
 
@@ -71,6 +73,23 @@ def test_more_jobs_settle_what_may_be_chance() -> None:
     assert judge(outcomes(2000, 20), outcomes(200, 14), RULES, look=6).decision is Decision.ROLL_BACK
 
 
+def test_while_many_still_run_it_waits_since_what_fails_is_the_last_to_end() -> None:
+    verdict = judge(OLD, outcomes(50, running=(0.5,) * 20), RULES, look=5)
+    assert verdict.decision is Decision.WAIT
+    assert verdict.sentence == (
+        "Wait: 20 of 70 jobs of the new release still run, and those that fail are the last to end."
+    )
+
+
+def test_it_waits_while_more_jobs_of_the_new_release_are_open_than_of_the_old_one() -> None:
+    verdict = judge(OLD, outcomes(50, running=(0.5,) * 5), RULES, look=5)
+    assert verdict.sentence == (
+        "Wait: 5 of 55 jobs of the new release have failed or still run (9.1 %), and 5 of 500 of the old one (1.0 %)."
+    )
+    old = replace(OLD, running=(0.5,) * 50)
+    assert judge(old, outcomes(50, running=(0.5,) * 5), RULES, look=5).decision is Decision.ADVANCE
+
+
 def test_a_job_that_hangs_is_waited_for_though_all_others_are_well() -> None:
     longest = max(OLD.seconds)
     hanging = judge(OLD, outcomes(50, running=(longest * 1.3,)), RULES, look=5)
@@ -110,6 +129,15 @@ def test_looks_are_worth_it_when_there_is_half_as_much_again_and_when_there_are_
     assert next_look(3, Rules(min_jobs=3)) == 10
 
 
+def test_it_is_worth_a_look_also_when_the_jobs_have_ended_that_were_waited_for() -> None:
+    open_then = judge(OLD, outcomes(50, running=(0.5,) * 20), RULES, look=5)
+    assert not worth_a_look(outcomes(69, running=(0.5,)), open_then, RULES)
+    assert worth_a_look(outcomes(70), open_then, RULES)
+    assert worth_a_look(outcomes(75, running=(0.5,) * 20), open_then, RULES)
+    assert not worth_a_look(outcomes(70), judge(OLD, outcomes(50), RULES, look=5), RULES)
+    assert [worth_a_look(outcomes(ended), None, RULES) for ended in (9, 10)] == [False, True]
+
+
 def test_the_numbers_are_those_of_the_sentence() -> None:
     verdict = judge(OLD, outcomes(50, 1), RULES, look=5)
     assert verdict.numbers["new_failed"] == 1
@@ -119,33 +147,72 @@ def test_the_numbers_are_those_of_the_sentence() -> None:
     assert "new_median_seconds" not in judge(OLD, outcomes(0), RULES, look=1).numbers
 
 
-def watched(slowdown: float, late: float, rng: random.Random) -> Verdict:
-    """The last verdict on 2,000 jobs, one in ten of them new, which all start when they come; new ones not before `late`."""
-    began = [(each / 20, rng.random() < 0.1, 10 * rng.lognormvariate(0, 1)) for each in range(2000)]
-    jobs = [(max(at, late * new), new, seconds * (slowdown if new else 1)) for at, new, seconds in began]
-    seen, look = 0, 0
-    for count, now in enumerate(sorted(start + seconds for start, new, seconds in jobs if new), start=1):
+@dataclass(frozen=True)
+class Seen:
+    start: float
+    new: bool
+    seconds: float
+    fails: bool = False
+
+    def ended(self, now: float) -> bool:
+        return self.start + self.seconds <= now
+
+
+def watched(jobs: Iterable[Seen]) -> Verdict:
+    """The last verdict of one step at which these jobs run."""
+    jobs = tuple(jobs)
+    seen, look, verdict = 0, 0, None
+    for count, now in enumerate(sorted(job.start + job.seconds for job in jobs if job.new), start=1):
         if count >= next_look(seen, RULES):
             seen, look = count, look + 1
-            verdict = judge(
-                *(until(now, [job for job in jobs if job[1] is which]) for which in (False, True)), RULES, look
-            )
+            old, new = (until(now, [job for job in jobs if job.new is which]) for which in (False, True))
+            verdict = judge(old, new, RULES, look)
             if verdict.decision is not Decision.WAIT:
                 break
+    assert verdict is not None
     return verdict
 
 
-def until(now: float, jobs: list[tuple[float, bool, float]]) -> Outcomes:
-    ended = tuple(seconds for start, _, seconds in jobs if start + seconds <= now)
-    return Outcomes(
-        len(ended), 0, ended, tuple(now - start for start, _, seconds in jobs if start <= now < start + seconds)
-    )
+def until(now: float, jobs: list[Seen]) -> Outcomes:
+    ended = [job for job in jobs if job.ended(now)]
+    running = tuple(now - job.start for job in jobs if job.start <= now and not job.ended(now))
+    well = tuple(job.seconds for job in ended if not job.fails)
+    return Outcomes(len(well), len(ended) - len(well), well, running)
+
+
+def coming(rng: random.Random, rate: float, count: int = 2000) -> Iterable[Seen]:
+    """Jobs of ten seconds at the median, of which one in ten goes to the new release. All start when they come."""
+    return (Seen(each / rate, rng.random() < 0.1, 10 * rng.lognormvariate(0, 1)) for each in range(count))
 
 
 @pytest.mark.parametrize("late", [0.0, 20.0])
 def test_workers_that_start_late_are_no_sign_for_or_against_their_release(late: float) -> None:
     """Few of its jobs have ended then, and only short ones."""
     rng = random.Random(7)
-    ends = [[watched(slowdown, late, rng).decision for _ in range(20)] for slowdown in (1.0, 2.0)]
+    ends = [
+        [
+            watched(
+                replace(job, start=max(job.start, late), seconds=job.seconds * slowdown) if job.new else job
+                for job in coming(rng, 20)
+            ).decision
+            for _ in range(20)
+        ]
+        for slowdown in (1.0, 2.0)
+    ]
     assert ends[0].count(Decision.ADVANCE) >= 19, ends
     assert ends[1].count(Decision.ROLL_BACK) >= 19, ends
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_jobs_that_fail_only_after_many_tries_are_waited_for(share: float) -> None:
+    """When enough have ended, those that will fail still run: all that have ended are well."""
+    rng = random.Random(8)
+    ends = [
+        watched(
+            replace(job, seconds=40.0, fails=True) if job.new and rng.random() < share else job
+            for job in coming(rng, 100)
+        ).decision
+        for _ in range(20)
+    ]
+    assert Decision.ADVANCE not in ends
+    assert ends.count(Decision.ROLL_BACK) >= (18 if share == 0.2 else 5), ends
