@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit, put, submit
+from tests.integration.essaim_command import wait_until
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 PHONE: dict[str, Any] = {
@@ -17,10 +18,10 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
     "device_scale_factor": 2,
 }
-# The page itself, and what is cut off at its edge, unless it can be scrolled to or is cut on purpose.
-TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll("main *")]
+# The page itself, and what goes beyond its edge, unless it can be scrolled to. A phone makes `innerWidth` as wide as that.
+TOO_WIDE = """(width) => [document.documentElement, ...document.querySelectorAll("main *")]
   .filter((node) => node.checkVisibility() && !node.closest(".scroll, .texts, .unseen, pre, svg, summary"))
-  .filter((node) => node.getBoundingClientRect().right > innerWidth + 1 || node.scrollWidth > innerWidth)
+  .filter((node) => node.getBoundingClientRect().right > width + 1 || node.scrollWidth > width)
   .map((node) => node.outerHTML.slice(0, 100))"""
 TOO_SMALL = """() => [...document.querySelectorAll("button, .button, select")]
   .filter((node) => node.checkVisibility() && node.getBoundingClientRect().height < 32)
@@ -142,15 +143,16 @@ def test_the_focus_stays_where_it_is_while_the_table_changes(visit: Visit, url: 
 def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Visit, url: str, http: httpx.Client, scheme: str) -> None:
     put(http, f"phone/{WIDE}.txt", f"a swarm of {WIDE}\n" * 3)
     failed = submit(http, words=["swarm"], texts=[f"nowhere/{WIDE}"])
-    running = submit(http, words=["swarm"], texts=["phone/**"], piece_bytes=100, pause_seconds=600)
     done = submit(http, words=["swarm", WIDE], texts=["phone/**"])
+    wait_until(lambda: http.get(f"/v1/jobs/{done}").json()["state"] == "succeeded", "a result")
+    running = submit(http, words=["swarm"], texts=["phone/**"], piece_bytes=100, pause_seconds=600)
     page = visit(f"{url}/#job/{done}", color_scheme=scheme, script=AXE, **PHONE)
     for job, state in ((done, "succeeded"), (failed, "failed"), (running, "running")):
         page.goto(f"{url}/#job/{job}")
         expect(page.locator("#job .state")).to_have_text(state)
         page.evaluate("for (const fold of document.querySelectorAll('#job details')) fold.open = true")
         page.get_by_role("button", name=f"Use phone/{WIDE}.txt").click()
-        assert page.evaluate(TOO_WIDE) == [], state
+        assert page.evaluate(TOO_WIDE, PHONE["viewport"]["width"]) == [], state
         must_be_accessible(page, state)
     assert page.evaluate(TOO_SMALL) == [], "hard to hit with a thumb"
 

@@ -60,6 +60,7 @@ def test_when_the_api_goes_away_it_says_so_and_when_it_comes_back_it_goes_on(vis
             job_id = submit(http, **LONG)
         page = visit(f"{url}/#job/{job_id}")
         expect(page.locator("#job .state")).to_have_text("running")
+        expect(page.get_by_role("table", name="Jobs")).to_contain_text(job_id[-8:])
         process.send_signal(signal.SIGTERM)
         process.communicate()
     expect(page.locator("#health")).to_have_text("no answer")
