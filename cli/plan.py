@@ -42,9 +42,6 @@ def plan(
 ) -> None:
     """Tell in advance what queue and workers would do, by the ScaledObject's own arithmetic. Needs no server.
 
-    Fields to try: pollingInterval, cooldownPeriod, minReplicaCount, idleReplicaCount, maxReplicaCount, tasksPerWorker (what
-    the formula divides by), scaleUpWindow, scaleDownWindow, target, activationTarget, formula.
-
     Exit code 1: none of the candidates meets --p95.
 
     Example: essaim plan --burst 200 --work 2s
@@ -66,15 +63,15 @@ def plan(
     place = _place(recording, start_up, concurrency, local)
     assessments = _assess(_candidates(scaledobject, tries or []), place, load, replays)
     chosen = choose(assessments, target) if target is not None else None
-    sentences = advice(assessments, load, target)
+    sentences, about = advice(assessments, load, target), f"{load.about}; {place.about}"
     if html:
         from cli.plan_page import plan_page
 
-        html.write_text(plan_page(load.about, assessments, chosen, sentences, recording), encoding="utf-8")
+        html.write_text(plan_page(about, load, assessments, chosen, sentences, recording), encoding="utf-8")
     if as_json:
-        document(_described(load, assessments, chosen, sentences, target))
+        document(_described(about, assessments, chosen, sentences, target))
     else:
-        _show(load, assessments, chosen, sentences)
+        _show(about, assessments, chosen, sentences)
         if html:
             note(f"pictures: {html}")
     if target is not None and chosen is None:
@@ -111,7 +108,8 @@ def _place(recording: "Recording | None", start_up: str, concurrency: int, local
         seen = calibrate(recording, parse(recording.run.scaledobject, "the run's ScaledObject"))
         shown, usual = 0.0 if local else seen.shown_every, f"{seen.start_up:.2f}s"
         concurrency = max(concurrency, recording.run.concurrency)
-    return Place(distribution(start_up or usual), shown, concurrency)
+    late = f", numbers over HTTP up to {shown:g} s late" if shown else ""
+    return Place(f"workers start in {start_up or usual}{late}", distribution(start_up or usual), shown, concurrency)
 
 
 def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":
@@ -134,11 +132,11 @@ def _assess(found: "Sequence[Candidate]", place: "Place", load: "Load", replays:
 
 
 def _show(
-    load: "Load", assessments: "Sequence[Assessment]", chosen: "Assessment | None", sentences: Sequence[str]
+    about: str, assessments: "Sequence[Assessment]", chosen: "Assessment | None", sentences: Sequence[str]
 ) -> None:
     from cli.plan_screen import RIGHT, curves, headers, rows
 
-    typer.echo(f"{load.about}\n")
+    typer.echo(f"{about}\n")
     table(headers(assessments), rows(assessments, chosen), right=RIGHT)
     typer.echo()
     screen = console()
@@ -149,14 +147,14 @@ def _show(
 
 
 def _described(
-    load: "Load",
+    about: str,
     assessments: "Sequence[Assessment]",
     chosen: "Assessment | None",
     sentences: Sequence[str],
     target: float | None,
 ) -> dict[str, object]:
     return {
-        "load": load.about,
+        "about": about,
         "p95_wanted": target,
         "recommended": None if chosen is None else assessments.index(chosen),
         "reasons": list(sentences),

@@ -61,7 +61,12 @@ Local = Annotated[
 Tries = Annotated[
     list[str] | None,
     typer.Option(
-        "--try", metavar="FIELD=A,B,…", help="Other numbers; several give every combination.", rich_help_panel=ANSWER
+        "--try",
+        metavar="FIELD=A,B,…",
+        help="Other numbers; several give every combination. Fields: pollingInterval, cooldownPeriod, "
+        "initialCooldownPeriod, minReplicaCount, idleReplicaCount, maxReplicaCount, tasksPerWorker (what the formula "
+        "divides by), scaleUpWindow, scaleDownWindow, target, activationTarget, formula.",
+        rich_help_panel=ANSWER,
     ),
 ]
 Target = Annotated[

@@ -1,21 +1,24 @@
 """A plan as a page: what to take and why, the candidates as a table, and what queue and workers would do under each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import isfinite
 
 from cli.charts import Point, Series, chart
 from cli.page import answer, charts, page, table
 from cli.plan_screen import headers, rows
-from scaling.forecast import Forecast
+from scaling.arrivals import Load
+from scaling.outcome import times_to_result
 from scaling.planning import Assessment
-from scaling.recording import Recording
+from scaling.recording import Moment, Recording
 
 PICTURED, RECORDED = 5, 6  # candidates, and what was recorded: as many as there are colours
-BINS = 300
+STEPS = 400
 
 
 def plan_page(
     about: str,
+    load: Load,
     assessments: Sequence[Assessment],
     chosen: Assessment | None,
     sentences: Sequence[str],
@@ -30,37 +33,38 @@ def plan_page(
         [
             answer(sentences),
             table("Candidates", headers(assessments), rows(assessments, chosen), note),
-            charts(_pictures(first, recorded)),
+            charts(_pictures(first, load, recorded)),
         ],
     )
 
 
-def _pictures(shown: Sequence[Assessment], recorded: Recording | None) -> list[str]:
-    moments = [(str(it.candidate), it.forecast.moments) for it in shown]
-    real = recorded.moments if recorded else ()
-    end = max(it[-1].seconds for _, it in [*moments, *([("", real)] if real else [])])
-    workers = [Series(name, [(it.seconds, it.workers) for it in of], "step") for name, of in moments]
-    waiting = [Series(name, [(it.seconds, it.ready) for it in of], "step") for name, of in moments]
-    times = [Series(str(it.candidate), _longest(it.forecast, end), "dots") for it in shown]
-    if real:
-        workers.append(
-            Series("recorded", [(it.seconds, it.workers) for it in real], "step", dashed=True, colour=RECORDED)
-        )
-        waiting.append(
-            Series("recorded", [(it.seconds, it.ready) for it in real], "step", dashed=True, colour=RECORDED)
-        )
-    late = "The longest of those that were submitted at that time."
+def _pictures(shown: Sequence[Assessment], load: Load, recorded: Recording | None) -> list[str]:
+    told = [(str(it.candidate), it.forecast.moments, times_to_result(it.forecast, load)) for it in shown]
+    lines = [_lines(name, moments, took) for name, moments, took in told]
+    end = max(moments[-1].seconds for _, moments, _ in told)
+    if recorded:
+        real = _lines("recorded", recorded.moments, times_recorded(recorded))
+        lines.append([replace(line, dashed=True, colour=RECORDED) for line in real])
+        end = max(end, recorded.moments[-1].seconds)
+    workers, waiting, times = zip(*lines, strict=True)
+    late = "The share of the jobs that have their result after so long."
     return [
         chart("Workers", "alive", workers, end=end),
         chart("Queue", "tasks waiting", waiting, end=end),
-        chart("Time to result", "s, by time of submission", times, end=end, note=late),
+        chart("Time to result", "% of the jobs", times, lines=[(95.0, "95 %")], note=late),
     ]
 
 
-def _longest(forecast: Forecast, end: float) -> list[Point]:
-    bins: dict[int, float] = {}
-    for arrived, ended in zip(forecast.arrived, forecast.ended, strict=True):
-        at = int(arrived / end * BINS)
-        if ended - arrived > bins.get(at, 0.0) and isfinite(ended):
-            bins[at] = ended - arrived
-    return [(at * end / BINS, took) for at, took in sorted(bins.items())]
+def _lines(name: str, moments: Sequence[Moment], times: Sequence[float]) -> list[Series]:
+    return [
+        Series(name, [(it.seconds, it.workers) for it in moments], "step"),
+        Series(name, [(it.seconds, it.ready) for it in moments], "step"),
+        Series(name, shares(times), "step"),
+    ]
+
+
+def shares(times: Iterable[float]) -> list[Point]:
+    """How many percent are over after so many seconds; in no more steps than can be seen."""
+    ordered = sorted(times)
+    picked = sorted({round(at * len(ordered) / STEPS) for at in range(1, STEPS + 1)} - {0})
+    return [(0.0, 0.0), *((ordered[at - 1], 100 * at / len(ordered)) for at in picked if isfinite(ordered[at - 1]))]

@@ -9,8 +9,9 @@ from html import escape
 from pathlib import Path
 
 from cli.charts import HEIGHT, WIDTH, Series, chart
+from cli.plan_page import shares
 from scaling.arrivals import recorded
-from scaling.comparison import Comparison, compare
+from scaling.comparison import Comparison, compare, times_recorded
 from scaling.outcome import times_to_result
 from scaling.recording import Recording, read
 
@@ -63,24 +64,19 @@ def sentence(name: str, told: Comparison) -> str:
 
 def _row(name: str, run: Recording, top: int) -> str:
     told = compare(run)
-    real = sorted(job.ended - job.submitted for job in run.jobs if job.state == "succeeded" and job.ended)
     workers = [
         Series("recorded", [(it.seconds, it.workers) for it in run.moments], "area"),
         Series("predicted", [(it.seconds, it.workers) for it in told.forecast.moments], "step"),
     ]
     times = [
-        Series("recorded", _shares(real), "area"),
-        Series("predicted", _shares(sorted(times_to_result(told.forecast, recorded(run)))), "step"),
+        Series("recorded", shares(times_recorded(run)), "area"),
+        Series("predicted", shares(times_to_result(told.forecast, recorded(run))), "step"),
     ]
     return (
         f'<text class="title" x="52" y="{top + 14}">{escape(sentence(name, told))}</text>'
         + _placed(chart("", "", workers), 0, top + TITLE)
         + _placed(chart("", "", times, lines=[(95.0, "95 %")]), WIDTH, top + TITLE)
     )
-
-
-def _shares(ordered: list[float]) -> list[tuple[float, float | None]]:
-    return [(0.0, 0.0), *((seconds, 100 * at / len(ordered)) for at, seconds in enumerate(ordered, 1))]
 
 
 def _placed(figure: str, x: int, y: int) -> str:

@@ -48,15 +48,19 @@ def compare(recording: Recording) -> Comparison:
     )
     forecast = simulation.run(recording.moments[-1].seconds)
     peak = max(moment.workers for moment in recording.moments)
-    measured = sorted(it.ended - it.submitted for it in recording.jobs if it.state == "succeeded" and it.ended)
     return Comparison(
         forecast,
         known.start_up,
         peak,
         _distance(recording, forecast) / peak,
-        quantile(measured, 0.95),
+        quantile(sorted(times_recorded(recording)), 0.95),
         quantile(sorted(times_to_result(forecast, load)), 0.95),
     )
+
+
+def times_recorded(recording: Recording) -> list[float]:
+    """Seconds from submission to the end of each job that succeeded."""
+    return [job.ended - job.submitted for job in recording.jobs if job.state == "succeeded" and job.ended is not None]
 
 
 def _distance(recording: Recording, forecast: Forecast) -> float:

@@ -20,8 +20,9 @@ PICTURE = 600  # moments, at least
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A `House` that is not built yet: `start_up` is a time as it varies. `shown_every`, `concurrency` as there."""
+    """A `House` that is not built yet, in a few words: `start_up` is a time as it varies. The rest as there."""
 
+    about: str
     start_up: Callable[[Random], float]
     shown_every: float = 0.0
     concurrency: int = 1

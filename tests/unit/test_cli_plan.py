@@ -4,15 +4,18 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from cli.advice import advice
 from cli.main import app
+from cli.plan_page import shares
 from jobs.errors import EssaimError
 from scaling.arrivals import Load, Pattern
 from scaling.candidates import candidates
@@ -23,7 +26,7 @@ from scaling.policy import default_path, read
 
 OWN = read(default_path())
 RUN = Path(__file__).parents[1] / "data" / "runs" / "waves-at-speed-1"
-PLACE = Place(lambda random: 2.0)
+PLACE = Place("", lambda random: 2.0)
 BURST = Pattern(600, burst=200).load(distribution("2s"), "2s of work each")
 
 
@@ -96,7 +99,7 @@ def test_what_tasks_wait_for_is_told_apart(load: Load, tries: str, cause: Cause)
 
 
 def test_waiting_for_workers_to_start_is_told_apart_too() -> None:
-    (one,) = assessed(BURST, "pollingInterval=1", place=Place(lambda random: 300.0))
+    (one,) = assessed(BURST, "pollingInterval=1", place=Place("", lambda random: 300.0))
     assert max(Cause, key=one.waited) is Cause.STARTING
 
 
@@ -109,16 +112,17 @@ def test_nothing_is_advised_that_was_tried_in_vain() -> None:
 
 
 def test_start_up_times_vary_as_they_are_given_but_not_from_one_plan_to_the_next() -> None:
-    place = Place(distribution("lognormal:4s"))
+    place = Place("", distribution("lognormal:4s"))
     first, second = (assess(candidates(OWN, [])[0], place, BURST, 2) for _ in range(2))
     assert first.outcomes == second.outcomes
-    assert first.outcomes != assess(candidates(OWN, [])[0], Place(lambda _: 4.0), BURST, 2).outcomes
+    assert first.outcomes != assess(candidates(OWN, [])[0], Place("", lambda _: 4.0), BURST, 2).outcomes
     assert place.start_up(Random(1)) != place.start_up(Random(2))
 
 
 def test_a_plan_for_machines_has_all_that_one_for_people_has() -> None:
     told = document("--burst", "200", "--try", "maxReplicaCount=5,10", "--try", "pollingInterval=1,5", "--p95", "70s")
-    assert (told["load"], told["p95_wanted"]) == ("200 jobs at once, 2s of work each", 70.0)
+    assert told["about"].startswith("200 jobs at once, 2s of work each; workers start in 2s")
+    assert told["p95_wanted"] == 70
     assert len(told["candidates"]) == 4
     chosen = told["candidates"][told["recommended"]]
     assert chosen["settings"]["maxReplicaCount"] == "10"
@@ -149,7 +153,7 @@ def test_what_is_advised_helps() -> None:
 def test_a_recorded_run_is_replayed_as_it_was_or_under_other_rules() -> None:
     told = document("--run", str(RUN), "--try", "maxReplicaCount=3,10", "--replays", "3")
     few, own = told["candidates"]
-    assert told["load"].startswith("150 jobs as recorded")
+    assert told["about"].startswith("150 jobs as recorded")
     assert (few["workers"], own["workers"]) == (3, 10)
     assert few["p95"] > own["p95"] > 15
 
@@ -163,7 +167,25 @@ def test_the_page_shows_every_candidate_and_what_was_recorded(tmp_path: Path) ->
     parser.feed(html)
     assert {"maxReplicaCount=3", "maxReplicaCount=10", "recorded", "Workers", "Queue", "Time to result"} <= set(text)
     assert any(piece.startswith("Take maxReplicaCount=") for piece in text)
+    assert text.count("recorded") == 3  # in the legend of each picture
     assert not re.search(r'(src|href)="|url\(|https?://', html.replace("http://www.w3.org/2000/svg", ""))
+
+
+def test_the_help_names_every_field_that_can_be_tried() -> None:
+    (option,) = [it for it in typer.main.get_command(app).commands["plan"].params if it.name == "tries"]  # type: ignore[attr-defined]
+    with pytest.raises(EssaimError) as refused:
+        candidates(OWN, ["nothing=1"])
+    fields = str(refused.value).partition("these are: ")[2].split(", ")
+    assert len(fields) > 10
+    assert all(field in option.help for field in fields)
+
+
+def test_shares_are_of_all_jobs_and_thinned_where_nobody_sees_it() -> None:
+    assert shares([4.0, 1.0, inf, 2.0]) == [(0.0, 0.0), (1.0, 25.0), (2.0, 50.0), (4.0, 75.0)]
+    many = shares(float(at) for at in range(1, 100_001))
+    assert len(many) < 1000
+    assert many[-1] == (100_000.0, 100.0)
+    assert all(percent == pytest.approx(seconds / 1000, abs=0.2) for seconds, percent in many if percent is not None)
 
 
 @pytest.mark.parametrize(
