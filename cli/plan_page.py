@@ -8,6 +8,7 @@ from cli.charts import Point, Series, chart
 from cli.page import answer, charts, page, table
 from cli.plan_screen import headers, rows
 from scaling.arrivals import Load
+from scaling.comparison import times_recorded
 from scaling.outcome import times_to_result
 from scaling.planning import Assessment
 from scaling.recording import Moment, Recording
