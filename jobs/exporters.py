@@ -1,11 +1,14 @@
 """Which signals leave over OTLP, and by which protocol; what was handed over and what arrived is counted."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
-from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry._logs import LogRecord
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -17,8 +20,12 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from jobs.ended_spans import ended
 from jobs.log_lines import Fields
+
+LINES, SPANS = InstrumentationScope("essaim"), InstrumentationScope("essaim.spans")
 
 MODULES = {
     "traces": ("trace_exporter", "OTLPSpanExporter"),
@@ -44,23 +51,29 @@ def exporter(signal: str) -> Any:
 
 
 class _Later:
-    """An exporter that is loaded with its first batch, in the thread that sends it."""
+    """An exporter that is loaded with its first batch, in a thread that sends. Without an endpoint it takes nothing."""
 
     def __init__(self, signal: str) -> None:
         self._signal = signal
         self._exporter: Any = None
+        self._loading = Lock()
+        self.wanted = wanted(signal)
         self.taken = 0
         self.delivered = 0
 
-    def send(self, batch: Sequence[Any]) -> Any:
-        result = self.loaded().export(batch)
-        self.delivered += len(batch) if result.name == "SUCCESS" else 0
-        return result
+    def take(self) -> None:
+        """One more is going to be sent."""
+        self.taken += self.wanted
+
+    def send(self, batch: Sequence[Any]) -> None:
+        if self.wanted:
+            self.delivered += len(batch) if self.loaded().export(batch).name == "SUCCESS" else 0
 
     def loaded(self) -> Any:
-        if self._exporter is None:
-            self._exporter = exporter(self._signal)
-        return self._exporter
+        with self._loading:
+            if self._exporter is None:
+                self._exporter = exporter(self._signal)
+            return self._exporter
 
     def stop(self) -> None:
         if self._exporter is not None:
@@ -68,30 +81,35 @@ class _Later:
 
 
 class _SpanExporter(SpanExporter):
-    def __init__(self, later: _Later) -> None:
-        self._later = later
+    """A span leaves twice: as itself, and as a log record, which is made here so that no job waits for it."""
+
+    def __init__(self, traces: _Later, records: _Later, resource: Resource) -> None:
+        self._traces = traces
+        self._records = records
+        self._resource = resource
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result: SpanExportResult = self._later.send(spans)
-        return result
+        self._records.send([ReadableLogRecord(ended(span), self._resource, SPANS) for span in spans])
+        self._traces.send(spans)
+        return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        self._later.stop()
+        self._traces.stop()
 
 
 class _LogExporter(LogRecordExporter):
-    def __init__(self, later: _Later) -> None:
-        self._later = later
+    def __init__(self, records: _Later) -> None:
+        self._records = records
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
-        result: LogRecordExportResult = self._later.send(batch)
-        return result
+        self._records.send(batch)
+        return LogRecordExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 10_000) -> bool:
         return True
 
     def shutdown(self) -> None:
-        self._later.stop()
+        self._records.stop()
 
 
 class _MetricExporter(MetricExporter):
@@ -111,51 +129,57 @@ class _MetricExporter(MetricExporter):
 
 
 class _Spans(BatchSpanProcessor):
-    def __init__(self, later: _Later) -> None:
-        super().__init__(_SpanExporter(later))
-        self._later = later
+    def __init__(self, traces: _Later, records: _Later, resource: Resource) -> None:
+        super().__init__(_SpanExporter(traces, records, resource))
+        self._takers = traces, records
 
     def on_end(self, span: ReadableSpan) -> None:
         context = span.get_span_context()
-        self._later.taken += bool(context and context.trace_flags.sampled)
-        super().on_end(span)
-
-
-class _Logs(BatchLogRecordProcessor):
-    def __init__(self, later: _Later) -> None:
-        super().__init__(_LogExporter(later))
-        self._later = later
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        self._later.taken += 1
-        super().on_emit(log_record)
+        if context and context.trace_flags.sampled:
+            for taker in self._takers:
+                taker.take()
+            super().on_end(span)
 
 
 class Signals:
-    """What is sent of one process. `spans` is None where only the log records of ended spans are."""
+    """What is sent of one process: `spans`, what is given to `log`, and how often what happened."""
 
     def __init__(self, resource: Resource) -> None:
+        self._resource = resource
         self._traces, self._records, self._metrics = _Later("traces"), _Later("logs"), _Later("metrics")
-        self.logs = LoggerProvider(resource=resource)
-        if wanted("logs"):
-            self.logs.add_log_record_processor(_Logs(self._records))
-        self.spans = _Spans(self._traces) if wanted("traces") else None
-        readers = [PeriodicExportingMetricReader(_MetricExporter(self._metrics))] if wanted("metrics") else []
+        self._logs = BatchLogRecordProcessor(_LogExporter(self._records)) if self._records.wanted else None
+        self.spans = _Spans(self._traces, self._records, resource)
+        readers = [PeriodicExportingMetricReader(_MetricExporter(self._metrics))] if self._metrics.wanted else []
         self._meters = MeterProvider(readers, resource)
         meter = self._meters.get_meter("essaim")
-        self._events = meter.create_counter("essaim.events", description="log lines by the name of their event")
+        self._counts: dict[str, int] = {}
+        meter.create_observable_counter(
+            "essaim.events", [self._observed], description="log lines by the name of their event"
+        )
         self._seconds = meter.create_histogram("essaim.duration", "s", "what took how long, by the event that says so")
 
+    def log(self, record: LogRecord) -> None:
+        """Send this too. It is not checked again: SDK's own loggers would, for limits that nobody needs here."""
+        if self._logs is not None:
+            self._records.take()
+            self._logs.on_emit(ReadableLogRecord(record, self._resource, LINES))  # type: ignore[arg-type]  # it reads alike
+
     def count(self, event: str, fields: Fields) -> None:
-        self._events.add(1, {"event": event})
+        """One more of these. Not from two threads at once: a logging handler's lock is what holds that."""
+        self._counts[event] = self._counts.get(event, 0) + 1
         seconds = fields.get("seconds")
         if isinstance(seconds, float):
             self._seconds.record(seconds, {"event": event})
+
+    def _observed(self, _: CallbackOptions) -> Iterator[Observation]:
+        return (Observation(count, {"event": event}) for event, count in self._counts.copy().items())
 
     def lost(self) -> int:
         """Log records and spans that were taken and have not arrived."""
         return sum(later.taken - later.delivered for later in (self._traces, self._records))
 
     def shutdown(self) -> None:
-        self.logs.shutdown()
+        """Send what is left. Spans come first, with `spans`: they are log records too."""
+        if self._logs is not None:
+            self._logs.shutdown()  # type: ignore[no-untyped-call]  # the SDK has no types there
         self._meters.shutdown()

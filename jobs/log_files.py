@@ -3,12 +3,11 @@
 import json
 import logging
 import os
-import traceback
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from jobs.log_lines import Fields, plain
+from jobs.log_lines import Fields, plain, trouble
 
 SUFFIX = ".jsonl"
 
@@ -69,12 +68,9 @@ class LogFiles(logging.Handler):
 
 
 def _said(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    """The names are OpenTelemetry's, as Loki writes them."""
+    """Names are as Loki has them."""
     if record.name == "essaim":
         yield "event", record.msg
     else:
         yield from {"logger": record.name, "message": record.getMessage()}.items()
-    if record.exc_info and (error := record.exc_info[1]):
-        yield "exception_type", type(error).__qualname__
-        yield "exception_message", str(error)
-        yield "exception_stacktrace", "".join(traceback.format_exception(error))
+    yield from ((name.replace(".", "_"), value) for name, value in trouble(record).items())

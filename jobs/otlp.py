@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from jobs.exporters import Signals
-from jobs.log_lines import Fields, Kind, plain, sentence
+from jobs.log_lines import Fields, Kind, plain, sentence, trouble
 
 if TYPE_CHECKING:  # start-up time
     from fastapi.telemetry import TelemetryConfig
@@ -34,19 +33,10 @@ class Otlp:
     """One process's telemetry. `handler` goes to the root logger."""
 
     def __init__(self, service: str, release: str, instance: str) -> None:
-        resource = Resource.create(
-            {
-                "service.name": os.environ.get("OTEL_SERVICE_NAME") or f"essaim-{service}",
-                "service.namespace": "essaim",
-                "service.version": release,
-                "service.instance.id": instance,
-            }
-        )
+        resource = _resource(service, release, instance)
         self._signals = Signals(resource)
         self._spans = TracerProvider(resource=resource)  # sampled as OTEL_TRACES_SAMPLER says; default: as the parent
-        self._spans.add_span_processor(EndedSpans(self._signals.logs))
-        if self._signals.spans is not None:
-            self._spans.add_span_processor(self._signals.spans)
+        self._spans.add_span_processor(self._signals.spans)
         self._tracer = self._spans.get_tracer("essaim")
         self.handler = OtlpHandler(self._signals, {"release": release, service: instance})
 
@@ -55,7 +45,8 @@ class Otlp:
         context = W3C.extract({"traceparent": parent}) if parent else None
         links = [Link(_context(link))] if link else []
         attributes = {key: plain(value) for key, value in fields.items()}
-        with self._tracer.start_as_current_span(name, context, KINDS[kind], attributes, links):
+        started = self._tracer.start_span(name, context, KINDS[kind], attributes, links)
+        with trace.use_span(started, end_on_exit=True):
             yield
 
     def traceparent(self) -> str | None:
@@ -86,13 +77,34 @@ class Otlp:
         self._signals.shutdown()
 
 
+class _Resource(Resource):
+    """Hashed once: the SDK does it for each record that it sends, by way of JSON."""
+
+    def __hash__(self) -> int:
+        known: int | None = self.__dict__.get("_hash")
+        if known is None:
+            known = self.__dict__["_hash"] = super().__hash__()
+        return known
+
+
+def _resource(service: str, release: str, instance: str) -> Resource:
+    """What all of it comes from; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` have their say."""
+    ours = {
+        "service.name": os.environ.get("OTEL_SERVICE_NAME") or f"essaim-{service}",
+        "service.namespace": "essaim",
+        "service.version": release,
+        "service.instance.id": instance,
+    }
+    merged = Resource.create(ours)
+    return _Resource(merged.attributes, merged.schema_url)
+
+
 class OtlpHandler(logging.Handler):
     """Log lines as OTLP records: the sentence as body, the event's name, and each field as an attribute."""
 
     def __init__(self, signals: Signals, fields: Fields) -> None:
         super().__init__()
         self._signals = signals
-        self._logger = signals.logs.get_logger("essaim")
         self._fields = {name: plain(value) for name, value in fields.items()}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -105,50 +117,16 @@ class OtlpHandler(logging.Handler):
             self._signals.count(record.msg, fields)
         else:
             attributes["logger"] = record.name
-        error = record.exc_info[1] if record.exc_info else None
-        self._logger.emit(
+        at = int(record.created * 1e9)
+        self._signals.log(
             LogRecord(
-                timestamp=int(record.created * 1e9),
+                timestamp=at,
+                observed_timestamp=at,
                 severity_text=record.levelname,
                 severity_number=_severity(record.levelno),
                 body=sentence(record),
-                attributes=attributes,
+                attributes={**attributes, **trouble(record)},
                 event_name=record.msg if record.name == "essaim" else None,
-                exception=error,
-            )
-        )
-
-
-class EndedSpans(SpanProcessor):
-    """Each span that ends is a log record too, so that Loki alone shows a trace."""
-
-    def __init__(self, logs: LoggerProvider) -> None:
-        self._logger = logs.get_logger("essaim.spans")
-
-    def on_end(self, span: ReadableSpan) -> None:
-        context = span.get_span_context()
-        if context is None or span.start_time is None or span.end_time is None:
-            return
-        seconds = (span.end_time - span.start_time) / 1e9
-        attributes = {
-            **(span.attributes or {}),
-            "event": "span.ended",
-            "span": span.name,
-            "kind": span.kind.name.lower(),
-            "seconds": round(seconds, 6),
-            "status": span.status.status_code.name.lower(),
-            "parent": f"{span.parent.span_id:016x}" if span.parent else "",
-            "links": " ".join(f"{link.context.trace_id:032x}/{link.context.span_id:016x}" for link in span.links),
-        }
-        self._logger.emit(
-            LogRecord(
-                timestamp=span.end_time,
-                context=trace.set_span_in_context(trace.NonRecordingSpan(context)),
-                severity_number=SeverityNumber.INFO,
-                severity_text="INFO",
-                body=f"span.ended {span.name} {seconds * 1000:.1f} ms",
-                attributes=attributes,
-                event_name="span.ended",
             )
         )
 
