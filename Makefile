@@ -88,6 +88,7 @@ bench: $(RUN) ## measured claims: search speed, scaling, and jobs per second, ag
 	@$(BIN)/python loadtests/bench_local.py
 	@$(BIN)/python loadtests/bench_store.py
 	@$(BIN)/python loadtests/bench_pipeline.py
+	@$(BIN)/python loadtests/bench_telemetry.py
 	@$(BIN)/python loadtests/bench_plan.py
 
 .PHONY: load
@@ -98,7 +99,6 @@ load: $(RUN) ## let jobs come in waves, a spike, a ramp or a soak, and draw what
 .PHONY: odds
 odds: $(RUN) ## how often a rollout errs: 10,000 simulated ones of equal and of worse releases
 	@$(BIN)/python -m rollout.simulation
-	@$(BIN)/python loadtests/bench_telemetry.py
 
 ENGINE ?= $(shell command -v docker || command -v podman || command -v buildah)
 TAG ?= essaim:dev

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, CLIENT_SPAN = CLIENT.split("-")[1:3]
 TOKEN, CONTENT = "a-token-that-nobody-may-log", "xylophone quartz"
 BRISK = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
+OF_A_JOB = frozenset({"POST /v1/jobs", "submit", "handle", "attempt", "merge"})
 IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.stopped"}
 
 
@@ -34,8 +36,8 @@ class Site:
     url: str
     worker: subprocess.Popen[bytes]
 
-    async def submit(self, **request: object) -> str:
-        headers = {"traceparent": CLIENT, "authorization": f"Bearer {TOKEN}"}
+    async def submit(self, traceparent: str = CLIENT, **request: object) -> str:
+        headers = {"traceparent": traceparent, "authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(base_url=self.url, trust_env=False, headers=headers, timeout=60) as http:
             answer = await http.post("/v1/jobs", json=request, headers={"prefer": "wait=30"})
         assert answer.status_code == 200, answer.text
@@ -81,7 +83,7 @@ async def site(build_house: Callable[..., House], collector: tuple[str, Collecte
 async def test_a_job_is_one_trace_from_the_clients_request_to_its_end(site: Site, eventually: Eventually) -> None:
     job = await site.submit(text=CONTENT, words=["quartz"])
     found = site.collected
-    await eventually(lambda: {"POST /v1/jobs", "handle"} <= {span["name"] for span in found.spans})
+    await eventually(lambda: {"POST /v1/jobs", "submit", "handle"} <= {span["name"] for span in found.spans})
     request, submit = found.span("POST /v1/jobs"), found.span("submit", job=job)
     handle, attempt = found.span("handle", job=job), found.span("attempt", job=job)
     assert {span["trace"] for span in (request, submit, handle, attempt)} == {TRACE}
@@ -101,7 +103,7 @@ async def test_the_tasks_of_a_job_are_in_its_trace_and_point_to_its_submission(
 ) -> None:
     job = await site.submit(text="a swarm of bees " * 10_000, words=["swarm"], piece_bytes=65_536)
     found = site.collected
-    await eventually(lambda: len([one for one in found.spans if one["name"] == "handle"]) == 4)
+    await eventually(lambda: Counter(one["name"] for one in found.spans) >= Counter(handle=4, submit=1))
     submit = found.span("submit")
     attempts = [span for span in found.spans if span["name"] == "attempt"]
     handles = {span["id"]: span for span in found.spans if span["name"] == "handle"}
@@ -145,6 +147,43 @@ async def test_each_span_that_ends_is_a_line_too(site: Site, eventually: Eventua
         assert line["attributes"]["span"] == span["name"]
         assert line["attributes"]["parent"] == span["parent"]
         assert line["attributes"]["links"] == " ".join("/".join(link) for link in span["links"])
+
+
+async def test_by_ratio_a_trace_is_there_as_a_whole_or_not_at_all_and_lines_always_are(
+    build_house: Callable[..., House], collector: tuple[str, Collected], eventually: Eventually
+) -> None:
+    house = build_house(None)
+    house.environment.update({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"})
+    url, worker = await started(house, collector[0], eventually)
+    site, found = Site(house, collector[1], url, worker), collector[1]
+    jobs = [await site.submit(traceparent="", text=CONTENT, words=["quartz"]) for _ in range(24)]
+    await eventually(lambda: len(found.events("job.succeeded")) == 24)
+    for process in house.processes:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    submitted = {line["attributes"]["job"]: line["trace"] for line in found.events("job.submitted")}
+    assert submitted.keys() == set(jobs)
+    spans = {trace: {one["name"] for one in found.spans if one["trace"] == trace} for trace in submitted.values()}
+    assert {frozenset(names) for names in spans.values()} == {OF_A_JOB, frozenset()}
+    assert all(line["trace"] == submitted[line["attributes"]["job"]] for line in found.events("job.succeeded"))
+
+
+@pytest.mark.parametrize("sampled", [True, False], ids=["sampled", "not sampled"])
+async def test_whether_the_client_samples_its_trace_decides(
+    build_house: Callable[..., House], collector: tuple[str, Collected], eventually: Eventually, sampled: bool
+) -> None:
+    house, ratio = build_house(None), "0" if sampled else "1"
+    house.environment.update({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio})
+    url, worker = await started(house, collector[0], eventually)
+    site, found = Site(house, collector[1], url, worker), collector[1]
+    job = await site.submit(traceparent=CLIENT[:-1] + str(int(sampled)), text=CONTENT, words=["quartz"])
+    await eventually(lambda: found.events("job.succeeded"))
+    for process in house.processes:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    of_job = {one["name"] for one in found.spans if one["trace"] == TRACE}
+    assert of_job == (OF_A_JOB if sampled else frozenset())
+    assert [line["trace"] for line in found.events("job.succeeded") if line["attributes"]["job"] == job] == [TRACE]
 
 
 async def test_no_token_no_secret_and_no_text_leaves_the_house(site: Site, eventually: Eventually) -> None:
