@@ -98,7 +98,7 @@ load: $(RUN) ## let jobs come in waves, a spike, a ramp or a soak, and draw what
 
 .PHONY: odds
 odds: $(RUN) ## how often a rollout errs: 10,000 simulated ones of equal and of worse releases
-	@$(BIN)/python -m rollout.simulation
+	@$(BIN)/essaim rollout odds
 
 ENGINE ?= $(shell command -v docker || command -v podman || command -v buildah)
 TAG ?= essaim:dev

@@ -10,6 +10,14 @@ from cli.options import Json, Token
 from cli.place import Ingress, Namespace, ServiceName, Where
 
 STEPS = "1,5,25,50,100"
+Steps = Annotated[str, typer.Option("--steps", metavar="PERCENT,…", help="Its share of the requests, step by step.")]
+MinJobs = Annotated[
+    int, typer.Option("--min-jobs", min=5, metavar="N", help="Jobs of it that must have ended before it goes on.")
+]
+Increase = Annotated[
+    str, typer.Option("--max-failure-increase", metavar="PERCENT", help="How many more of all jobs may fail.")
+]
+Slowdown = Annotated[str, typer.Option("--max-slowdown", metavar="PERCENT", help="How much longer jobs may take.")]
 Takeover = Annotated[bool, typer.Option("--takeover", help="Take it from whoever holds it, without waiting.")]
 
 
@@ -38,18 +46,10 @@ def start(
             "--image", metavar="NAME", help="Make it, as the old one but with this image. Else it is waited for."
         ),
     ] = None,
-    steps: Annotated[
-        str, typer.Option("--steps", metavar="PERCENT,…", help="Its share of the requests, step by step.")
-    ] = STEPS,
-    min_jobs: Annotated[
-        int, typer.Option("--min-jobs", min=5, metavar="N", help="Jobs of it that must have ended before it goes on.")
-    ] = 50,
-    max_failure_increase: Annotated[
-        str, typer.Option("--max-failure-increase", metavar="PERCENT", help="How many more of all jobs may fail.")
-    ] = "1%",
-    max_slowdown: Annotated[
-        str, typer.Option("--max-slowdown", metavar="PERCENT", help="How much longer jobs may take.")
-    ] = "20%",
+    steps: Steps = STEPS,
+    min_jobs: MinJobs = 50,
+    max_failure_increase: Increase = "1%",
+    max_slowdown: Slowdown = "20%",
     timeout: Annotated[
         str,
         typer.Option("--timeout", metavar="TIME", help="How long pods, the first job, any worker may be waited for."),
@@ -170,3 +170,25 @@ def promote(
     from cli.steering import decide
 
     decide(Where(namespace, service, ingress, token), "promoted", as_json=as_json)
+
+
+@app.command()
+def odds(
+    steps: Steps = STEPS,
+    min_jobs: MinJobs = 50,
+    max_failure_increase: Increase = "1%",
+    max_slowdown: Slowdown = "20%",
+    rollouts: Annotated[int, typer.Option("--rollouts", min=1, metavar="N", help="How many in all.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another one, other dice.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Show how often such a rollout would take equal releases for bad ones, and bad ones for good: by simulation.
+
+    Example: essaim rollout odds --min-jobs 200 --rollouts 2000
+    """
+    from cli.odds import show
+    from cli.rolling import share, shares
+    from rollout.verdict import Rules
+
+    rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
+    show(rules, shares(steps), rollouts, seed, as_json=as_json)

@@ -27,7 +27,7 @@ class Case:
 
 def cases(rules: Rules) -> tuple[Case, ...]:
     """Equal ones, those at the very limits, worse ones."""
-    return (
+    every = (
         *(
             Case(f"{baseline * 100:g} → {(baseline + more) * 100:g} % fail", baseline, more)
             for more in (0.0, rules.max_failure_increase, 0.05, 0.2)
@@ -36,6 +36,7 @@ def cases(rules: Rules) -> tuple[Case, ...]:
         *(Case(f"{factor:g}× slower", slowdown=factor) for factor in (1 + rules.max_slowdown, 1.5, 2.0)),
         Case("2× slower, sizes further apart", slowdown=2.0, spread=2.0),
     )
+    return tuple(dict.fromkeys(every))  # a limit may be that of a worse one
 
 
 class Jobs:
@@ -45,7 +46,7 @@ class Jobs:
 
     def __init__(self, case: Case, rng: random.Random, *, new: bool) -> None:
         self._rng = rng
-        self._failures = _failures(case.baseline + (case.increase if new else 0))
+        self._failures = _failures(min(1.0, case.baseline + (case.increase if new else 0)))
         self._durations = _durations(case.spread, case.slowdown if new else 1.0)
         self.count = self._failed = 0
         self._seconds: list[float] = []

@@ -1,12 +1,10 @@
 """How often a rollout errs: whole rollouts of equal and of worse releases, judged by the same `judge` as real ones.
 
-`python -m rollout.simulation` prints the table of docs/rollout.md, from fewer rollouts for each row. Seeded, and plain Python:
+`essaim rollout odds` shows the table of docs/rollout.md for any rules, from fewer rollouts. Seeded, and plain Python:
 it runs wherever a rollout does.
 """
 
-import argparse
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, quantiles
@@ -18,7 +16,7 @@ STEPS = (1, 5, 25, 50, 100)
 OLD_JOBS = 1000
 """So many of the old release's jobs are compared with. A real rollout compares with all, which says hardly more."""
 PATIENCE = 40
-"""A step is left undecided when so many times `min_jobs` have ended and it still waits. A real one has its timeout."""
+"""A step is left undecided when so many times `min_jobs` have ended and it still waits. A real one goes on waiting."""
 
 
 @dataclass(frozen=True)
@@ -110,25 +108,3 @@ def _middle_and_most(values: Sequence[float], form: str, unit: str = "") -> str:
         return "–"
     most = quantiles(values, n=20, method="inclusive")[-1]
     return f"{form.format(median(values))} / {form.format(most)}{unit}"
-
-
-def table(rules: Rules, steps: Sequence[int] = STEPS, rollouts: int = 10_000, seed: int = 1) -> Iterator[str]:
-    """In Markdown, line by line as it goes on."""
-    yield f"| {' | '.join(COLUMNS)} |"
-    yield f"|{'---|' * len(COLUMNS)}"
-    for odds in simulate(rules, steps, rollouts, seed):
-        yield f"| {' | '.join(row(odds))} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="How often a rollout errs.")
-    parser.add_argument("--rollouts", type=int, default=10_000, help="in all, as many for each row")
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    for line in table(Rules(), rollouts=arguments.rollouts, seed=arguments.seed):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,8 @@
 """What docs/rollout.md says about how often a rollout errs, against a smaller run of the same simulation."""
 
+import json
 import math
 import random
-import subprocess
-import sys
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from rollout.imagined import Case, cases
 from rollout.simulation import COLUMNS, STEPS, Odds, roll_out, row, simulate
 from rollout.verdict import Decision, Rules
+from tests.integration.essaim_command import essaim
 
 ROOT = Path(__file__).parents[2]
 RULES = Rules()
@@ -83,11 +83,18 @@ def test_a_release_that_is_bad_by_far_is_stopped_at_the_first_step_and_touches_f
 
 
 def test_the_same_seed_gives_the_same_table() -> None:
-    command = [sys.executable, "-m", "rollout.simulation", "--rollouts", "32", "--seed", "5"]
-    first, second = (subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True) for _ in range(2))
-    assert first.stdout == second.stdout
-    assert first.stdout.splitlines()[0] == f"| {' | '.join(COLUMNS)} |"
-    assert len(first.stdout.splitlines()) == 2 + len(cases(RULES))
+    first, second = ([row(odds) for odds in simulate(RULES, rollouts=32, seed=5)] for _ in range(2))
+    assert first == second
+    assert len(first) == len(cases(RULES))
+
+
+def test_the_command_shows_the_table_for_the_rules_that_are_asked_for() -> None:
+    said = essaim("rollout", "odds", "--rollouts", "12", "--max-failure-increase", "5%", "--steps", "10,100", "--json")
+    rows = json.loads(said.out)["odds"]
+    assert [each["new release"] for each in rows] == [case.name for case in cases(Rules(max_failure_increase=0.05))]
+    assert list(rows[0]) == list(COLUMNS)
+    assert COLUMNS[0] in essaim("rollout", "odds", "--rollouts", "1").out
+    assert "each step must give more" in essaim("rollout", "odds", "--steps", "10,5").err
 
 
 def test_a_stricter_limit_stops_more() -> None:
