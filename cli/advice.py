@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from cli.output import duration
 from scaling.arrivals import Load
+from scaling.hpa import LEGACY_WINDOW
 from scaling.outcome import Cause
 from scaling.planning import Assessment, choose, indifferent, shortest
 
+NOTABLE = 0.25  # a share of the cost that is worth one
 LITTLE = 0.05  # a share of the waiting that is not worth a sentence
 REMEDIES = {
     Cause.ASLEEP: {
@@ -108,15 +110,18 @@ def _causes(one: Assessment) -> str:
 
 
 def _idle(chosen: Assessment) -> list[str]:
-    if chosen.waste < 0.25:
+    """Why workers that are paid for do nothing: when all is done they stay, and between tasks they are let go slowly."""
+    if chosen.waste < NOTABLE:
         return []
     policy = chosen.candidate.policy
-    kept = (
-        f"at least {policy.min_replicas} of them stay"
-        if policy.min_replicas and policy.idle_replicas is None
-        else (f"all stay for the cooldownPeriod of {policy.cooldown_period:g} s")
-    )
-    return [f"{_share(chosen.waste)} of what it costs is idle time: after the last task {kept}."]
+    window = policy.scale_down.window if policy.scale_down else LEGACY_WINDOW
+    if chosen.resting < chosen.waste / 2:
+        why = f"the HPA keeps as many as it wished for at any time in the last {window:g} s (scaleDownWindow)"
+    elif policy.min_replicas and policy.idle_replicas is None:
+        why = f"when all is done, {policy.min_replicas} of them stay (minReplicaCount)"
+    else:
+        why = f"when all is done, they stay for the cooldownPeriod of {policy.cooldown_period:g} s"
+    return [f"{_share(chosen.waste)} of what it costs is idle time: {why}."]
 
 
 def _indifferent(assessments: Sequence[Assessment]) -> list[str]:

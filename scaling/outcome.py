@@ -22,9 +22,8 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Times to result in seconds, infinite for a job that has no end. `waste`: idle worker-seconds over all.
-
-    `waited`: task-seconds in the queue, by cause.
+    """Times to result in seconds, infinite for a job that has no end. `waste`: idle worker-seconds over all; `resting`: those
+    in which there was nothing at all to do. `waited`: task-seconds in the queue, by cause.
     """
 
     p50: float
@@ -32,6 +31,7 @@ class Outcome:
     p99: float
     worker_seconds: float
     waste: float
+    resting: float
     peak: int
     given_back: int
     waited: dict[Cause, float]
@@ -45,6 +45,7 @@ def outcome(forecast: Forecast, load: Load, policy: Policy) -> Outcome:
         p99=quantile(times, 0.99),
         worker_seconds=forecast.worker_seconds,
         waste=1 - forecast.busy_seconds / forecast.worker_seconds if forecast.worker_seconds else 0.0,
+        resting=_resting(forecast) / forecast.worker_seconds if forecast.worker_seconds else 0.0,
         peak=max((moment.workers for moment in forecast.moments), default=0),
         given_back=forecast.given_back,
         waited=_waited(forecast, policy.max_replicas),
@@ -62,6 +63,14 @@ def times_to_result(forecast: Forecast, load: Load) -> list[float]:
     if not load.accepting:
         return took
     return [time + before for time, before in zip(took, load.accepting, strict=True) if before is not None]
+
+
+def _resting(forecast: Forecast) -> float:
+    return sum(
+        moment.workers * (following.seconds - moment.seconds)
+        for moment, following in pairwise(forecast.moments)
+        if not (moment.ready or moment.in_flight)
+    )
 
 
 def _waited(forecast: Forecast, most: int) -> dict[Cause, float]:

@@ -59,6 +59,10 @@ class Assessment:
     def waste(self) -> float:
         return statistics.fmean(it.waste for it in self.outcomes)
 
+    @property
+    def resting(self) -> float:
+        return statistics.fmean(it.resting for it in self.outcomes)
+
     def described(self) -> dict[str, Any]:
         """For machines: None is a time without end, `waited` the shares of all waiting by cause."""
         worst = self.worst
@@ -69,6 +73,7 @@ class Assessment:
             "workers": max(it.peak for it in self.outcomes),
             "worker_seconds": round(self.worker_seconds, 1),
             "idle": round(self.waste, 4),
+            "resting": round(self.resting, 4),
             "given_back": max(it.given_back for it in self.outcomes),
             "waited": {cause.name.lower(): round(self.waited(cause), 4) for cause in Cause},
         }

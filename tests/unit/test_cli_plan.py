@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from math import inf
@@ -25,6 +26,7 @@ from scaling.planning import Assessment, Place, assess, choose, indifferent, sho
 from scaling.policy import default_path, read
 
 OWN = read(default_path())
+ROOT = Path(__file__).parents[2]
 RUN = Path(__file__).parents[1] / "data" / "runs" / "waves-at-speed-1"
 PLACE = Place("", lambda random: 2.0)
 BURST = Pattern(600, burst=200).load(distribution("2s"), "2s of work each")
@@ -150,6 +152,19 @@ def test_what_is_advised_helps() -> None:
     assert advised["p95"] < before["p95"]
 
 
+@pytest.mark.parametrize(
+    ("load", "tries", "why"),
+    [
+        (BURST, "cooldownPeriod=120", "when all is done, they stay for the cooldownPeriod of 120 s"),
+        (BURST, "minReplicaCount=7", "when all is done, 7 of them stay"),
+        (Pattern(1200, rate=5).load(distribution("lognormal:2s,1.5"), ""), "maxReplicaCount=40", "in the last 60 s"),
+    ],
+)
+def test_idle_time_is_explained(load: Load, tries: str, why: str) -> None:
+    (sentence,) = [it for it in advice(assessed(load, tries), load, 1e6) if "idle time" in it]
+    assert why in sentence
+
+
 def test_a_recorded_run_is_replayed_as_it_was_or_under_other_rules() -> None:
     told = document("--run", str(RUN), "--try", "maxReplicaCount=3,10", "--replays", "3")
     few, own = told["candidates"]
@@ -169,6 +184,18 @@ def test_the_page_shows_every_candidate_and_what_was_recorded(tmp_path: Path) ->
     assert any(piece.startswith("Take maxReplicaCount=") for piece in text)
     assert text.count("recorded") == 3  # in the legend of each picture
     assert not re.search(r'(src|href)="|url\(|https?://', html.replace("http://www.w3.org/2000/svg", ""))
+
+
+def test_the_commands_of_the_readme_give_an_answer(tmp_path: Path) -> None:
+    commands = re.findall(r"^\$ essaim plan (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        words = [
+            {".essaim/load/waves": str(RUN), "plan.html": str(tmp_path / "plan.html")}.get(word, word)
+            for word in shlex.split(command)
+        ]
+        assert plan(*words, "--replays", "1").count("Take ") == 1
+    assert (tmp_path / "plan.html").exists()
 
 
 def test_the_help_names_every_field_that_can_be_tried() -> None:
