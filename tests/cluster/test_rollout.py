@@ -235,6 +235,29 @@ def test_killed_in_the_middle_it_is_taken_up_and_nothing_is_lost(cluster: Cluste
     assert serving(cluster) == name
 
 
+def test_a_job_in_the_cluster_rolls_out_what_is_applied(cluster: Cluster, name: str, tmp_path: Path) -> None:
+    """With the rights of platform/components/rollout, and by the names that the cluster has for the Service and its tags."""
+    assert Rollout(cluster, "--release", serving(cluster)).end() == 0  # pinned
+    with visited(cluster) as visitors:
+        overlay = write_overlay(tmp_path, cluster.namespace, name)
+        kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+        kustomization["components"].insert(0, "../../components/rollout")
+        args = ["--steps", "20,100", "--min-jobs", "20", "--timeout", "4m"]
+        patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": args}]
+        target = {"kind": "Job", "name": "essaim-rollout-dev"}
+        kustomization["patches"].append({"target": target, "patch": yaml.safe_dump(patch)})
+        (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        kubectl("apply", "-k", str(overlay))
+        job = f"job/essaim-rollout-{name}"
+        cluster.kubectl("wait", job, "--for=condition=complete", "--timeout=290s", check=False)
+        print(cluster.kubectl("logs", job))
+    states = visitors.until_ended()
+    report(visitors, states)
+    assert serving(cluster) == name
+    assert not visitors.refused
+    assert set(states.values()) == {"succeeded"}
+
+
 def smoke(folder: Path) -> str:
     """A first job that a bad release succeeds in: it has no pause."""
     file = folder / "smoke.json"
