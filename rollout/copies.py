@@ -13,16 +13,19 @@ NOT_OURS = ("scaledobject.keda.sh/", "deployment.kubernetes.io/", "kubectl.kuber
 
 def copied(live: JsonObject, names: Mapping[str, str], release: str, image: str) -> JsonObject:
     """The object under its new name, without what the cluster has written into it. `names` are old → new."""
-    metadata = {
-        "name": names.get(live["metadata"]["name"], live["metadata"]["name"]),
-        **{name: _own(live["metadata"][name]) for name in ("labels", "annotations") if name in live["metadata"]},
-    }
-    kept = {name: value for name, value in live.items() if name not in ("metadata", "status")}
+    kept = {name: value for name, value in live.items() if name != "status"}
     if live["kind"] == "Deployment":
         # KEDA's; without them it begins with one worker, which declares the queue.
         kept["spec"] = {name: value for name, value in live["spec"].items() if name != "replicas"}
-    renamed: JsonObject = _renamed({**kept, "metadata": metadata}, names, release, image)
+    renamed: JsonObject = _renamed({**kept, "metadata": given(live)}, names, release, image)
     return renamed
+
+
+def given(live: JsonObject) -> JsonObject:
+    """Its metadata as somebody has given them: name, labels, annotations."""
+    metadata = live["metadata"]
+    own = {name: _own(metadata[name]) for name in ("labels", "annotations") if name in metadata}
+    return {"name": metadata["name"], **own}
 
 
 def template(live: JsonObject, names: Mapping[str, str], release: str, image: str) -> JsonObject:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.kubernetes import JsonObject, Kubernetes, Resource
-from rollout.copies import VERSION, copied, renames, template
+from rollout.copies import VERSION, copied, given, renames, template
 from rollout.errors import RolloutRefusedError
 
 # In the order in which they are made; `essaim releases --help` and README.md name the same ones to be removed.
@@ -93,12 +93,13 @@ class ClusterObjects:
         return []
 
     async def template(self, service: JsonObject, old: str, new: str, image: str) -> JsonObject:
-        live = service["spec"]["template"]
-        if live["metadata"].get("name") != f"{self.service}-{old}":
-            shown = live["metadata"].get("name", "of no name")
-            raise RolloutRefusedError(
-                f"the Service's template is {shown}, not of release {old}: apply {new} yourself, and leave --image out"
-            )
+        """From the Service's own where that is of the old release, and else from the old one's revision."""
+        live, revision = service["spec"]["template"], f"{self.service}-{old}"
+        if live["metadata"].get("name") != revision:
+            found = await self.kubernetes.get(self._resource(REVISIONS, revision))
+            if found is None:
+                raise RolloutRefusedError(f"there is no revision {revision} to copy")
+            live = {"metadata": given(found), "spec": found["spec"]}
         return template(live, self._renames(old, new), new, image)
 
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:

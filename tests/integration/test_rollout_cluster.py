@@ -64,8 +64,21 @@ async def test_a_release_of_that_name_with_another_image_is_not_taken_for_it(clu
         await objects.bring_up("dev", "v2", "dev.local/essaim:2")
         with pytest.raises(RolloutRefusedError, match=r"there already, with image dev\.local/essaim:2"):
             await objects.bring_up("dev", "v2", "dev.local/essaim:3")
+
+
+async def test_a_revision_is_copied_where_the_services_template_is_of_another_release(cluster: ApiServer) -> None:
+    """As after a rollback of what somebody else had applied."""
+    live = cluster.objects[SERVICE]["spec"]["template"]
+    labels = {**live["metadata"]["labels"], "serving.knative.dev/routingState": "active"}
+    revision = {"kind": "Revision", **live, "metadata": {**live["metadata"], "labels": labels, "uid": "1"}}
+    cluster.objects[path(REVISIONS, "essaim-dev")] = revision
+    async with open_kubernetes(cluster.cluster()) as kubernetes:
+        objects = ClusterObjects(kubernetes, "essaim", "essaim")
         service = await KnativeService(kubernetes, "essaim", "essaim").read()
-        with pytest.raises(RolloutRefusedError, match="template is essaim-dev, not of release v1"):
+        usual = await objects.template(service, "dev", "v2", "dev.local/essaim:2")
+        service["spec"]["template"] = {"metadata": {"name": "essaim-bad"}}
+        assert await objects.template(service, "dev", "v2", "dev.local/essaim:2") == usual
+        with pytest.raises(RolloutRefusedError, match="no revision essaim-v1 to copy"):
             await objects.template(service, "v1", "v2", "dev.local/essaim:2")
 
 
