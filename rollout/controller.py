@@ -59,7 +59,8 @@ class Controller:
         def decide(_: JsonObject, current: Rollout | None) -> Rollout:
             if current is None or current.done:
                 raise RolloutRefusedError("there is no rollout to take up")
-            return steps.held(current, self.holder, self.now(), takeover=takeover)
+            held = steps.held(current, self.holder, self.now(), takeover=takeover)
+            return steps.noted(held, self.now(), f"{self.holder} goes on with it")
 
         _, rollout = await self.record.change(decide)
         self.voice.taken_up(rollout)

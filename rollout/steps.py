@@ -48,14 +48,15 @@ def advanced(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
             phase = Phase.PROMOTED
     opened = rollout.opened or (now if index >= 0 else None)
     moved = replace(rollout, phase=phase, index=index, since=now, waiting=now, opened=opened, reason=sentence)
-    return noted(moved, now, sentence)
+    return noted(moved, now, f"{moved.phase.value}, {moved.percent} %: {sentence}")
 
 
 def decided(rollout: Rollout, phase: Phase, now: datetime, sentence: str) -> Rollout:
     """Ended in this phase, whatever came before."""
     if rollout.phase.decided:
         raise RolloutRefusedError(f"the rollout of {rollout.plan.new} has ended already: {rollout.phase.value}")
-    return noted(replace(rollout, phase=phase, since=now, waiting=now, reason=sentence, paused=False), now, sentence)
+    ended = replace(rollout, phase=phase, since=now, waiting=now, reason=sentence, paused=False)
+    return noted(ended, now, f"{phase.value}: {sentence}")
 
 
 def paused(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
