@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import duration, printable
-from cli.scene import Process, Scene, speed
+from cli.scene import Process, ReleaseScene, Scene, speed
 from jobs.model import Job, State
 
 COLOURS = {State.RUNNING: "cyan", State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
@@ -21,18 +21,18 @@ JOBS_AT_LEAST = 3
 
 def screen(scene: Scene, width: int, height: int) -> RenderableType:
     """The whole view, no taller than the terminal: some workers and jobs give way, the first ones stay."""
-    room = height - FIXED_LINES
+    room = height - FIXED_LINES - len(scene.releases)
     rows = max(min(len(scene.workers), room - min(len(scene.jobs), JOBS_AT_LEAST)), 1)
     return Group(
         _title(scene),
         *([Text(scene.hint, style="cyan")] if scene.hint else []),
         Text(),
         _gauges(scene, width),
-        _why(scene, width),
+        _releases(scene.releases) if scene.releases else _why(scene, width),
         Text(),
-        _workers(scene.workers, rows),
+        _workers(scene.workers, rows, by_release=bool(scene.releases)),
         Text(),
-        _jobs(scene.jobs[: max(room - rows, 1)], scene.now),
+        _jobs(scene.jobs[: max(room - rows, 1)], scene.now, by_release=bool(scene.releases)),
     )
 
 
@@ -78,14 +78,31 @@ def _why(scene: Scene, width: int) -> Text:
     return why
 
 
-def _workers(workers: Sequence[Process], rows: int) -> Table:
-    table = _table("worker", "pid", "doing")
+def _releases(releases: Sequence[ReleaseScene]) -> Table:
+    table = _table("release", "requests", "ready", "in flight", "workers", "desired", "at", "why")
+    for it in releases:
+        waiting = ("?", "?") if it.depth is None else (str(it.depth.ready), str(it.depth.in_flight))
+        numbers = (*waiting, str(len(it.workers)), str(it.desired))
+        table.add_row(
+            Text(printable(it.name)),
+            Text(f"{it.percent} %", style="cyan" if it.percent else "dim"),
+            *numbers,
+            Text(it.server, style="dim"),
+            Text(printable(it.reason) or "–", style="dim"),
+        )
+    return table
+
+
+def _workers(workers: Sequence[Process], rows: int, *, by_release: bool = False) -> Table:
+    table = _table("worker", "pid", *(["release"] if by_release else []), "doing")
     cut = len(workers) > rows
     for worker in workers[: rows - 1 if cut else rows]:
         again = f"  (restarted {worker.restarts}×)" if worker.restarts else ""
         doing = ", ".join(worker.tasks) if worker.tasks else "idle" if worker.state == "running" else worker.state
         style = "cyan" if worker.tasks else "red" if worker.state == "crashed" else "dim"
-        table.add_row(Text(printable(worker.id)), str(worker.pid or ""), Text(printable(doing) + again, style=style))
+        release = [Text(printable(worker.release))] if by_release else []
+        pid = str(worker.pid or "")
+        table.add_row(Text(printable(worker.id)), pid, *release, Text(printable(doing) + again, style=style))
     if cut:
         table.add_row(Text(f"and {len(workers) - rows + 1} more", style="dim"), "", "")
     if not workers:
@@ -93,12 +110,13 @@ def _workers(workers: Sequence[Process], rows: int) -> Table:
     return table
 
 
-def _jobs(jobs: Sequence[Job], now: datetime) -> Table:
-    table = _table("job", "state", "progress", "tasks", "time")
+def _jobs(jobs: Sequence[Job], now: datetime, *, by_release: bool = False) -> Table:
+    table = _table("job", *(["release"] if by_release else []), "state", "progress", "tasks", "time")
     for job in jobs:
         end = job.ended or now
         table.add_row(
             Text(job.id, no_wrap=True),
+            *([Text(printable(job.release))] if by_release else []),
             Text(job.state, style=COLOURS.get(job.state, "")),
             bar(job.progress, job.state),
             "" if job.tasks is None else f"{job.tasks_ended}/{job.tasks}",

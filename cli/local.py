@@ -5,22 +5,22 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.output import note
-from cli.scene import Moment, Process, Scene
-from cli.server import module, open_server
-from jobs.backends import Backends, open_backends
+from cli import snapshot
+from cli.local_release import LocalRelease, environment, open_release
+from cli.scene import Moment, Process, ReleaseScene, Scene, summed
+from cli.server import address, free_port, open_server
 from jobs.log_files import LogFiles
-from jobs.model import ENDED, Job, State
+from jobs.model import ENDED, Job, State, Worker
 from jobs.settings import Settings, load_settings
-from jobs.starting import Starting
-from jobs.telemetry import ConsoleFormatter
+from jobs.telemetry import ConsoleFormatter, with_fields
+from rollout.local import FILE, LocalService, revision
+from rollout.split import in_force, shares
 from scaling.policy import Policy, default_path, load
-from scaling.supervisor import Supervisor
 
 JOBS_SHOWN = 30
 HISTORY = 2000
@@ -28,75 +28,115 @@ HISTORY = 2000
 
 @dataclass
 class Local:
-    """A running house. `server` is its URL, `token` lets its owner in; `hint` is shown with each scene."""
+    """A running house. `server` is its URL, `token` lets its owner in; `hint` is shown with each scene.
+
+    `service`: where releases share the requests, what says how.
+    """
 
     server: str
     token: str
     speed: float
-    backends: Backends
-    supervisor: Supervisor
+    releases: Sequence[LocalRelease]
+    service: LocalService | None = None
     started: float = field(default_factory=time.monotonic)
     hint: str = ""
     history: deque[Moment] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     async def scene(self) -> Scene:
-        """What is going on now."""
-        doing = {worker.id: worker.tasks for worker in await self.backends.store.workers()}
+        """What is going on now. Raises `UnavailableError`."""
+        doing = {worker.id: worker for worker in await self.releases[0].backends.store.workers()}
         jobs = await self._jobs()
-        snapshot = self.supervisor.snapshot()
-        queued = snapshot.depth.ready + snapshot.depth.in_flight if snapshot.depth else 0
-        self.history.append(Moment(queued, len(snapshot.workers)))
+        percents = shares(in_force(await self.service.read())) if self.service else {}
+        parts = [_part(release, percents, doing) for release in self.releases]
+        depth = summed([part.depth for part in parts])
+        workers = [worker for part in parts for worker in part.workers]
+        self.history.append(Moment(depth.ready + depth.in_flight if depth else 0, len(workers)))
         return Scene(
             server=self.server,
             elapsed=time.monotonic() - self.started,
             speed=self.speed,
-            depth=snapshot.depth,
-            desired=snapshot.desired,
-            reason=snapshot.reason,
-            workers=[Process(it.id, it.state, it.pid, it.restarts, doing.get(it.id, ())) for it in snapshot.workers],
+            depth=depth,
+            desired=sum(part.desired for part in parts),
+            reason=parts[0].reason,
+            workers=workers,
             jobs=jobs,
             history=tuple(self.history),
             hint=self.hint,
+            releases=parts if self.service else (),
         )
 
     async def _jobs(self) -> list[Job]:
         """Those that run first, then those that wait, then the last ones that ended."""
+        store = self.releases[0].backends.store
         jobs: list[Job] = []
         for state in (State.RUNNING, State.QUEUED):
-            jobs += (await self.backends.store.list(states=[state], limit=JOBS_SHOWN)).jobs
-        ended = (await self.backends.store.list(states=ENDED, limit=JOBS_SHOWN)).jobs
+            jobs += (await store.list(states=[state], limit=JOBS_SHOWN)).jobs
+        ended = (await store.list(states=ENDED, limit=JOBS_SHOWN)).jobs
         return [*jobs, *sorted(ended, key=lambda job: job.ended or job.created, reverse=True)][:JOBS_SHOWN]
 
 
+def _part(release: LocalRelease, percents: Mapping[str, int], doing: Mapping[str, Worker]) -> ReleaseScene:
+    now = release.supervisor.snapshot()
+    return ReleaseScene(
+        name=release.name,
+        server=release.api.url,
+        percent=percents.get(revision(release.name), 0),
+        depth=now.depth,
+        desired=now.desired,
+        reason=now.reason,
+        workers=[
+            Process(it.id, it.state, it.pid, it.restarts, doing[it.id].tasks if it.id in doing else (), release.name)
+            for it in now.workers
+        ],
+    )
+
+
 @asynccontextmanager
-async def open_local(settings: Settings, policy: Policy, *, speed: float = 1.0) -> AsyncIterator[Local]:
+async def open_local(
+    settings: Settings, policy: Policy, *, speed: float = 1.0, releases: Mapping[str, Path | None] | None = None
+) -> AsyncIterator[Local]:
     """Start API and supervisor; leaving drains the API, then the workers. Logs go to `<data_dir>/logs`.
 
-    Raises `CliError` when the API does not come up.
+    With `releases`, each by its name with the folder that has its code (None: this installation's), each has an API and workers
+    of its own, and a proxy that listens where the settings say splits the requests among them.
+    Raises `CliError` when an API does not come up.
     """
-    logs = settings.data_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
     settings = settings.model_copy(update={"log_dir": str(log_folder(settings))})
-    env = environment(settings)
-    starting = Starting(lambda _, reason: note(f"waiting: {reason}"))
-    async with open_backends(settings, starting) as backends:
+    token = next(iter(settings.tokens()), "")
+    with _logging_to(settings.data_dir / "logs" / "supervisor.log", settings):
+        if releases:
+            async with _open_split(settings, policy, speed, releases) as (server, opened, service):
+                yield Local(server, token, speed, opened, service)
+        else:
+            async with open_release(settings, policy, speed) as release:
+                yield Local(release.api.url, token, speed, [release])
 
-        async def busy() -> Collection[str]:
-            return [worker.id for worker in await backends.store.workers() if worker.tasks]
 
-        with _logging_to(logs / "supervisor.log", settings), (logs / "workers.log").open("ab") as output:
-            supervisor = Supervisor(
-                policy,
-                backends.queue.depth,
-                busy=busy,
-                command=module("worker"),
-                env=env,
-                output=output,
-                speed=speed,
-            )
-            api = open_server(settings.api_host, settings.api_port, env, logs / "api.log")
-            async with supervisor, api as server:
-                yield Local(server, next(iter(settings.tokens()), ""), speed, backends, supervisor)
+@asynccontextmanager
+async def _open_split(
+    settings: Settings, policy: Policy, speed: float, releases: Mapping[str, Path | None]
+) -> AsyncIterator[tuple[str, list[LocalRelease], LocalService]]:
+    """The APIs listen on this machine only; the proxy, as the settings say."""
+    port, service = free_port(settings.api_host, settings.api_port), LocalService(settings.data_dir / FILE)
+    url = address(settings.api_host, port)
+    opened: list[LocalRelease] = []
+    async with AsyncExitStack() as stack:
+        for name, path in releases.items():
+            code = (settings.data_dir / "releases" / name).absolute()
+            snapshot.take(code, path)
+            own = settings.model_copy(update={"release": name, "api_host": "127.0.0.1", "api_port": 0})
+            opened.append(await stack.enter_async_context(open_release(own, policy, speed, code)))
+        await service.open(url, {release.name: release.api.url for release in opened})
+        log = settings.data_dir / "logs" / "split.log"
+        proxy = open_server(settings.api_host, port, environment(settings), log, "rollout")
+        async with proxy as split:
+            try:
+                yield split.url, opened, service
+            finally:
+                split.leave()  # all at once: what it still passes on ends where the APIs end it
+                for release in opened:
+                    release.leave()
 
 
 def rules(path: Path | None = None) -> Policy:
@@ -118,12 +158,6 @@ def private(folder: Path) -> Settings:
     return load_settings(data_dir=folder, api_host="127.0.0.1", api_port=0, **urls)
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """This process's environment, but with exactly these settings, for API and workers."""
-    values = {**settings.model_dump(mode="json"), "api_tokens": settings.api_tokens.get_secret_value()}
-    return {**os.environ, **{f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()}}
-
-
 @contextmanager
 def _logging_to(path: Path, settings: Settings) -> Iterator[None]:
     """The supervisor logs in this process, and the screen is taken."""
@@ -133,6 +167,7 @@ def _logging_to(path: Path, settings: Settings) -> Iterator[None]:
     handlers = [readable, LogFiles(Path(settings.log_dir), who, settings.retention_seconds)]
     logger.setLevel(logging.INFO)
     for handler in handlers:
+        handler.addFilter(with_fields)
         logger.addHandler(handler)
     try:
         yield

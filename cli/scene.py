@@ -27,13 +27,27 @@ class Process:
     pid: int | None
     restarts: int
     tasks: tuple[str, ...]
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseScene:
+    """One of several releases: where it answers, its share of the requests in percent, its own queue and workers."""
+
+    name: str
+    server: str
+    percent: int
+    depth: Depth | None
+    desired: int
+    reason: str
+    workers: Sequence[Process]
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Everything at one time. `elapsed` in seconds; `desired` and `reason` are the autoscaler's.
 
-    `depth` is None while the queue cannot be asked.
+    `depth` is None while the queue cannot be asked. `releases` is empty where there is but one; else the numbers are sums.
     """
 
     server: str
@@ -46,6 +60,7 @@ class Scene:
     jobs: Sequence[Job] = ()
     history: Sequence[Moment] = ()
     hint: str = ""
+    releases: Sequence[ReleaseScene] = ()
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -53,10 +68,22 @@ class Scene:
         return len(self.workers)
 
 
+def summed(depths: Sequence[Depth | None]) -> Depth | None:
+    """Of several queues; None while one of them cannot be asked."""
+    known = [depth for depth in depths if depth is not None]
+    if len(known) < len(depths):
+        return None
+    return Depth(sum(depth.ready for depth in known), sum(depth.in_flight for depth in known))
+
+
 def line(scene: Scene) -> str:
     """The same in a line, for logs and pipes."""
-    depth = "unknown" if scene.depth is None else f"{scene.depth.ready:>3} ready {scene.depth.in_flight:>2} in flight"
-    return f"{scene.elapsed:6.1f} s  queue {depth}  workers {scene.running:>2} (desired {scene.desired})"
+    return f"{scene.elapsed:6.1f} s  {_numbers(scene.depth, scene.running, scene.desired)}"
+
+
+def _numbers(depth: Depth | None, running: int, desired: int) -> str:
+    waiting = "unknown" if depth is None else f"{depth.ready:>3} ready {depth.in_flight:>2} in flight"
+    return f"queue {waiting}  workers {running:>2} (desired {desired})"
 
 
 def changes(before: Scene | None, scene: Scene) -> list[str]:
@@ -64,9 +91,7 @@ def changes(before: Scene | None, scene: Scene) -> list[str]:
     found = [f"{scene.elapsed:6.1f} s  {speed(scene)}"] if before is None and scene.speed != 1 else []
     if scene.hint and (before is None or before.hint != scene.hint):
         found.append(f"{scene.elapsed:6.1f} s  {scene.hint}")
-    if before is None or (before.depth, before.running, before.desired) != (scene.depth, scene.running, scene.desired):
-        moved = before is not None and before.desired != scene.desired
-        found.append(f"{line(scene)}{f'  {printable(scene.reason)}' if moved else ''}")
+    found += _moved_releases(before, scene) if scene.releases else _moved(before, scene)
     known = {job.id: job.state for job in before.jobs} if before else {}
     for state in State:
         news = [job for job in scene.jobs if job.state is state and known.get(job.id) is not state]
@@ -77,10 +102,37 @@ def changes(before: Scene | None, scene: Scene) -> list[str]:
     return found
 
 
+def _moved(before: Scene | None, scene: Scene) -> list[str]:
+    if before and (before.depth, before.running, before.desired) == (scene.depth, scene.running, scene.desired):
+        return []
+    moved = before is not None and before.desired != scene.desired
+    return [f"{line(scene)}{f'  {printable(scene.reason)}' if moved else ''}"]
+
+
+def _moved_releases(before: Scene | None, scene: Scene) -> list[str]:
+    """A line for each release of which something has changed."""
+    known = {release.name: release for release in before.releases} if before else {}
+    width = max(len(release.name) for release in scene.releases)
+    found = []
+    for it in scene.releases:
+        old = known.get(it.name)
+        if old and _seen(old) == _seen(it):
+            continue
+        why = f"  {printable(it.reason)}" if old and old.desired != it.desired else ""
+        numbers = _numbers(it.depth, len(it.workers), it.desired)
+        found.append(f"{scene.elapsed:6.1f} s  {it.name:<{width}} {it.percent:>3} %  {numbers}{why}")
+    return found
+
+
+def _seen(release: ReleaseScene) -> tuple[object, ...]:
+    return release.percent, release.depth, len(release.workers), release.desired
+
+
 def _job_line(job: Job, scene: Scene) -> str:
     tasks = "" if job.tasks is None else f"  {job.tasks_ended}/{plural(job.tasks, 'task')}"
     problem = "" if job.problem is None else f"  {printable(job.problem.detail)}"
-    return f"{scene.elapsed:6.1f} s  job {job.id}  {job.state}{tasks}{problem}"
+    release = f"  {printable(job.release)}" if scene.releases else ""
+    return f"{scene.elapsed:6.1f} s  job {job.id}{release}  {job.state}{tasks}{problem}"
 
 
 def speed(scene: Scene) -> str:

@@ -1,11 +1,12 @@
-"""The API as a child process: started, waited for until it answers, and drained at the end, whatever end that is."""
+"""A server as a child process: started, waited for until it answers, and drained at the end, whatever end that is."""
 
 import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,24 +20,32 @@ GRACE_SECONDS = 10.0
 LAST_LINES = 5
 
 
-@asynccontextmanager
-async def open_server(host: str, port: int, env: Mapping[str, str], log: Path) -> AsyncIterator[str]:
-    """The URL at which the API answers, while the context is open; `port` 0 takes a free one.
+@dataclass(frozen=True)
+class Server:
+    """Where it answers. `leave` has it begin to drain; closing the context that gave it waits for that."""
 
-    Raises `CliError` when the port is taken, or the API does not come up.
+    url: str
+    leave: Callable[[], None]
+
+
+@asynccontextmanager
+async def open_server(
+    host: str, port: int, env: Mapping[str, str], log: Path, package: str = "api"
+) -> AsyncIterator[Server]:
+    """The API, or what stands before it, answering while the context is open; `port` 0 takes a free one.
+
+    Raises `CliError` when the port is taken, or it does not come up.
     """
     number = free_port(host, port)
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nobody binds here
-    url = f"http://[{reachable}]:{number}" if ":" in reachable else f"http://{reachable}:{number}"
+    url = address(host, number)
     with log.open("ab") as output:
-        command = module("api")
         settings = {**env, "ESSAIM_API_HOST": host, "ESSAIM_API_PORT": str(number)}
         # A replica is what we need here too: a process that dies with this one, and comes back when it crashes.
-        replica = Replica("api", Launch(command, settings, output, GRACE_SECONDS, speed=1.0))
-        running = asyncio.create_task(replica.run(), name="api")
+        replica = Replica(package, Launch(module(package), settings, output, GRACE_SECONDS, speed=1.0))
+        running = asyncio.create_task(replica.run(), name=package)
         try:
             await _answers(url, replica, log)
-            yield url
+            yield Server(url, replica.stop)
         finally:
             replica.stop()
             try:
@@ -45,6 +54,12 @@ async def open_server(host: str, port: int, env: Mapping[str, str], log: Path) -
                 running.cancel()  # no time left to drain
                 await asyncio.wait({running})
                 raise
+
+
+def address(host: str, port: int) -> str:
+    """The URL by which this machine reaches what listens there."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nobody binds here
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def module(name: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from cli.errors import CliError
 from cli.output import note
 from cli.running import run
 
@@ -44,32 +45,61 @@ def up(
     scaledobject: Annotated[
         Path | None, typer.Option("--scaledobject", metavar="FILE", help="Rules for the number of workers (KEDA).")
     ] = None,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--release", metavar="NAME[=DIR]", help="Several side by side; the first has all requests at first."
+        ),
+    ] = None,
     live: Annotated[bool, typer.Option("--live/--no-live", help="A live view, in a terminal; otherwise lines.")] = True,
 ) -> None:
     """Run Essaim on this machine: the API, and workers that come and go with the queue. Ctrl-C drains it all.
 
+    Each --release has an API, a queue and workers of its own. DIR holds another payload.py or workload.py for it, or a whole
+    checkout; what is edited there later does not count. service.json in the data folder says who gets how many of the requests.
+
     Example: essaim up
 
     Example: essaim up --port 9000 --data /var/lib/essaim --speed 5
+
+    Example: essaim up --release v1 --release v2=../other-workload
     """
     try:
-        run(_up(port, data, speed, scaledobject, live))
+        run(_up(port, data, speed, scaledobject, release or [], live))
     except typer.Exit:  # Ctrl-C is how it is meant to end
         note("everything is drained")
 
 
-async def _up(port: int | None, data: Path | None, speed: float, scaledobject: Path | None, live: bool) -> None:
+async def _up(
+    port: int | None, data: Path | None, speed: float, scaledobject: Path | None, named: list[str], live: bool
+) -> None:
     from cli.local import open_local, rules
     from jobs.settings import load_settings
 
     given = {"api_port": port, "data_dir": data}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    async with open_local(settings, rules(scaledobject), speed=speed) as local:
+    releases = folders(named)
+    for name in releases:
+        load_settings(release=name)
+    async with open_local(settings, rules(scaledobject), speed=speed, releases=releases) as local:
         note(f"Essaim answers at {local.server}; data and logs are in {settings.data_dir}; Ctrl-C ends it")
+        if local.service:
+            each = ", ".join(f"{it.name} at {it.api.url}" for it in local.releases)
+            note(f"{each}; who gets how many of the requests is in {local.service.path}")
         try:
             await show(local, forever(), live=live)
         finally:
             note("draining …")
+
+
+def folders(named: list[str]) -> dict[str, Path | None]:
+    """The folder with the code of each release, by its name. Raises `CliError` for a name that comes twice."""
+    found: dict[str, Path | None] = {}
+    for name, _, path in (one.partition("=") for one in named):
+        if name in found:
+            raise CliError(f"two releases are named {name!r}")
+        found[name] = Path(path) if path else None
+    return found
 
 
 async def forever() -> None:

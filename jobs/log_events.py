@@ -69,6 +69,10 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "http.failed": ("A mistake of ours: 500.", ("request",)),
         "http.refused": ("A backend is away: 503.", ("reason",)),
         "http.stream_ended": ("An event stream could not go on.", ("job", "reason")),
+        "split.changed": ("Releases on one machine share the requests so from now on.", ("shares",)),
+        "split.unreadable": ("They go on as before.", ("reason",)),
+        "release.away": ("Its API does not answer: 503.", ("revision", "reason")),
+        "release.broke_off": ("Its API ended in the middle of an answer: 502, or cut.", ("revision", "reason")),
     },
     ROLLOUT: {
         "rollout.started": ("`new` is to take over from `old`.", ("steps", "holder")),

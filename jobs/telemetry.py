@@ -88,7 +88,7 @@ def http() -> "TelemetryConfig":
     return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 
 
-def configure(settings: "Settings", service: Literal["api", "worker"], instance: str) -> None:
+def configure(settings: "Settings", service: Literal["api", "worker", "split"], instance: str) -> None:
     """Send log lines to standard error, from the level on that the settings name; also to files and over OTLP, if wanted."""
     global _exporting
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
@@ -105,7 +105,7 @@ def configure(settings: "Settings", service: Literal["api", "worker"], instance:
         handlers.append(exporting.handler)
     logging.basicConfig(level=settings.log_level, handlers=handlers, force=True)
     for handler in handlers:
-        handler.addFilter(_with_fields)
+        handler.addFilter(with_fields)
     _quieten()
 
 
@@ -118,7 +118,7 @@ def export(service: Literal["rollout"], release: str, instance: str) -> None:
 
         _exporting = exporting = Otlp(service, release, instance)
         logger.addHandler(exporting.handler)
-        exporting.handler.addFilter(_with_fields)
+        exporting.handler.addFilter(with_fields)
         _quieten()
 
 
@@ -149,7 +149,8 @@ class ConsoleFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def _with_fields(record: logging.LogRecord) -> bool:
+def with_fields(record: logging.LogRecord) -> bool:
+    """A filter that lets all pass, with what is bound where it is logged."""
     if "essaim_bound" not in record.__dict__:  # it comes by once for each handler
         record.__dict__["essaim_bound"] = True
         record.__dict__["fields"] = {**_bound.get(), **getattr(record, "fields", {})}

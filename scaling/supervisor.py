@@ -72,6 +72,7 @@ class Supervisor:
         self._speed = speed
         self._depth: Depth | None = None
         self._outage = False
+        self._leaving = False
         self._decision = Decision(0, None, "starting")
         self._replicas: dict[Replica, asyncio.Task[None]] = {}
         swarm = secrets.token_hex(2)  # two supervisors on one store must not share ids
@@ -84,7 +85,7 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._task.cancel()
+        self.leave()
         try:
             await asyncio.wait({self._task})
         except asyncio.CancelledError:
@@ -93,6 +94,12 @@ class Supervisor:
             raise
         if not self._task.cancelled() and (fault := self._task.exception()):
             raise fault
+
+    def leave(self) -> None:
+        """Begin to drain; leaving the context waits for that."""
+        if not self._leaving:  # a second time would mean that there is no time left
+            self._leaving = True
+            self._task.cancel()
 
     def snapshot(self) -> Snapshot:
         """The latest numbers, and every worker that has not left yet."""

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cli.live import screen, spark
-from cli.scene import Moment, Process, Scene, changes, line
+from cli.scene import Moment, Process, ReleaseScene, Scene, changes, line, summed
 from jobs.model import Depth, Job, Problem, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -35,6 +35,14 @@ SCENE = Scene(
     jobs=[job(1, State.RUNNING, tasks_ended=3, progress=0.4), job(2, State.QUEUED, tasks=None)],
     history=[Moment(0, 0), Moment(42, 1), Moment(42, 3)],
     now=NOW,
+)
+SIDES = replace(
+    SCENE,
+    releases=[
+        ReleaseScene("v1", "http://127.0.0.1:4001", 90, Depth(30, 8), 5, "there is work", SCENE.workers[:2]),
+        ReleaseScene("v2-next", "http://127.0.0.1:4002", 10, None, 1, "the queue cannot be asked", SCENE.workers[2:]),
+    ],
+    workers=[replace(SCENE.workers[0], release="v1"), replace(SCENE.workers[2], release="v2-next")],
 )
 BUSY = replace(
     SCENE,
@@ -73,12 +81,43 @@ def test_the_screen_says_all_there_is_to_know() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("height", [16, 24, 30, 60])
-@pytest.mark.parametrize("scene", [SCENE, BUSY, replace(SCENE, workers=(), jobs=(), history=())])
+@pytest.mark.parametrize(
+    "scene",
+    [SCENE, SIDES, replace(BUSY, releases=SIDES.releases), BUSY, replace(SCENE, workers=(), jobs=(), history=())],
+)
 def test_the_screen_fits_into_the_terminal(scene: Scene, width: int, height: int) -> None:
     lines = drawn(scene, width, height)
     assert len(lines) < height
     assert max(map(len, lines)) <= width
     assert any(line.startswith("job") for line in lines)
+
+
+def test_releases_are_told_apart() -> None:
+    lines = drawn(SIDES, 140, 40)
+    assert "release  requests  ready  in flight  workers  desired" in "\n".join(lines)
+    table = [line.split()[:7] for line in lines if line.startswith("v")]
+    assert table == [["v1", "90", "%", "30", "8", "2", "5"], ["v2-next", "10", "%", "?", "?", "1", "1"]]
+    assert any(line.split()[:3] == ["local-3", "4713", "v2-next"] for line in lines)
+    assert any(line.split()[1:3] == ["dev", "running"] for line in lines)
+
+
+def test_each_release_has_its_own_line() -> None:
+    first, second = SIDES.releases
+    later = replace(SIDES, releases=[replace(first, percent=75), second], jobs=[job(1, State.FAILED), SCENE.jobs[1]])
+    assert changes(SIDES, SIDES) == []
+    assert changes(SIDES, later) == [
+        "  12.3 s  v1       75 %  queue  30 ready  8 in flight  workers  2 (desired 5)",
+        "  12.3 s  job 0199f3a2-7c1e-7b54-a1f0-000000000001  dev  failed  0/8 tasks",
+    ]
+    scaled = replace(SIDES, releases=[first, replace(second, depth=Depth(1, 0), desired=2, reason="more")])
+    assert changes(SIDES, scaled) == [
+        "  12.3 s  v2-next  10 %  queue   1 ready  0 in flight  workers  1 (desired 2)  more"
+    ]
+
+
+def test_a_sum_with_an_unknown_part_is_unknown() -> None:
+    assert summed([Depth(1, 2), Depth(3, 4)]) == Depth(4, 6)
+    assert summed([Depth(1, 2), None]) is None
 
 
 def test_what_does_not_fit_is_counted() -> None:

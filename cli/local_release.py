@@ -1,0 +1,71 @@
+"""One release on this machine: its queue, its API, and its workers, as many as the queue asks for."""
+
+import os
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.output import note
+from cli.server import Server, module, open_server
+from jobs.backends import Backends, open_backends
+from jobs.settings import Settings
+from jobs.starting import Starting
+from jobs.telemetry import bound
+from scaling.policy import Policy
+from scaling.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class LocalRelease:
+    """A running one."""
+
+    name: str
+    backends: Backends
+    supervisor: Supervisor
+    api: Server
+
+    def leave(self) -> None:
+        """Have all of it begin to drain."""
+        self.api.leave()
+        self.supervisor.leave()
+
+
+@asynccontextmanager
+async def open_release(
+    settings: Settings, policy: Policy, speed: float, code: Path | None = None
+) -> AsyncIterator[LocalRelease]:
+    """Start API and supervisor; leaving drains the API, then the workers. Logs go to `<data_dir>/logs`.
+
+    `code`: the folder that its packages are in, where it is one of several. Raises `CliError` when the API does not come up.
+    """
+    logs, suffix = settings.data_dir / "logs", "" if code is None else f"-{settings.release}"
+    env = environment(settings)
+    if code is not None:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(code), env.get("PYTHONPATH"))))
+    starting = Starting(lambda _, reason: note(f"waiting: {reason}"))
+    async with open_backends(settings, starting) as backends:
+
+        async def busy() -> Collection[str]:
+            return [worker.id for worker in await backends.store.workers() if worker.tasks]
+
+        said = nullcontext() if code is None else bound(release=settings.release)
+        with (logs / f"workers{suffix}.log").open("ab") as output, said:
+            supervisor = Supervisor(
+                policy,
+                backends.queue.depth,
+                busy=busy,
+                command=module("worker"),
+                env=env,
+                output=output,
+                speed=speed,
+            )
+            api = open_server(settings.api_host, settings.api_port, env, logs / f"api{suffix}.log")
+            async with supervisor, api as server:
+                yield LocalRelease(settings.release, backends, supervisor, server)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """This process's environment, but with exactly these settings, for its children."""
+    values = {**settings.model_dump(mode="json"), "api_tokens": settings.api_tokens.get_secret_value()}
+    return {**os.environ, **{f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()}}

@@ -1,0 +1,83 @@
+"""`python -m rollout`: the split on one machine. Listens where the settings say, until SIGTERM, SIGINT or its parent's end.
+
+The file in the settings' data folder says who gets how much.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from types import FrameType
+
+import httpcore
+import uvicorn
+
+from jobs import telemetry
+from jobs.errors import EssaimError
+from jobs.parent import parent_gone
+from jobs.settings import Settings, load_settings
+from rollout.local import FILE, LocalService
+from rollout.proxy import IDLE_SECONDS, Proxy, Split
+
+DRAIN_SECONDS = 6  # longer than an API, which ends its streams and waits by itself
+BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """Leaves in good order, which is a success: unlike uvicorn's own, it does not raise the signal again in the end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+
+
+async def serve(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    split = Split(LocalService(settings.data_dir / FILE))
+    pool = httpcore.AsyncConnectionPool(max_connections=None, keepalive_expiry=IDLE_SECONDS)
+    with socket.create_server((settings.api_host, settings.api_port), family=family, backlog=BACKLOG) as listening:
+        async with pool:
+            config = uvicorn.Config(
+                Proxy(split, pool),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",  # an answer that is cut off is logged where that happens
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+            server = Server(config)
+            orphaned = asyncio.create_task(parent_gone())
+            orphaned.add_done_callback(lambda _: setattr(server, "should_exit", True))
+            await server.serve([listening])
+            orphaned.cancel()
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        telemetry.configure(settings, "split", f"{socket.gethostname()}-{os.getpid()}")
+        try:
+            _run(settings)
+        finally:
+            telemetry.close(settings.drain_seconds)
+    except (EssaimError, OSError) as error:
+        sys.stderr.write(f"essaim split: {error}\n")
+        return 2
+    return 0
+
+
+def _run(settings: Settings) -> None:
+    try:
+        import uvloop
+
+        uvloop.run(serve(settings))
+    except ImportError:
+        asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What stands for a Knative Service on one machine: a file that says which release gets how many of the requests.
+
+The proxy of `essaim up` goes by it from the next request on, so that what is asked for is in force at once.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+from jsonpointer import JsonPointerException
+
+from jobs.errors import UnavailableError
+from rollout.errors import ConflictError
+from rollout.service import JsonObject
+from rollout.split import in_force
+
+NAME = "essaim"
+FILE = "service.json"
+
+
+def revision(release: str) -> str:
+    """Its name here."""
+    return f"{NAME}-{release}"
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """By the contract of `rollout.service.Service`, over the file at `path`. Processes may share it.
+
+    Beside that contract, `status.addresses` has the URL of each revision, with a tag or without. A split that cannot be
+    raises `RolloutRefusedError`. What is written to `status` does not stay.
+    """
+
+    path: Path
+
+    async def read(self) -> JsonObject:
+        return await asyncio.to_thread(self.look)
+
+    async def patch(self, operations: Sequence[JsonObject]) -> JsonObject:
+        return await asyncio.to_thread(self._change, lambda service: _patched(service, operations))
+
+    async def open(self, url: str, addresses: Mapping[str, str]) -> JsonObject:
+        """Begin anew: `url` is where all of it answers, `addresses` where each release does. The first has all requests."""
+        return await asyncio.to_thread(self._change, lambda _: _opened(url, addresses))
+
+    def look(self) -> JsonObject:
+        """The file as it is, read at once. Raises `UnavailableError` where there is none that can be read."""
+        try:
+            found: JsonObject = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            raise UnavailableError(f"there is no {self.path}: `essaim up --release NAME` makes it") from None
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"{self.path} cannot be read: {error}") from error
+        return found
+
+    def _change(self, change: Callable[[JsonObject | None], JsonObject]) -> JsonObject:
+        with self._locked():
+            before = self.look() if self.path.exists() else None
+            after = _settled(before, change(before))
+            if after != before:
+                self._write(after)
+        return after
+
+    def _write(self, service: JsonObject) -> None:
+        """Whole or not at all: who reads sees the one before or this one."""
+        new = self.path.with_suffix(".new")
+        with new.open("w") as file:
+            json.dump(service, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _patched(service: JsonObject | None, operations: Sequence[JsonObject]) -> JsonObject:
+    if service is None:
+        raise UnavailableError("there is no Service to be changed: `essaim up --release NAME` makes it")
+    try:
+        changed: Any = jsonpatch.apply_patch(service, list(operations), in_place=False)
+    except (jsonpatch.JsonPatchException, JsonPointerException) as error:
+        raise ConflictError(f"the Service has changed, or is not what was thought: {error}") from error
+    return {**changed, "status": service["status"]}
+
+
+def _opened(url: str, addresses: Mapping[str, str]) -> JsonObject:
+    revisions = {revision(release): address for release, address in addresses.items()}
+    newest, (first, *others) = list(revisions)[-1], addresses
+    traffic: list[JsonObject] = [{"revisionName": revision(first), "percent": 100}]
+    traffic += [{"revisionName": revision(release), "percent": 0, "tag": release} for release in others]
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": NAME, "annotations": {}},
+        "spec": {"template": {"metadata": {"name": newest}}, "traffic": traffic},
+        "status": {"url": url, "addresses": revisions, "latestReadyRevisionName": newest},
+    }
+
+
+def _settled(before: JsonObject | None, service: JsonObject) -> JsonObject:
+    """With what Knative would say of it: counted up, and its split in force. Raises `RolloutRefusedError`."""
+    counted: JsonObject = before["metadata"] if before else {"resourceVersion": "0", "generation": 0}
+    generation = counted["generation"] + (before is None or service["spec"] != before["spec"])
+    ready = [{"type": "Ready", "status": "True"}]
+    status = {**service["status"], "traffic": in_force(service), "observedGeneration": generation, "conditions": ready}
+    metadata = {**service["metadata"], "generation": generation, "resourceVersion": counted["resourceVersion"]}
+    after = {**service, "metadata": metadata, "status": status}
+    if after != before:
+        metadata["resourceVersion"] = str(int(counted["resourceVersion"]) + 1)
+    return after
