@@ -1,16 +1,17 @@
-"""Where a rollout happens: a Service in a cluster."""
+"""Where a rollout happens: a Service in a cluster, or what stands for one on this machine."""
 
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rollout.record import Record
-from rollout.releases import ClusterObjects, Objects
+from rollout.releases import ClusterObjects, Elsewhere, Objects
 from rollout.site import Site
 
 Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Of the Service.")]
@@ -24,6 +25,10 @@ Ingress = Annotated[
         help="Go by this address, with the Service's name as Host: where its name cannot be resolved.",
     ),
 ]
+Local = Annotated[
+    Path | None,
+    typer.Option("--local", metavar="DIR", help="Not in a cluster: the data folder of `essaim up --release …`."),
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Where:
     service: str
     ingress: str
     token: str
+    local: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ class Place:
 @asynccontextmanager
 async def open_place(where: Where) -> AsyncIterator[Place]:
     """Raises `SettingsError` where no cluster is known."""
+    if where.local:
+        from rollout.local import FILE, LocalService
+
+        yield Place(Record(LocalService(where.local / FILE)), Elsewhere(), Site("", where.token))
+        return
     inside = "KUBERNETES_SERVICE_HOST" in os.environ and not where.ingress
     site = Site(where.ingress, where.token, inside)
     from jobs.cluster import nearest_cluster

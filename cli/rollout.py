@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.options import Json, Token
-from cli.place import Ingress, Namespace, ServiceName, Where
+from cli.place import Ingress, Local, Namespace, ServiceName, Where
 
 STEPS = "1,5,25,50,100"
 Steps = Annotated[str, typer.Option("--steps", metavar="PERCENT,…", help="Its share of the requests, step by step.")]
@@ -71,6 +71,7 @@ def start(
     ] = False,
     takeover: Takeover = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print the patches it would send, and change nothing.")] = False,
+    local: Local = None,
     namespace: Namespace = "essaim",
     service: ServiceName = "essaim",
     ingress: Ingress = "",
@@ -84,18 +85,19 @@ def start(
 
     Example: essaim rollout start --release v2 --image registry.example.com/essaim@sha256:1f --requeue-failed
 
-    Example: essaim rollout start --release v2 --steps 10,50,100 --min-jobs 20
+    Example: essaim rollout start --release v2 --steps 10,50,100 --min-jobs 20 --local .essaim
     """
     from cli.rolling import Asked, roll
 
     asked = Asked.of(
         release, image, steps, min_jobs, max_failure_increase, max_slowdown, timeout, shadow, requeue_failed, retire
     )
-    roll(Where(namespace, service, ingress, token), asked, smoke, takeover=takeover, plan=plan, as_json=as_json)
+    roll(Where(namespace, service, ingress, token, local), asked, smoke, takeover=takeover, plan=plan, as_json=as_json)
 
 
 @app.command()
 def status(
+    local: Local = None,
     namespace: Namespace = "essaim",
     service: ServiceName = "essaim",
     as_json: Json = False,
@@ -106,23 +108,24 @@ def status(
     """
     from cli.steering import show
 
-    show(Where(namespace, service, "", ""), as_json=as_json)
+    show(Where(namespace, service, "", "", local), as_json=as_json)
 
 
 @app.command()
-def pause(namespace: Namespace = "essaim", service: ServiceName = "essaim") -> None:
+def pause(local: Local = None, namespace: Namespace = "essaim", service: ServiceName = "essaim") -> None:
     """Take no step forward until `resume`. It still goes back when the new release turns out to be bad.
 
     Example: essaim rollout pause
     """
     from cli.steering import stop_here
 
-    stop_here(Where(namespace, service, "", ""))
+    stop_here(Where(namespace, service, "", "", local))
 
 
 @app.command()
 def resume(
     takeover: Takeover = False,
+    local: Local = None,
     namespace: Namespace = "essaim",
     service: ServiceName = "essaim",
     ingress: Ingress = "",
@@ -135,11 +138,12 @@ def resume(
     """
     from cli.steering import go_on
 
-    go_on(Where(namespace, service, ingress, token), takeover=takeover, as_json=as_json)
+    go_on(Where(namespace, service, ingress, token, local), takeover=takeover, as_json=as_json)
 
 
 @app.command()
 def abort(
+    local: Local = None,
     namespace: Namespace = "essaim",
     service: ServiceName = "essaim",
     ingress: Ingress = "",
@@ -152,11 +156,12 @@ def abort(
     """
     from cli.steering import decide
 
-    decide(Where(namespace, service, ingress, token), "aborted", as_json=as_json)
+    decide(Where(namespace, service, ingress, token, local), "aborted", as_json=as_json)
 
 
 @app.command()
 def promote(
+    local: Local = None,
     namespace: Namespace = "essaim",
     service: ServiceName = "essaim",
     ingress: Ingress = "",
@@ -169,7 +174,7 @@ def promote(
     """
     from cli.steering import decide
 
-    decide(Where(namespace, service, ingress, token), "promoted", as_json=as_json)
+    decide(Where(namespace, service, ingress, token, local), "promoted", as_json=as_json)
 
 
 @app.command()

@@ -62,9 +62,9 @@ class Site:
 
 
 @contextmanager
-def two_releases(folder: Path, first: Path = FIRST, second: Path = SECOND) -> Iterator[Site]:
+def two_releases(folder: Path, first: Path = FIRST, second: Path = SECOND, **env: str) -> Iterator[Site]:
     options = ("--release", f"v1={first}", "--release", f"v2={second}", "--no-live")
-    with house(folder, *options) as (process, url), httpx.Client(trust_env=False, timeout=60) as http:
+    with house(folder, *options, **env) as (process, url), httpx.Client(trust_env=False, timeout=60) as http:
         site = Site(process, url, folder, http, [])
         reading = threading.Thread(target=lambda: site.lines.extend(process.stdout or ()), daemon=True)
         reading.start()
