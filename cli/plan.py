@@ -100,16 +100,19 @@ def _recorded(recording: "Recording") -> "Load":
 def _place(recording: "Recording | None", start_up: str, concurrency: int, local: bool) -> "Place":
     from scaling.calibration import SHOWN_SECONDS, calibrate
     from scaling.durations import distribution
+    from scaling.forecast import USUAL_HANDOVER
     from scaling.planning import Place
     from scaling.policy import parse
 
-    shown, usual = 0.0 if local else SHOWN_SECONDS, "2s"
+    shown, handover, usual = 0.0 if local else SHOWN_SECONDS, USUAL_HANDOVER, "2s"
     if recording is not None:
         seen = calibrate(recording, parse(recording.run.scaledobject, "the run's ScaledObject"))
-        shown, usual = 0.0 if local else seen.shown_every, f"{seen.start_up:.2f}s"
-        concurrency = max(concurrency, recording.run.concurrency)
+        shown, handover = 0.0 if local else seen.shown_every, seen.handover
+        concurrency, usual = max(concurrency, recording.run.concurrency), f"{seen.start_up:.2f}s"
     late = f", numbers over HTTP up to {shown:g} s late" if shown else ""
-    return Place(f"workers start in {start_up or usual}{late}", distribution(start_up or usual), shown, concurrency)
+    start_up = start_up or usual
+    about = f"workers start in {start_up} and take {handover * 1000:.0f} ms from task to task{late}"
+    return Place(about, distribution(start_up), handover, shown, concurrency)
 
 
 def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":

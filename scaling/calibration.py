@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from scaling.forecast import USUAL_HANDOVER
 from scaling.policy import HPA_SYNC_SECONDS, Policy
 from scaling.recording import Recording
 
@@ -14,6 +15,7 @@ SHOWN_SECONDS = 5.0
 """How often RabbitMQ's management API looks at a queue."""
 USUAL_START_UP = 1.5
 SHORTEST_START_UP = 0.2
+ENOUGH = 20  # tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Calibration:
     start: float
     workers: int
     start_up: float
+    handover: float
     shown_every: float
     phases: tuple[float, float]
 
@@ -39,7 +42,7 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
     counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]
     grown = [(before, (at + now) / 2) for (at, before), (now, after) in pairwise(counts) if after > before]
     woken = _woken(recording)
-    taken = _desired_until_ready(recording) if cluster else [started - came - poll / 2 for came, started in woken]
+    taken = _desired_until_there(recording) if cluster else [started - came - poll / 2 for came, started in woken]
     start_up = max(SHORTEST_START_UP, statistics.median(taken or [USUAL_START_UP]))
     wakes = [at for before, at in grown if not before] if cluster else [started for _, started in woken]
     behind = moments[0].seconds + (0.0 if cluster else start_up)
@@ -47,6 +50,7 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
         moments[0].seconds,
         counts[0][1],
         start_up,
+        USUAL_HANDOVER if (handover := _handover(recording)) is None else handover,
         SHOWN_SECONDS if cluster else 0.0,
         (
             _phase([at - behind for at in wakes], poll),
@@ -55,14 +59,33 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
     )
 
 
-def _desired_until_ready(recording: Recording) -> list[float]:
+def _desired_until_there(recording: Recording) -> list[float]:
+    """Not until ready: a pod is that before its worker takes deliveries. Each time is in the middle between two looks."""
+    pairs = list(pairwise(recording.moments))
     found = []
-    for before, now in pairwise(recording.moments):
-        if (now.replicas_desired or 0) > (before.replicas_desired or 0):
-            later = (it for it in recording.moments if it.seconds >= now.seconds)
-            ready = next((it for it in later if (it.replicas_ready or 0) >= (now.replicas_desired or 0)), None)
-            found += [ready.seconds - now.seconds] if ready else []
+    for at, (before, now) in enumerate(pairs):
+        if (wanted := now.replicas_desired or 0) > (before.replicas_desired or 0):
+            there = next((pair for pair in pairs[at:] if pair[1].workers >= wanted), None)
+            found += [(there[0].seconds + there[1].seconds - before.seconds - now.seconds) / 2] if there else []
     return found
+
+
+def _handover(recording: Recording) -> float | None:
+    """What workers lose between two tasks, seen while tasks waited all the time: then they have no other reason to be idle.
+
+    None where too few tasks began then, or where jobs had several, since only the sum of those is recorded.
+    """
+    tasks = [(job.started, job.ended) for job in recording.jobs if job.started is not None and job.ended is not None]
+    paid = worked = 0.0
+    begun = 0
+    for before, now in pairwise(recording.moments):
+        if before.ready and now.ready and before.workers == now.workers:
+            paid += now.workers * (now.seconds - before.seconds)
+            worked += sum(max(0.0, min(end, now.seconds) - max(start, before.seconds)) for start, end in tasks)
+            begun += sum(before.seconds <= start < now.seconds for start, _ in tasks)
+    if begun < ENOUGH or any((job.tasks or 1) > 1 for job in recording.jobs):
+        return None
+    return max(0.0, (paid - worked) / begun)
 
 
 def _woken(recording: Recording) -> list[tuple[float, float]]:

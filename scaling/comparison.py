@@ -1,8 +1,8 @@
 """A recorded run told again by the simulation, and how far the two are apart."""
 
-import statistics
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jobs.errors import SettingsError
 from scaling.arrivals import recorded
@@ -42,7 +42,13 @@ def compare(recording: Recording) -> Comparison:
         raise SettingsError("no worker was seen in this run")
     load, policy, run = recorded(recording), parse(recording.run.scaledobject, "the run's ScaledObject"), recording.run
     known = calibrate(recording, policy)
-    house = House(lambda: known.start_up, shown_every=known.shown_every, concurrency=run.concurrency, speed=run.speed)
+    house = House(
+        lambda: known.start_up,
+        handover=known.handover,
+        shown_every=known.shown_every,
+        concurrency=run.concurrency,
+        speed=run.speed,
+    )
     simulation = Simulation(
         policy, house, load.arrivals(0), start=known.start, phases=known.phases, workers=known.workers, every=EVERY
     )
@@ -64,7 +70,11 @@ def times_recorded(recording: Recording) -> list[float]:
 
 
 def _distance(recording: Recording, forecast: Forecast) -> float:
-    """How many workers the two differ by, in the mean over all moments that were recorded."""
+    """How many workers the two differ by, in the mean over time; what was seen holds until it is looked at again."""
     times = [moment.seconds for moment in forecast.moments]
-    told = [forecast.moments[max(0, bisect_right(times, moment.seconds) - 1)] for moment in recording.moments]
-    return statistics.fmean(abs(a.workers - b.workers) for a, b in zip(recording.moments, told, strict=True))
+    differences = spans = 0.0
+    for moment, following in pairwise(recording.moments):
+        told = forecast.moments[max(0, bisect_right(times, moment.seconds) - 1)]
+        differences += abs(moment.workers - told.workers) * (following.seconds - moment.seconds)
+        spans += following.seconds - moment.seconds
+    return differences / spans

@@ -9,7 +9,7 @@ from typing import Any
 
 from scaling.arrivals import Load
 from scaling.candidates import Candidate
-from scaling.forecast import Forecast, House
+from scaling.forecast import USUAL_HANDOVER, Forecast, House
 from scaling.outcome import Cause, Outcome, outcome, quantile
 from scaling.simulation import Simulation
 
@@ -24,12 +24,18 @@ class Place:
 
     about: str
     start_up: Callable[[Random], float]
+    handover: float = USUAL_HANDOVER
     shown_every: float = 0.0
     concurrency: int = 1
 
     def house(self, number: int) -> House:
         random = Random(f"start-up {number}")  # noqa: S311 — a simulation, no secret
-        return House(lambda: self.start_up(random), shown_every=self.shown_every, concurrency=self.concurrency)
+        return House(
+            lambda: self.start_up(random),
+            handover=self.handover,
+            shown_every=self.shown_every,
+            concurrency=self.concurrency,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import yaml
 from jobs.errors import SettingsError
 from scaling.calibration import SHOWN_SECONDS, calibrate
 from scaling.comparison import compare
-from scaling.forecast import House
+from scaling.forecast import USUAL_HANDOVER, House
 from scaling.policy import HPA_SYNC_SECONDS, default_path, load
 from scaling.recording import JobTimes, Moment, Recording, Run
 from scaling.simulation import Simulation
@@ -24,14 +24,22 @@ RUN = Run(
 )
 
 
-def recorded(start_up: float, phase: float, *, cluster: bool = False, speed: float = 1.0) -> Recording:
-    """Two bursts, the second after all workers have left; seen twice a second."""
+def recorded(
+    start_up: float,
+    phase: float,
+    *,
+    cluster: bool = False,
+    speed: float = 1.0,
+    handover: float = 0.01,
+    every: float = 0.5,
+) -> Recording:
+    """Two bursts, the second after all workers have left; seen twice a second. In a cluster pods are ready at once."""
     arrivals = [(at, (2.0,)) for at in (4.3, 4.3 + 200.0) for _ in range(100)]
-    house = House(lambda: start_up, shown_every=SHOWN_SECONDS if cluster else 0.0, speed=speed)
-    told = Simulation(OWN, house, arrivals, phases=(0.4, phase), every=0.5).run()
-    moments = (
-        told.moments if cluster else [replace(it, replicas_desired=None, replicas_ready=None) for it in told.moments]
-    )
+    shown = SHOWN_SECONDS if cluster else 0.0
+    house = House(lambda: start_up, handover=handover, shown_every=shown, speed=speed)
+    told = Simulation(OWN, house, arrivals, phases=(0.4, phase), every=every).run()
+    hidden = {"replicas_desired": None, "replicas_ready": None}
+    moments = [replace(it, **({"replicas_ready": it.replicas_desired} if cluster else hidden)) for it in told.moments]
     jobs = [
         JobTimes(str(index), at, at, ended - works[0], ended, "succeeded", 1)
         for index, ((at, works), ended) in enumerate(zip(arrivals, told.ended, strict=True))
@@ -44,6 +52,24 @@ def recorded(start_up: float, phase: float, *, cluster: bool = False, speed: flo
 @pytest.mark.parametrize("cluster", [False, True])
 def test_the_start_up_is_found(start_up: float, cluster: bool) -> None:
     assert calibrate(recorded(start_up, 0.3, cluster=cluster), OWN).start_up == pytest.approx(start_up, abs=0.6)
+
+
+@pytest.mark.parametrize("handover", [0.0, 0.01, 0.5])
+def test_what_workers_lose_between_two_tasks_is_found(handover: float) -> None:
+    assert calibrate(recorded(1.0, 0.3, handover=handover), OWN).handover == pytest.approx(handover, abs=0.01)
+
+
+def test_of_jobs_of_several_tasks_it_is_not_known() -> None:
+    recording = recorded(1.0, 0.3, handover=0.5)
+    jobs = tuple(replace(job, tasks=2) for job in recording.jobs)
+    assert calibrate(replace(recording, jobs=jobs), OWN).handover == USUAL_HANDOVER
+
+
+def test_a_slow_cluster_that_is_seldom_looked_at_is_predicted_too() -> None:
+    """Pods that are ready long before their workers work, half a second between two tasks, a look every seven seconds."""
+    told = compare(recorded(20.0, 0.3, cluster=True, handover=0.5, every=7.0))
+    assert told.replicas_error < 0.1
+    assert abs(told.p95_error) < 0.1
 
 
 @pytest.mark.parametrize("phase", [0.02, 0.3, 0.6, 0.97])
