@@ -61,7 +61,11 @@ def _share(value: float) -> str:
 def _chosen(chosen: Assessment, assessments: Sequence[Assessment], target: float) -> list[str]:
     fit = [it for it in assessments if it.worst.p95 <= target]
     cost = f"{chosen.worker_seconds:,.0f} worker-seconds"
-    rank = f"the cheapest of the {len(fit)} that do" if len(fit) > 1 else "the only one that does"
+    least = chosen.worker_seconds <= min(it.worker_seconds for it in fit)
+    rank = (
+        f"the cheapest of the {len(fit)} that do" if least else f"as cheap as any of the {len(fit)} that do, within 1 %"
+    )
+    rank = rank if len(fit) > 1 else "the only one that does"
     what = f"It costs {cost}." if len(assessments) == 1 else f"It is {rank}: {cost}."
     reached = f"95 % of the results within {time(chosen.worst.p95)}, where {time(target)} is wanted"
     said = [f"Take {chosen.candidate}: it has {reached}. {what}"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from math import isfinite
 
 from cli.charts import Point, Series, chart
@@ -47,12 +48,13 @@ def _pictures(shown: Sequence[Assessment], load: Load, recorded: Recording | Non
         real = _lines("recorded", recorded.moments, times_recorded(recorded))
         lines.append([replace(line, dashed=True, colour=RECORDED) for line in real])
         end = max(end, recorded.moments[-1].seconds)
-    workers, waiting, times = zip(*lines, strict=True)
+    workers, waiting, times, costs = zip(*lines, strict=True)
     late = "The share of the jobs that have their result after so long."
     return [
         chart("Workers", "alive", workers, end=end),
         chart("Queue", "tasks waiting", waiting, end=end),
         chart("Time to result", "% of the jobs", times, lines=[(95.0, "95 %")], note=late),
+        chart("Cost", "worker-seconds so far", costs, end=end),
     ]
 
 
@@ -61,7 +63,17 @@ def _lines(name: str, moments: Sequence[Moment], times: Sequence[float]) -> list
         Series(name, [(it.seconds, it.workers) for it in moments], "step"),
         Series(name, [(it.seconds, it.ready) for it in moments], "step"),
         Series(name, shares(times), "step"),
+        Series(name, _spent(moments), "line"),
     ]
+
+
+def _spent(moments: Sequence[Moment]) -> list[Point]:
+    """Those that are wanted count, there or not, where that is known."""
+    paid = [max(moment.workers, moment.replicas_desired or 0) for moment in moments]
+    steps = (
+        (now.seconds - before.seconds) * count for (before, now), count in zip(pairwise(moments), paid, strict=False)
+    )
+    return [(moment.seconds, spent) for moment, spent in zip(moments, accumulate(steps, initial=0.0), strict=True)]
 
 
 def shares(times: Iterable[float]) -> list[Point]:

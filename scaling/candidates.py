@@ -38,7 +38,7 @@ class Candidate:
     policy: Policy
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.settings) or "as it is"
+        return ", ".join(f"{name}={value}" for name, value in self.settings) or "the ScaledObject as it is"
 
 
 def candidates(manifest: Any, tries: Sequence[str]) -> list[Candidate]:

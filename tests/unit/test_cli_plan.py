@@ -69,6 +69,12 @@ def test_of_those_that_cost_the_same_the_quickest_is_taken() -> None:
     slow, quick, dear = assessed(BURST, "maxReplicaCount=5,10,20")
     quick = replace(quick, outcomes=[replace(it, worker_seconds=slow.worker_seconds * 1.005) for it in quick.outcomes])
     assert choose([slow, quick, dear], 500) is quick
+    assert "as cheap as any of the 3 that do, within 1 %" in advice([slow, quick, dear], BURST, 500)[0]
+    alike = replace(
+        slow,
+        outcomes=[replace(it, p95=it.p95 * 0.995, worker_seconds=it.worker_seconds * 1.005) for it in slow.outcomes],
+    )
+    assert choose([alike, slow], 500) is slow
 
 
 def test_fields_that_make_no_difference_are_named() -> None:
@@ -180,9 +186,11 @@ def test_the_page_shows_every_candidate_and_what_was_recorded(tmp_path: Path) ->
     parser = HTMLParser()
     parser.handle_data = text.append  # type: ignore[method-assign]
     parser.feed(html)
-    assert {"maxReplicaCount=3", "maxReplicaCount=10", "recorded", "Workers", "Queue", "Time to result"} <= set(text)
+    assert {"maxReplicaCount=3", "maxReplicaCount=10", "recorded", "Workers", "Queue", "Time to result", "Cost"} <= set(
+        text
+    )
     assert any(piece.startswith("Take maxReplicaCount=") for piece in text)
-    assert text.count("recorded") == 3  # in the legend of each picture
+    assert text.count("recorded") == 4  # in the legend of each picture
     assert not re.search(r'(src|href)="|url\(|https?://', html.replace("http://www.w3.org/2000/svg", ""))
 
 

@@ -96,7 +96,7 @@ def test_recorded_jobs_come_as_they_were_accepted_with_the_work_they_were() -> N
 
 def test_no_field_to_try_is_the_file_as_it_is() -> None:
     (only,) = candidates(OWN, [])
-    assert (str(only), only.settings) == ("as it is", ())
+    assert (str(only), only.settings) == ("the ScaledObject as it is", ())
     assert replace(only.policy, formula=None) == replace(load(default_path()), formula=None)
 
 
