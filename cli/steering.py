@@ -52,13 +52,15 @@ def stop_here(where: Where) -> None:
 def go_on(where: Where, *, takeover: bool, as_json: bool) -> None:
     """Raises `RolloutRefusedError` when there is nothing to resume."""
 
-    async def resuming() -> bool:
+    async def resuming() -> Rollout | None:
+        """It, where it was paused and somebody carries it on."""
         async with open_place(where) as place:
+            _, before = await place.record.read()
             rollout = await _change(place, lambda it: steps.resumed(it, datetime.now(UTC), f"resumed by {holder()}"))
-            return _held(rollout) and not takeover
+        return rollout if before and before.paused and _held(rollout) and not takeover else None
 
-    if run(resuming()):
-        return note("resumed; whoever carries it on goes on")
+    if (rollout := run(resuming())) is not None:
+        return note(f"resumed; {rollout.holder} carries it on")
     carry(where, lambda _, controller: controller.take_up(takeover), as_json=as_json)
 
 

@@ -101,6 +101,7 @@ def test_another_person_sees_pauses_resumes_and_aborts_it(command: Command, serv
     assert "paused, 10 %" in command("status").err
     assert command("resume").code == 0
     assert not state(service).paused
+    assert "can be taken up in" in command("resume").err  # not paused, and not killed for long enough
     assert "is rolling out v2 now" in command("--release", "v2").err
     assert "is being rolled out" in command("--release", "v3").err
     assert command("abort").code == 0
