@@ -5,10 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cli.output import ago, document, note, table
-from cli.place import Place, Where, holder, open_place
+from cli.place import Place, Where, open_place
 from cli.rolling import carry
 from cli.running import run
 from rollout import steps
+from rollout.controller import Controller
 from rollout.errors import RolloutRefusedError
 from rollout.service import JsonObject
 from rollout.state import Phase, Rollout, dump
@@ -41,44 +42,48 @@ async def _read(where: Where) -> Rollout | None:
 
 
 def stop_here(where: Where) -> None:
-    async def pausing() -> Rollout:
-        async with open_place(where) as place:
-            return await _change(place, lambda it: steps.paused(it, datetime.now(UTC), f"paused by {holder()}"))
+    async def pausing(place: Place, controller: Controller) -> None:
+        rollout = await _change(place, lambda it: steps.paused(it, datetime.now(UTC), f"paused by {controller.holder}"))
+        controller.voice.paused(rollout, controller.holder)
 
-    rollout = run(pausing())
-    note(f"paused at {rollout.percent} %")
+    carry(where, pausing, as_json=False)
 
 
 def go_on(where: Where, *, takeover: bool, as_json: bool) -> None:
     """Raises `RolloutRefusedError` when there is nothing to resume."""
 
-    async def resuming() -> Rollout | None:
-        """It, where it was paused and somebody carries it on."""
-        async with open_place(where) as place:
-            _, before = await place.record.read()
-            rollout = await _change(place, lambda it: steps.resumed(it, datetime.now(UTC), f"resumed by {holder()}"))
-        return rollout if before and before.paused and _held(rollout) and not takeover else None
+    async def resuming(place: Place, controller: Controller) -> Rollout | None:
+        _, before = await place.record.read()
+        rollout = await _change(
+            place, lambda it: steps.resumed(it, datetime.now(UTC), f"resumed by {controller.holder}")
+        )
+        if before and before.paused:
+            controller.voice.resumed(rollout, controller.holder)
+            if _held(rollout) and not takeover:
+                note(f"{rollout.holder} carries it on")
+                return None
+        return await controller.take_up(takeover)
 
-    if (rollout := run(resuming())) is not None:
-        return note(f"resumed; {rollout.holder} carries it on")
-    carry(where, lambda _, controller: controller.take_up(takeover), as_json=as_json)
+    carry(where, resuming, as_json=as_json)
 
 
 def decide(where: Where, phase: str, *, as_json: bool) -> None:
     """End it in this phase; whoever carries it on cleans up, and if nobody does, it is done from here."""
 
-    def decided(rollout: Rollout) -> Rollout:
-        if phase == Phase.PROMOTED and rollout.phase in EARLY:
-            raise RolloutRefusedError(f"{rollout.plan.new} has not ended a job yet: wait for its first one, or abort")
-        return steps.decided(rollout, Phase(phase), datetime.now(UTC), f"{phase} by {holder()}")
+    async def deciding(place: Place, controller: Controller) -> Rollout | None:
+        def decided(it: Rollout) -> Rollout:
+            if phase == Phase.PROMOTED and it.phase in EARLY:
+                raise RolloutRefusedError(f"{it.plan.new} has not ended a job yet: wait for its first one, or abort")
+            return steps.decided(it, Phase(phase), datetime.now(UTC), f"by {controller.holder}")
 
-    async def deciding() -> bool:
-        async with open_place(where) as place:
-            return _held(await _change(place, decided))
+        rollout = await _change(place, decided)
+        controller.voice.moved(rollout)
+        if _held(rollout):
+            note(f"{rollout.holder} carries it on, and cleans up")
+            return None
+        return await controller.take_up(takeover=False)
 
-    if run(deciding()):
-        return note(f"{phase}; whoever carries it on cleans up")
-    carry(where, lambda _, controller: controller.take_up(takeover=False), as_json=as_json)
+    carry(where, deciding, as_json=as_json)
 
 
 def _held(rollout: Rollout) -> bool:

@@ -98,6 +98,8 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
                 "new_median_seconds",
             ),
         ),
+        "rollout.paused": ("A person wants no step forward.", ("holder", "percent")),
+        "rollout.resumed": ("A person has looked.", ("holder", "percent")),
         "rollout.promoted": ("All requests go to `new`.", ("reason",)),
         "rollout.rolled_back": ("All requests go to `old`.", ("reason",)),
         "rollout.aborted": ("The same, because a person wanted it.", ("reason",)),

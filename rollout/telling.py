@@ -45,6 +45,16 @@ class Voice:
             rollout, f"{rollout.holder} goes on with {plan.new}, which is at {rollout.phase.value}, {rollout.percent} %"
         )
 
+    def paused(self, rollout: Rollout, holder: str) -> None:
+        with self._about(rollout):
+            log("rollout.paused", holder=holder, percent=rollout.percent)
+        self._line(rollout, f"paused: no step forward, but back when jobs fail; {rollout.plan.new} keeps its share")
+
+    def resumed(self, rollout: Rollout, holder: str) -> None:
+        with self._about(rollout):
+            log("rollout.resumed", holder=holder, percent=rollout.percent)
+        self._line(rollout, "resumed")
+
     def troubled(self, rollout: Rollout | None, sentence: str) -> None:
         """The Service itself cannot be read or written."""
         if rollout is not None:

@@ -12,6 +12,7 @@ from rollout.record import ANNOTATION
 from rollout.state import Phase, Plan, dump, load
 from tests.api_server import ApiServer
 from tests.integration.essaim_command import Said, essaim
+from tests.integration.otlp_receiver import receiving
 from tests.knative_service import StandInService
 
 SERVICE = "/apis/serving.knative.dev/v1/namespaces/essaim/services/essaim"
@@ -104,7 +105,7 @@ def test_another_person_sees_pauses_resumes_and_aborts_it(command: Command, serv
     assert "can be taken up in" in command("resume").err  # not paused, and not killed for long enough
     assert "is rolling out v2 now" in command("--release", "v2").err
     assert "is being rolled out" in command("--release", "v3").err
-    assert command("abort").code == 0
+    assert "ann@desk:1 carries it on, and cleans up" in command("abort").err
     assert state(service).phase is Phase.ABORTED
     assert service[SERVICE]["spec"]["traffic"] == [{"revisionName": "essaim-v1", "percent": 100}]
 
@@ -115,3 +116,18 @@ def test_a_release_is_promoted_by_hand_once_it_has_done_a_job(command: Command, 
     going_on(service, Phase.STEPPING, held=True)
     assert command("promote").code == 0
     assert service[SERVICE]["spec"]["traffic"] == [{"revisionName": "essaim-v2", "percent": 100}]
+
+
+def test_what_happens_is_logged_over_otlp(kubernetes: ApiServer, service: dict[str, Any]) -> None:
+    """And abandoned, it is cleaned up by whoever aborts it."""
+    going_on(service, Phase.STEPPING, held=False)
+    config = str(kubernetes.kubeconfig({"token": kubernetes.token}))
+    with receiving() as (endpoint, collected):
+        for verb, code in (("pause", 0), ("abort", 1)):
+            said = essaim("rollout", verb, KUBECONFIG=config, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+            assert said.code == code, said.err
+    lines = sorted(collected.logs, key=lambda line: line["time"])
+    assert [line["attributes"]["event"] for line in lines] == ["rollout.paused", "rollout.aborted", "rollout.taken_up"]
+    assert {line["resource"]["service.name"] for line in lines} == {"essaim-rollout"}
+    assert {(line["attributes"]["old"], line["attributes"]["new"]) for line in lines} == {("v1", "v2")}
+    assert state(service).done
