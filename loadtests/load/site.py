@@ -58,7 +58,7 @@ async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator
     load(path)  # refused here rather than by a child
     scaledobject = yaml.safe_load(path.read_text(encoding="utf-8"))
     async with AsyncExitStack() as stack:
-        server, pid, replicas, speed = options.server, None, None, options.speed or 1.0
+        server, pid, replicas, speed = options.server and options.server.rstrip("/"), None, None, options.speed or 1.0
         if server is None:
             speed = options.speed or SPEED
             server, pid = await stack.enter_async_context(open_house(data, speed, options.scaledobject))
@@ -78,7 +78,5 @@ async def _open_http(server: str, token: str, host: str) -> AsyncIterator[httpx.
     if token:
         headers["authorization"] = f"Bearer {token}"
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    async with httpx.AsyncClient(
-        base_url=server.rstrip("/"), headers=headers, timeout=timeout, trust_env=False
-    ) as http:
+    async with httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout, trust_env=False) as http:
         yield http
