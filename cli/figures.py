@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from cli.output import plural
 from cli.traffic import Traffic
 from scaling.footprint import Footprint
 from scaling.recording import JobTimes, Moment, Recording
@@ -134,13 +135,18 @@ def warnings_of(recording: Recording, footprints: Sequence[Footprint], traffic: 
             f"The load generator's own loop was late by {late * 1000:.0f} ms (p95): so much of every time that it "
             "measured may be its own, or this machine's."
         )
-    for before, now in pairwise(recording.moments):
-        if now.seconds - before.seconds >= GAP_SECONDS:
-            found.append(
-                f"Nothing is known of the queue and the workers from {before.seconds:.0f} to {now.seconds:.0f} s: "
-                "the server did not answer."
-            )
+    if gaps := recording.run.gaps:
+        longest = max(end - start for start, end in gaps)
+        found.append(
+            f"The server was slow to tell of queue and workers: {plural(len(gaps), 'gap')} of up to {longest:.0f} s, "
+            "in which their lines are what was last known."
+        )
     return found
+
+
+def gaps_in(times: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """From when to when there is nothing for too long."""
+    return tuple((before, now) for before, now in pairwise(times) if now - before >= GAP_SECONDS)
 
 
 def _integral(moments: Sequence[Moment], values: Sequence[int]) -> float:

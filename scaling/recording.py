@@ -27,7 +27,8 @@ class Run(BaseModel):
     """What was run. `scaledobject` is the whole manifest, so that a run can be told again by the rules that it had.
 
     `speed`: simulated seconds per real second in the autoscaler. `generator_cpu`: share of one core that the load
-    generator took. `faults`: jobs that are not as they must be, in sentences. Whoever records may add fields.
+    generator took. `faults`: jobs that are not as they must be, in sentences. `gaps`: from when to when nothing
+    was heard of queue and workers, so that the moments in between tell what was last known. Whoever records may add fields.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -41,6 +42,7 @@ class Run(BaseModel):
     concurrency: int = 1
     generator_cpu: float | None = None
     faults: tuple[str, ...] = ()
+    gaps: tuple[tuple[float, float], ...] = ()
     versions: dict[str, str] = {}
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,8 @@ async def load(given: Namespace, folder: Path) -> list[str]:
                     visits = await _play(given, plan, here, folder)
                 finally:
                     sampling.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await sampling
                 seen, faults = await _check(here, visits, plan.jobs)
                 record(folder, given.shape, plan.jobs, here, seen, faults)
                 return faults
@@ -64,7 +67,7 @@ async def _play(given: Namespace, plan: options.Plan, here: site.Site, folder: P
                 await asyncio.sleep(LOOK_SECONDS)
                 visits.look()
                 accepted, done = visits.count()
-                now = here.sampler.moments[-1] if here.sampler.moments else None
+                now = here.sampler.looks[-1] if here.sampler.looks else None
                 queue = f"queue {now.ready} + {now.in_flight}, workers {now.workers}" if now else ""
                 bars.update(bar, completed=done, note=f"{accepted} accepted  {queue}")
             check(generator, folder)

@@ -2,10 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.cluster import Cluster, nearest_cluster
 from jobs.kubernetes import Kubernetes, Resource, open_kubernetes
+
+
+class Counts(NamedTuple):
+    """As a `Moment` has them."""
+
+    replicas_desired: int | None
+    replicas_ready: int | None
+    hpa_desired: int | None
 
 
 class Workers:
@@ -18,15 +26,15 @@ class Workers:
         self._hpa = Resource(namespace, "horizontalpodautoscalers", f"keda-hpa-{name}", "autoscaling", "v2")
         self._rules = Resource(namespace, "scaledobjects", name, "keda.sh", "v1alpha1")
 
-    async def replicas(self) -> dict[str, int | None]:
-        """As a `Moment` has them. Raises as `Kubernetes`."""
+    async def replicas(self) -> Counts:
+        """Raises as `Kubernetes`."""
         deployment = await self._kubernetes.get(self._deployment) or {}
         hpa = await self._kubernetes.get(self._hpa) or {}
-        return {
-            "replicas_desired": deployment.get("spec", {}).get("replicas"),
-            "replicas_ready": deployment.get("status", {}).get("readyReplicas", 0),
-            "hpa_desired": hpa.get("status", {}).get("desiredReplicas"),
-        }
+        return Counts(
+            deployment.get("spec", {}).get("replicas"),
+            deployment.get("status", {}).get("readyReplicas", 0),
+            hpa.get("status", {}).get("desiredReplicas"),
+        )
 
     async def scaledobject(self) -> dict[str, Any]:
         """The manifest, without what the cluster has added. Raises `SystemExit` when there is none."""

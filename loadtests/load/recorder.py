@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from cli.figures import generator_share
+from cli.figures import gaps_in, generator_share
 from loadtests.load.checking import Seen, times
+from loadtests.load.sampler import moments
 from loadtests.load.site import Site
 from scaling import footprint, recording
 from scaling.recording import Recording, Run
@@ -29,6 +30,7 @@ def record(folder: Path, shape: str, jobs: int, site: Site, seen: Sequence[Seen]
         concurrency=sampler.concurrency,
         generator_cpu=round(share, 3),
         faults=tuple(faults),
+        gaps=gaps_in([look.seconds for look in sampler.looks]),
         versions={
             "essaim": metadata.version("essaim"),
             "locust": metadata.version("locust"),
@@ -36,5 +38,5 @@ def record(folder: Path, shape: str, jobs: int, site: Site, seen: Sequence[Seen]
             "release": sampler.release,
         },
     )
-    recording.write(folder, Recording(run, tuple(sampler.moments), tuple(rows)))
+    recording.write(folder, Recording(run, tuple(moments(sampler.looks, sampler.replicas)), tuple(rows)))
     footprint.write(folder, sampler.footprints)

@@ -2,24 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import psutil
 
 from cli.client import Client
 from jobs.errors import EssaimError
+from loadtests.load.cluster import Counts
 from scaling.footprint import Footprint
 from scaling.recording import Moment
 
 EVERY_SECONDS = 1.0
 ROLES = {"api": "api", "worker": "worker", "cli": "supervisor"}
-Replicas = Callable[[], Awaitable[dict[str, int | None]]]
+Replicas = Callable[[], Awaitable[Counts]]
 
 
 class Sampler:
-    """`moments` and `footprints` grow while `run` does. `began`: what all seconds are counted from, since 1970.
+    """`looks`, `replicas` and `footprints` grow while `run` does. `began`: what all seconds are counted from, since 1970.
 
     `house`: the process whose children are the API and the workers, where they are on this machine. `release`: whose
     workers are counted, since others may share the store; known after the first look, as `concurrency` of one worker.
@@ -27,12 +29,13 @@ class Sampler:
 
     def __init__(self, client: Client, replicas: Replicas | None, house: int | None) -> None:
         self.began = time.time()
-        self.moments: list[Moment] = []
+        self.looks: list[Moment] = []
+        self.replicas: list[tuple[float, Counts]] = []
         self.footprints: list[Footprint] = []
         self.release = ""
         self.concurrency = 1
         self._client = client
-        self._replicas = replicas
+        self._ask_replicas = replicas
         self._house = house
         self._generator: int | None = None
         self._cpu: dict[int, tuple[float, float]] = {}
@@ -45,20 +48,30 @@ class Sampler:
         self._generator = pid
 
     async def run(self) -> None:
-        """Until it is cancelled. A look that fails is a gap, and one that takes long makes the next ones later."""
-        due = asyncio.get_running_loop().time()
+        """Until it is cancelled. A server that is slow to answer makes its own looks rarer, and nothing else."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._again(self._look))
+            group.create_task(self._again(self._weigh))
+            if self._ask_replicas is not None:
+                group.create_task(self._again(self._count))
+
+    async def _again(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Each second, or as often as it can; what cannot be asked now is a gap."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
         while True:
             with suppress(EssaimError):
-                self.moments.append(await self.look())
-            self._weigh()
-            due = max(due + EVERY_SECONDS, asyncio.get_running_loop().time())
-            await asyncio.sleep(due - asyncio.get_running_loop().time())
+                await look()
+            due = max(due + EVERY_SECONDS, clock())
+            await asyncio.sleep(due - clock())
+
+    async def _look(self) -> None:
+        self.looks.append(await self.look())
 
     async def look(self) -> Moment:
-        """What goes on now: in the middle of the time that asking takes. Raises as client and cluster do."""
+        """What goes on now: in the middle of the time that asking takes. Raises as the client does."""
         before = self.seconds
         stats, found = await asyncio.gather(self._client.get("/v1/stats"), self._client.get("/v1/workers"))
-        replicas = await self._replicas() if self._replicas else {}
         self.release = stats["release"]
         workers = [worker for worker in found["workers"] if worker["release"] == self.release]
         self.concurrency = max([self.concurrency, *(worker["concurrency"] for worker in workers)])
@@ -68,20 +81,23 @@ class Sampler:
             in_flight=stats["queue"]["in_flight"],
             workers=len(workers),
             busy=sum(bool(worker["tasks"]) for worker in workers),
-            **replicas,
         )
+
+    async def _count(self) -> None:
+        assert self._ask_replicas is not None
+        self.replicas.append((self.seconds, await self._ask_replicas()))
 
     async def until_empty(self, seconds: float) -> bool:
         """Wait for a moment without messages and workers; False if none comes within so many seconds."""
-        deadline = self.seconds + seconds
-        while self.seconds < deadline:
-            last = self.moments[-1]
-            if not (last.workers or last.ready or last.in_flight or last.replicas_ready):
+        asked = self.seconds
+        while self.seconds < asked + seconds:
+            last = moments([look for look in self.looks[-1:] if look.seconds > asked], self.replicas[-1:])[-1:]
+            if last and not (last[0].workers or last[0].ready or last[0].in_flight or last[0].replicas_ready):
                 return True
             await asyncio.sleep(EVERY_SECONDS / 2)
         return False
 
-    def _weigh(self) -> None:
+    async def _weigh(self) -> None:
         now = self.seconds
         if self._generator is not None:
             self._footprint(now, self._generator, "generator")
@@ -109,6 +125,22 @@ class Sampler:
         self._cpu[pid] = now, used
         cpu = (used - before) / (now - since) if now > since else 0.0
         self.footprints.append(Footprint(now, role, pid, memory, cpu))
+
+
+def moments(looks: Sequence[Moment], replicas: Sequence[tuple[float, Counts]]) -> list[Moment]:
+    """One row for each look and each count of replicas; what was not asked in it is as it was last known."""
+    found: list[Moment] = []
+    last: Moment | None = None
+    counts = Counts(None, None, None)
+    known: list[tuple[float, Moment | Counts]] = [*((look.seconds, look) for look in looks), *replicas]
+    for seconds, news in sorted(known, key=lambda it: it[0]):
+        if isinstance(news, Moment):
+            last = news
+        else:
+            counts = news
+        if last is not None:
+            found.append(replace(last, seconds=seconds, **counts._asdict()))
+    return found
 
 
 def _role(command: list[str]) -> str | None:

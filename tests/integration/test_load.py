@@ -181,7 +181,7 @@ async def test_replicas_are_those_of_deployment_and_hpa(kubernetes: ApiServer) -
     }
     async with open_kubernetes(kubernetes.cluster()) as client:
         workers = Workers(client, "essaim", "v1")
-        assert await workers.replicas() == {"replicas_desired": 5, "replicas_ready": 3, "hpa_desired": 7}
+        assert await workers.replicas() == (5, 3, 7)
         found = await workers.scaledobject()
         with pytest.raises(SystemExit, match="is --namespace right"):
             await Workers(client, "essaim", "v2").scaledobject()

@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.figures import LATE, Memory, Percentiles, figures_of, generator_share, memory_of, percentiles, warnings_of
+from cli.figures import (
+    LATE,
+    Memory,
+    Percentiles,
+    figures_of,
+    gaps_in,
+    generator_share,
+    memory_of,
+    percentiles,
+    warnings_of,
+)
 from cli.traffic import Traffic
 from scaling.footprint import Footprint
 from scaling.recording import JobTimes, Moment, Recording, Run
@@ -92,10 +102,12 @@ def test_a_generator_that_is_late_is_a_warning() -> None:
     assert "300 ms" in warning
 
 
-def test_a_gap_in_what_was_sampled_is_a_warning() -> None:
-    assert warnings_of(recorded([moment(0), moment(1), moment(3)]), [], []) == []
-    (warning,) = warnings_of(recorded([moment(0), moment(1), moment(12)]), [], [])
-    assert "from 1 to 12 s" in warning
+def test_gaps_in_what_was_heard_are_one_warning() -> None:
+    assert gaps_in([0, 1, 3, 12, 13, 20]) == ((3, 12), (13, 20))
+    assert warnings_of(recorded(), [], []) == []
+    gone = Recording(RUN.model_copy(update={"gaps": gaps_in([0, 1, 3, 12, 13, 20])}), (), ())
+    (warning,) = warnings_of(gone, [], [])
+    assert "2 gaps of up to 9 s" in warning
 
 
 def test_memory_is_compared_between_the_first_and_the_last_quarter() -> None:
