@@ -100,7 +100,7 @@ class Story:
             return
         if line.event == "task.claimed":
             yield from self._claim(attempt, line)
-        elif line.event in ATTEMPT_ENDS and (claimed := self._open.pop(attempt, None)):
+        elif line.event in (ATTEMPT_ENDS | ENDS.keys()) and (claimed := self._open.pop(attempt, None)):
             yield f"after {duration((line.at - claimed.at).total_seconds())}"
 
     def _claim(self, attempt: tuple[int, int], line: Line) -> Iterator[str]:

@@ -107,11 +107,13 @@ def test_a_failed_job_says_why_and_retried_goes_on(tmp_path: Path) -> None:
     with house(tmp_path) as (_, url):
         job = essaim("submit", '{"texts": ["absent.txt"], "words": ["a"]}', ESSAIM_SERVER=url).out.strip()
         essaim("watch", job, ESSAIM_SERVER=url)
+        wait_until(lambda: "worker.draining" in (tmp_path / "logs" / "workers.log").read_text(), "the worker leaves")
         failed = essaim("logs", job, "--data", str(tmp_path))
         essaim("retry", job, ESSAIM_SERVER=url)
         wait_until(lambda: job_of(url, job)["state"] == "failed", "the second end")
         again = essaim("logs", job, "-f", "--data", str(tmp_path))
     assert "absent.txt" in told(failed)[-1][2]
+    assert told(failed)[-1][:2] == ("job.failed", "0/1")  # and not how its worker left, long after
     assert failed.out.splitlines()[-1].startswith("failed after ")
     assert [event for event, *_ in told(again)].count("job.failed") == 2
     assert "job.retried" in [event for event, *_ in told(again)]
