@@ -41,6 +41,7 @@ class Window:
                 self._ended[job["id"]] = job
             else:
                 open_jobs.append(job)
+                self._ended.pop(job["id"], None)  # it runs again
         now = remote.clock.now()
         oldest = min((_time(job["created"]) for job in open_jobs), default=now)
         self._settled = max(floor, min(oldest, now - LATE))
