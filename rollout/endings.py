@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from rollout import traffic
+from rollout import steps, traffic
 from rollout.releases import Objects
 from rollout.remote import Remote
 from rollout.requeue import Requeue
@@ -40,7 +40,11 @@ class Endings:
                 self._requeue = self._requeue or Requeue(plan.new, rollout.opened)
                 return await self._again(self._requeue, remote, plan.timeout)
             if plan.retire and not self._retired:
-                return await self._away(remote, rollout, plan.new if back else plan.old)
+                release = plan.new if back else plan.old
+                if tags := traffic.tags(service, steps.revision(service, release)):
+                    self._retired = True
+                    return f"{release} stays: the tag {' and '.join(map(repr, tags))} leads to it"
+                return await self._away(remote, rollout, release)
         return None
 
     async def _again(self, requeue: Requeue, remote: Remote, patience: float) -> str:

@@ -64,6 +64,13 @@ def only(service: JsonObject, revision: str, own_tag: str | None) -> Entries:
     return found
 
 
+def tags(service: JsonObject, revision: str) -> list[str]:
+    """Those that lead to the revision."""
+    return [
+        str(entry["tag"]) for entry in entries(service) if entry.get("tag") and entry.get("revisionName") == revision
+    ]
+
+
 def address(service: JsonObject, tag: str) -> str | None:
     """The URL of the tag, once it is in force."""
     in_force: Entries = service["status"].get("traffic") or []

@@ -83,6 +83,14 @@ def test_a_tag_that_the_new_release_has_already_is_used_and_stays() -> None:
     }
 
 
+def test_tags_say_who_is_still_wanted() -> None:
+    tagged = service(
+        {"revisionName": "essaim-v1", "percent": 100, "tag": "stable"}, {"revisionName": "essaim-v2"}, LATEST
+    )
+    assert traffic.tags(tagged, "essaim-v1") == ["stable"]
+    assert traffic.tags(tagged, "essaim-v2") == []
+
+
 def test_somebody_elses_tag_is_not_taken() -> None:
     assert traffic.tag(service(), "essaim-v2", "v2") == ("v2", True)
     taken = service({"revisionName": "essaim-v1", "percent": 100}, {"revisionName": "essaim-v7", "tag": "v2"})
