@@ -182,3 +182,22 @@ async def test_a_split_that_somebody_has_changed_by_hand_is_not_judged(build: Ho
         again = traffic.split(await place.service.read(), {"essaim-v1": 70, "essaim-v2": 30})
         await place.service.patch([{"op": "replace", "path": "/spec/traffic", "value": again}])
         assert (await running).phase is Phase.PROMOTED
+
+
+async def test_what_a_release_has_taken_but_can_no_longer_do_runs_on_the_old_one(build: House) -> None:
+    """Its only worker is killed: what it was at, and what waits for it, would otherwise wait for ever."""
+    place = await start(build, {})
+    *_, worker = place.house.processes
+    async with place.load(seconds=0.2):
+        control = controller(place)
+        await control.begin("one", plan(timeout=4.0, requeue_failed=True, steps=(50, 100)))
+        running = asyncio.create_task(control.run())
+        while not place.service.percent("v2"):
+            await asyncio.sleep(0.05)
+        worker.kill()
+        ended = await running
+    assert ended.phase is Phase.ROLLED_BACK
+    assert "has waited" in ended.reason
+    states = await place.states()
+    assert {state for state, _ in states.values()} == {"succeeded"}
+    assert not place.refused
