@@ -45,7 +45,7 @@ export function replace(old, node) {
 /** A sentence whose `backticked` parts are code. */
 export const prose = (text) => text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
 
-/** A button that wants to be pressed twice: the second time within a few seconds. */
+/** A button that wants to be pressed twice: the second time within some seconds. */
 export function sureButton(label, sure, act, { quiet = false, name = label } = {}) {
   let timer = 0;
   const calm = () => {
@@ -64,7 +64,7 @@ export function sureButton(label, sure, act, { quiet = false, name = label } = {
     button.textContent = sure;
     button.setAttribute("aria-label", `${sure} ${name}`);
     button.classList.add("danger");
-    timer = setTimeout(calm, 5000);
+    timer = setTimeout(calm, 10_000);
   };
   const button = h("button", { type: "button", class: quiet && "quiet", "data-focus": "act", onclick: press, onblur: calm }, label);
   calm();

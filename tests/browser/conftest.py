@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 from tests.integration.essaim_command import DEADLINE, house
 from tests.servers import absent
@@ -72,9 +72,8 @@ def http(url: str) -> Iterator[httpx.Client]:
     """The API as any client has it. What a test has left running is cancelled."""
     with httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE) as http:
         yield http
-        for state in ("queued", "running"):
-            for job in http.get("/v1/jobs", params={"state": state, "limit": 100}).json()["jobs"]:
-                http.delete(job["links"]["self"])
+        for job in open_jobs(http):
+            http.delete(job["links"]["self"])
 
 
 def _visit(browser: Browser, watches: list[Watch], address: str, **options: Any) -> Page:
@@ -113,6 +112,29 @@ def submit(http: httpx.Client, **request: object) -> str:
     answer = http.post("/v1/jobs", json=request)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
+
+
+def form(page: Page) -> Locator:
+    return page.get_by_role("region", name="Submit a job")
+
+
+def job(page: Page) -> Locator:
+    return page.locator("#job")
+
+
+def row(page: Page, job_id: str) -> Locator:
+    return page.get_by_role("table", name="Jobs").get_by_role("row").filter(has_text=job_id[-8:])
+
+
+def open_jobs(http: httpx.Client) -> list[dict[str, Any]]:
+    """The jobs that have not ended."""
+    states = [http.get("/v1/jobs", params={"state": state, "limit": 100}).json() for state in ("queued", "running")]
+    return [job for state in states for job in state["jobs"]]
+
+
+def press_twice(button: Locator) -> None:
+    """Press a button that asks whether one is sure, within the time that it waits for the answer."""
+    button.evaluate("(button) => { if (!button.classList.contains('danger')) button.click(); button.click() }")
 
 
 def put(http: httpx.Client, name: str, text: str | bytes) -> None:

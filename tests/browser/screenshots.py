@@ -49,9 +49,9 @@ def take(browser: Browser, url: str, folder: Path, seconds: float = SECONDS) -> 
 def play(http: httpx.Client, page: Page, seconds: float) -> None:
     """Work comes in waves, some of it goes wrong, and much of it is under way in the end."""
     started = time.monotonic()
-    for begin, pause in ((0.0, 0.06), (0.35, 0.03), (0.7, 0.25)):
+    for begin, pause in ((0.0, 0.06 * seconds), (0.35, 0.03 * seconds), (0.7, max(15, 0.25 * seconds))):
         page.wait_for_timeout(max(0.0, started + begin * seconds - time.monotonic()) * 1000)
-        submit(http, **WORK, pause_seconds=pause * seconds)
+        submit(http, **WORK, pause_seconds=pause)
         submit(http, words=["swarm"], text="A swarm of bees.", pause_seconds=0.02 * seconds)
     submit(http, words=["liberté"], texts=["books/**"])
     page.wait_for_timeout(max(0.0, started + seconds - time.monotonic()) * 1000)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Visit, submit
+from tests.browser.conftest import Visit, press_twice, submit
 from tests.conftest import House
 from tests.integration.essaim_command import DEADLINE, house, wait_until
 
@@ -26,7 +26,7 @@ def test_queue_and_workers_are_plotted_as_they_go(visit: Visit, url: str, http: 
     page = visit(url)
     now = page.get_by_role("region", name="Queue and workers")
     workers = now.get_by_role("img").nth(1)
-    expect(workers).to_have_accessible_name(re.compile(r"^\d+ idle, \d+ busy; at most \d+ together in the last 60 s$"))
+    expect(workers).to_have_accessible_name(re.compile(r"^\d+ idle, \d+ busy; at most \d+ together in the last"))
     submit(http, **LONG)
     expect(workers).to_have_accessible_name(re.compile("1 busy"))
     expect(now.locator(".counts .lower b").nth(1)).to_have_text("1")
@@ -48,7 +48,7 @@ def test_a_hidden_page_asks_for_nothing(visit: Visit, url: str) -> None:
     page.wait_for_load_state("networkidle")  # half a second without a request
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(3000)  # longer than from one look to the next
+    page.wait_for_timeout(2500)  # longer than from one look to the next
     assert asked == []
     page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#health")).to_have_text("live")
@@ -69,15 +69,13 @@ def test_when_the_api_goes_away_it_says_so_and_when_it_comes_back_it_goes_on(vis
     notice(page).get_by_role("button", name="Dismiss").click()
     expect(notice(page)).to_have_count(0)
     expect(page.get_by_role("table", name="Jobs")).to_contain_text(job_id[-8:])  # what was known stays
-    page.locator("#job").get_by_role("button", name="Cancel job").click()
-    page.locator("#job").get_by_role("button", name="Yes, cancel it").click()
+    press_twice(page.locator("#job").get_by_role("button", name="Cancel job"))
     expect(notice(page)).to_contain_text("The API does not answer")
     with house(tmp_path, "--port", url.rpartition(":")[2]):
         expect(page.locator("#health")).to_have_text("live")
         expect(page.locator("#job .state")).to_have_text("running")
         expect(notice(page)).to_have_count(1)  # the click has still failed, though the page is well again
-        page.locator("#job").get_by_role("button", name="Cancel job").click()
-        page.locator("#job").get_by_role("button", name="Yes, cancel it").click()
+        press_twice(page.locator("#job").get_by_role("button", name="Cancel job"))
         expect(page.locator("#job .state")).to_have_text("cancelled")
         expect(notice(page)).to_have_count(0)
 
