@@ -42,6 +42,8 @@ class Requeue:
     def sentence(self) -> str:
         succeeded = sum(state == "succeeded" for state in self.states.values())
         waiting = sum(state not in ENDED for state in self.states.values())
+        if not self.states and not self.left:
+            return f"no job of {self.release} has to run again"
         parts = [f"of {len(self.states)} jobs of {self.release} that run again, {succeeded} have succeeded"]
         if waiting:
             parts.append(f"{waiting} are not at their end")

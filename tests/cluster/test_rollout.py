@@ -244,7 +244,7 @@ def test_a_job_in_the_cluster_rolls_out_what_is_applied(cluster: Cluster, name: 
         kustomization["components"].insert(0, "../../components/rollout")
         args = ["--steps", "20,100", "--min-jobs", "20", "--timeout", "4m"]
         patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": args}]
-        target = {"kind": "Job", "name": "essaim-rollout-dev"}
+        target = {"kind": "Job", "labelSelector": "app.kubernetes.io/component=rollout"}
         kustomization["patches"].append({"target": target, "patch": yaml.safe_dump(patch)})
         (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         kubectl("apply", "-k", str(overlay))

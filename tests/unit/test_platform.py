@@ -157,6 +157,19 @@ def test_a_rollout_in_the_cluster_may_change_its_own_service_and_nothing_else(tm
     ]
 
 
+def test_other_options_of_a_rollout_in_the_cluster_are_patched_in_by_its_label(tmp_path: Path) -> None:
+    platform = copy(tmp_path)
+    overlay = platform / "overlays" / "local" / "kustomization.yaml"
+    content = yaml.safe_load(overlay.read_text())
+    content["components"].insert(0, "../../components/rollout")
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["--steps", "20,100"]}]
+    target = {"kind": "Job", "labelSelector": "app.kubernetes.io/component=rollout"}
+    content["patches"].append({"target": target, "patch": yaml.safe_dump(patch)})
+    overlay.write_text(yaml.safe_dump(content))
+    job = one(build(overlay.parent), "Job", "essaim-rollout")
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["--steps", "20,100"]
+
+
 def test_every_image_has_a_version(objects: list[Object]) -> None:
     for container in containers(objects):
         assert re.search(r":[\w.-]+$|@sha256:[0-9a-f]{64}$", container["image"]), container["image"]
