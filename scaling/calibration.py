@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from jobs.errors import SettingsError
 from scaling.forecast import USUAL_HANDOVER
 from scaling.policy import HPA_SYNC_SECONDS, Policy
 from scaling.recording import Recording
@@ -31,12 +32,14 @@ class Calibration:
 
 
 def calibrate(recording: Recording, policy: Policy) -> Calibration:
-    """Read it off; where nothing is to be seen, the usual.
+    """Read it off; where nothing is to be seen, the usual. Raises `SettingsError` for a run without moments.
 
     From zero KEDA adds workers when it polls, from one on the HPA when it syncs: so the times at which there were more tell
     where their clocks stood. In a cluster it is seen when they are wanted, on one machine when they are there.
     """
     moments = recording.moments
+    if not moments:
+        raise SettingsError("nobody looked at the queue and the workers in this run")
     cluster = any(moment.replicas_desired is not None for moment in moments)
     poll, sync = (period / recording.run.speed for period in (policy.polling_interval, HPA_SYNC_SECONDS))
     counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]

@@ -77,4 +77,4 @@ def _distance(recording: Recording, forecast: Forecast) -> float:
         told = forecast.moments[max(0, bisect_right(times, moment.seconds) - 1)]
         differences += abs(moment.workers - told.workers) * (following.seconds - moment.seconds)
         spans += following.seconds - moment.seconds
-    return differences / spans
+    return differences / spans if spans else 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from jobs.errors import SettingsError
 from scaling.arrivals import Load
 from scaling.candidates import Candidate
 from scaling.forecast import USUAL_HANDOVER, Forecast, House
@@ -93,7 +94,7 @@ class Assessment:
 def assess(
     candidate: Candidate, place: Place, load: Load, replays: int, done: Callable[[], object] = lambda: None
 ) -> Assessment:
-    """Replay it so many times; `done` is called after each."""
+    """Replay it so many times; `done` is called after each. Raises `SettingsError` when no job comes."""
     found: list[tuple[Outcome, Forecast]] = []
     for number in range(replays):
         phases = ((number + 0.5) / replays, number * GOLDEN % 1)  # spread evenly, and not in step with each other
@@ -102,6 +103,8 @@ def assess(
             candidate.policy, place.house(number), load.arrivals(number), phases=phases, every=every
         )
         forecast = simulation.run()
+        if not forecast.arrived:
+            raise SettingsError("no job comes in that time: more of them, or a longer time")
         found.append((outcome(forecast, load, candidate.policy), forecast))
         done()
     _, forecast = max(found, key=lambda it: it[0].p95)

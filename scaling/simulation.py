@@ -22,7 +22,7 @@ from scaling.victims import victims
 
 _NEVER: Arrival = (inf, ())
 TAIL_SECONDS = 3600.0
-"""How long after the last job's end the workers may take to become as few as they were; what takes longer is cut off."""
+"""How long workers may stay after the last job's end, or tasks wait while nobody starts or works, before it is cut off."""
 
 
 class _Worker:
@@ -188,8 +188,10 @@ class Simulation:
         there = ready + sum(worker.ready for worker in self._leaving)
         in_flight = running.total()
         self._moments.append(Moment(now, len(self._waiting), in_flight, there, len(running), self._desired, ready))
-        if self._more or self._waiting or in_flight:
+        if self._more or in_flight or ready < len(self._workers):
             self._quiet_since = now
-        settled = len(self._workers) <= self._floor and not self._leaving and now > self._quiet_since
-        self._over = now >= self._until or (self._until == inf and (settled or now > self._quiet_since + TAIL_SECONDS))
+        quiet = now > self._quiet_since
+        settled = quiet and not self._waiting and len(self._workers) <= self._floor and not self._leaving
+        given_up = now > self._quiet_since + self._policy.polling_interval + TAIL_SECONDS
+        self._over = now >= self._until or (self._until == inf and (settled or given_up))
         self._later(now + self._every, None, self._look)

@@ -101,3 +101,8 @@ def test_a_run_without_a_worker_has_nothing_to_compare() -> None:
     recording = Recording(RUN, (Moment(0.0, 0, 0, 0, 0), Moment(1.0, 0, 0, 0, 0)), ())
     with pytest.raises(SettingsError, match="no worker"):
         compare(recording)
+
+
+def test_a_run_without_moments_says_so() -> None:
+    with pytest.raises(SettingsError, match="nobody looked"):
+        calibrate(Recording(RUN, (), ()), OWN)

@@ -152,6 +152,13 @@ def test_a_target_that_none_meets_is_a_failure_with_reasons() -> None:
     assert "minReplicaCount" in " ".join(told["reasons"])
 
 
+def test_a_job_that_never_ends_is_said_to_take_for_ever() -> None:
+    told = document("--burst", "5", "--try", "activationTarget=0,1000", "--p95", "1m", "--replays", "1")
+    assert [it["p95"] is None for it in told["candidates"]] == [False, True]
+    assert told["recommended"] == 0
+    assert "activationTarget=1000 costs 100 % less, but takes for ever: no worker was awake" in told["reasons"][1]
+
+
 def test_what_is_advised_helps() -> None:
     before = document("--burst", "200")["candidates"][0]
     advised = document("--burst", "200", "--try", "minReplicaCount=5", "--try", "idleReplicaCount=0")["candidates"][0]
@@ -231,6 +238,7 @@ def test_shares_are_of_all_jobs_and_thinned_where_nobody_sees_it() -> None:
         (["--run", "/nowhere"], "no recorded run"),
         (["--burst", "5", "--p95", "soon"], "write it like 90s"),
         (["--burst", "5", "--every", "0s"], "over 0"),
+        (["--rate", "1/d", "--replays", "1"], "no job comes in that time"),
         (["--rate", "often"], "write it like 5/s"),
         (["--burst", "5", "--try", "replicas=5"], "these are: pollingInterval"),
         (["--burst", "5", "--scaledobject", "/nowhere"], "No such file"),

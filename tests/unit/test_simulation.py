@@ -148,6 +148,17 @@ def test_a_house_that_never_empties_comes_to_an_end_when_its_jobs_have() -> None
     assert steps(told(replace(OWN, min_replicas=3), burst(10)))[-1] == 3
 
 
+def test_tasks_that_nobody_is_woken_for_wait_for_ever() -> None:
+    forecast = told(replace(OWN, activation_target=1000.0), burst(3))
+    assert forecast.ended == [inf] * 3
+    assert forecast.worker_seconds == 0
+
+
+def test_a_worker_that_takes_hours_to_start_is_waited_for() -> None:
+    forecast = Simulation(OWN, House(lambda: 20_000.0), burst(1), every=60.0).run()
+    assert forecast.ended == [pytest.approx(20_002, abs=1)]
+
+
 def test_no_arrivals_at_all_are_a_forecast_too() -> None:
     forecast = told(OWN, [])
     assert (forecast.ended, forecast.worker_seconds) == ([], 0.0)
