@@ -20,17 +20,24 @@ class Decision:
 class Autoscaler:
     """Follows one policy from `start` on. Deterministic: the same samples give the same decisions.
 
-    KEDA polls at `start` and every `pollingInterval`; the HPA syncs every 15 s, first at `first_sync` (default: after
-    15 s). In a cluster the two have nothing to do with each other, so any `first_sync` is as real as another.
+    KEDA polls at `start` and every `pollingInterval`; the HPA syncs every `sync_seconds`, first at `first_sync` (default:
+    after as long). In a cluster the two have nothing to do with each other, so any `first_sync` is as real as another.
     """
 
-    def __init__(self, policy: Policy, start: float = 0.0, first_sync: float | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        start: float = 0.0,
+        first_sync: float | None = None,
+        sync_seconds: float = HPA_SYNC_SECONDS,
+    ) -> None:
         self._polling_interval = policy.polling_interval
         self._triggers = Triggers(policy)
         self._activation = Activation(policy, start)
         self._hpa = Hpa(policy)
         self._next_poll = start
-        self._next_sync = start + HPA_SYNC_SECONDS if first_sync is None else first_sync
+        self._sync_seconds = sync_seconds
+        self._next_sync = start + sync_seconds if first_sync is None else first_sync
         self._metric: float | None = None
         self._keda_reason, self._hpa_reason = "", ""
 
@@ -48,7 +55,7 @@ class Autoscaler:
             self._metric = reading.metric
             replicas, self._keda_reason = self._activation.decide(reading, sample.now, replicas)
         if sample.now >= self._next_sync:
-            self._next_sync = sample.now + HPA_SYNC_SECONDS
+            self._next_sync = sample.now + self._sync_seconds
             replicas, self._hpa_reason = self._hpa.decide(
                 lambda: self._triggers.read(sample).metrics, sample.now, replicas, sample.ready
             )

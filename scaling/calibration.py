@@ -16,7 +16,8 @@ SHOWN_SECONDS = 5.0
 """How often RabbitMQ's management API looks at a queue."""
 USUAL_START_UP = 1.5
 SHORTEST_START_UP = 0.2
-ENOUGH = 20  # tasks
+ENOUGH, ENOUGH_STEPS = 20, 4  # tasks, and steps, to tell anything from
+SYNCS = [HPA_SYNC_SECONDS + hundredths / 100 for hundredths in range(40)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +29,43 @@ class Calibration:
     start_up: float
     handover: float
     shown_every: float
+    sync_seconds: float
     phases: tuple[float, float]
 
 
 def calibrate(recording: Recording, policy: Policy) -> Calibration:
     """Read it off; where nothing is to be seen, the usual. Raises `SettingsError` for a run without moments.
 
-    From zero KEDA adds workers when it polls, from one on the HPA when it syncs: so the times at which there were more tell
-    where their clocks stood. In a cluster it is seen when they are wanted, on one machine when they are there.
+    From none to one worker and back to none it was KEDA, which had polled; every other step was the HPA, which had synced: so
+    these tell where their clocks stood. In a cluster steps are seen when they are wanted, on one machine when they are there.
     """
-    moments = recording.moments
+    moments, speed = recording.moments, recording.run.speed
     if not moments:
         raise SettingsError("nobody looked at the queue and the workers in this run")
     cluster = any(moment.replicas_desired is not None for moment in moments)
-    poll, sync = (period / recording.run.speed for period in (policy.polling_interval, HPA_SYNC_SECONDS))
+    poll = policy.polling_interval / speed
     counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]
-    grown = [(before, (at + now) / 2) for (at, before), (now, after) in pairwise(counts) if after > before]
     woken = _woken(recording)
     taken = _desired_until_there(recording) if cluster else [started - came - poll / 2 for came, started in woken]
     start_up = max(SHORTEST_START_UP, statistics.median(taken or [USUAL_START_UP]))
-    wakes = [at for before, at in grown if not before] if cluster else [started for _, started in woken]
-    behind = moments[0].seconds + (0.0 if cluster else start_up)
+    late = 0.0 if cluster else start_up
+    changes = [(before, after, (at + now) / 2, now - at) for (at, before), (now, after) in pairwise(counts)]
+    steps = [
+        (at - counts[0][0] - (late if after > before else 0.0), gap)
+        for before, after, at, gap in changes
+        if after != before and after > (0 if before else 1)
+    ]
+    seen = [(at, gap) for before, after, at, gap in changes if after > before == 0]
+    wakes = seen if cluster else [(started - start_up, poll) for _, started in woken]
+    sync = max(SYNCS, key=lambda it: abs(_turns(steps, it))) if cluster and len(steps) >= ENOUGH_STEPS else SYNCS[0]
     return Calibration(
         moments[0].seconds,
         counts[0][1],
         start_up,
         USUAL_HANDOVER if (handover := _handover(recording)) is None else handover,
         SHOWN_SECONDS if cluster else 0.0,
-        (
-            _phase([at - behind for at in wakes], poll),
-            _phase([at - behind for before, at in grown if before], sync),
-        ),
+        sync,
+        (_phase([(at - counts[0][0], gap) for at, gap in wakes], poll), _phase(steps, sync / speed)),
     )
 
 
@@ -103,7 +110,12 @@ def _woken(recording: Recording) -> list[tuple[float, float]]:
     return found
 
 
-def _phase(times: Sequence[float], period: float) -> float:
+def _turns(times: Sequence[tuple[float, float]], period: float) -> complex:
+    """The sum of the clock's hands at these times, each the shorter the longer the time in which it may have been."""
+    return sum(cmath.exp(2j * math.pi * at / period) / (1 + gap) for at, gap in times)
+
+
+def _phase(times: Sequence[tuple[float, float]], period: float) -> float:
     """How much of the period had gone by at 0, from 0 to 1, when something happened at these times; a half if nothing did."""
-    turns = sum(cmath.exp(2j * math.pi * at / period) for at in times)
+    turns = _turns(times, period)
     return -cmath.phase(turns) / (2 * math.pi) % 1 if abs(turns) > 1e-9 else 0.5

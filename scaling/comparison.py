@@ -47,6 +47,7 @@ def compare(recording: Recording) -> Comparison:
         handover=known.handover,
         shown_every=known.shown_every,
         concurrency=run.concurrency,
+        sync_seconds=known.sync_seconds,
         speed=run.speed,
     )
     simulation = Simulation(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scaling.policy import HPA_SYNC_SECONDS
 from scaling.recording import Moment
 
 USUAL_HANDOVER = 0.01
@@ -16,7 +17,8 @@ class House:
     `start_up` gives each worker's time from being wanted to taking its first delivery. `drain`: from being told to leave
     to having left. `handover`: from one task's end to the next one's start. `split`: what the first delivery of a
     job of several tasks takes. `shown_every`: how often the management API looks at the queue; 0: all is known at once,
-    as on one machine. `speed`: simulated seconds per real second in the autoscaler.
+    as on one machine. `sync_seconds`: the HPA's period; a busy one counts its 15 s from when it is done. `speed`:
+    simulated seconds per real second in the autoscaler.
     """
 
     start_up: Callable[[], float]
@@ -25,6 +27,7 @@ class House:
     split: float = 0.05
     shown_every: float = 0.0
     concurrency: int = 1
+    sync_seconds: float = HPA_SYNC_SECONDS
     speed: float = 1.0
 
 
@@ -41,3 +44,11 @@ class Forecast:
     worker_seconds: float
     busy_seconds: float
     given_back: int
+
+
+def exact(seconds: float) -> float:
+    """The nearest time from which periods can be counted without error.
+
+    Whether the HPA's last step was a whole period ago, or a little less, decides how far the next one may go.
+    """
+    return round(seconds * 64) / 64

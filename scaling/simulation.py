@@ -13,9 +13,9 @@ from typing import Any
 from jobs.model import Depth
 from scaling.arrivals import Arrival
 from scaling.autoscaler import Autoscaler
-from scaling.forecast import Forecast, House
+from scaling.forecast import Forecast, House, exact
 from scaling.ledger import Ledger, Task
-from scaling.policy import HPA_SYNC_SECONDS, Policy
+from scaling.policy import Policy
 from scaling.recording import Moment
 from scaling.triggers import Sample
 from scaling.victims import victims
@@ -54,8 +54,9 @@ class Simulation:
         every: float = 1.0,
     ) -> None:
         self._policy, self._house, self._start, self._every = policy, house, start, every
-        poll, sync = start * house.speed - phases[0] * policy.polling_interval, start * house.speed
-        self._autoscaler = Autoscaler(policy, poll, sync + (1 - phases[1]) * HPA_SYNC_SECONDS)
+        poll, sync = -phases[0] * policy.polling_interval, (1 - phases[1]) * house.sync_seconds
+        clocks = (start * house.speed + poll, start * house.speed + sync, house.sync_seconds)
+        self._autoscaler = Autoscaler(policy, *map(exact, clocks))
         self._arrivals, self._more = iter(arrivals), True
         self._jobs = Ledger(house.split)
         self._happenings: list[tuple[float, int, Any, Any]] = []  # when, which of several at once, whose, what

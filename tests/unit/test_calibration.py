@@ -31,12 +31,13 @@ def recorded(
     cluster: bool = False,
     speed: float = 1.0,
     handover: float = 0.01,
+    sync_seconds: float = HPA_SYNC_SECONDS,
     every: float = 0.5,
 ) -> Recording:
     """Two bursts, the second after all workers have left; seen twice a second. In a cluster pods are ready at once."""
     arrivals = [(at, (2.0,)) for at in (4.3, 4.3 + 200.0) for _ in range(100)]
     shown = SHOWN_SECONDS if cluster else 0.0
-    house = House(lambda: start_up, handover=handover, shown_every=shown, speed=speed)
+    house = House(lambda: start_up, handover=handover, shown_every=shown, sync_seconds=sync_seconds, speed=speed)
     told = Simulation(OWN, house, arrivals, phases=(0.4, phase), every=every).run()
     hidden = {"replicas_desired": None, "replicas_ready": None}
     moments = [replace(it, **({"replicas_ready": it.replicas_desired} if cluster else hidden)) for it in told.moments]
@@ -70,6 +71,13 @@ def test_a_slow_cluster_that_is_seldom_looked_at_is_predicted_too() -> None:
     told = compare(recorded(20.0, 0.3, cluster=True, handover=0.5, every=7.0))
     assert told.replicas_error < 0.1
     assert abs(told.p95_error) < 0.1
+
+
+def test_an_hpa_that_is_slower_than_it_says_is_found_out() -> None:
+    """After some minutes a little more for each look is another phase."""
+    recording = recorded(1.0, 0.3, cluster=True, sync_seconds=15.15)
+    assert calibrate(recording, OWN).sync_seconds == pytest.approx(15.15, abs=0.03)
+    assert compare(recording).replicas_error < 0.03
 
 
 @pytest.mark.parametrize("phase", [0.02, 0.3, 0.6, 0.97])

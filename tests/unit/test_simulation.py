@@ -135,6 +135,19 @@ def test_the_hpa_looks_when_its_clock_says_so(phase: float) -> None:
     assert five == pytest.approx(15 * (1 - phase), abs=0.11)
 
 
+@pytest.mark.parametrize("phase", [0.03, 0.19, 0.33, 0.44, 0.59, 0.72])
+def test_a_step_that_is_just_a_period_old_holds_up_no_other(phase: float) -> None:
+    """From 1 to 5 to 10, wherever the clocks stand: the HPA may take 4 or double every 15 s, and looks every 15 s."""
+    forecast = Simulation(OWN, house(), burst(300), phases=(0.2, phase)).run()
+    assert [count for count in steps(forecast) if count][:3] == [1, 5, 10]
+
+
+def test_the_hpas_period_can_be_longer() -> None:
+    forecast = Simulation(OWN, house(sync_seconds=16.0), burst(300), phases=(0.0, 0.5), every=0.25).run()
+    five, ten = (next(it.seconds for it in forecast.moments if it.replicas_desired == count) for count in (5, 10))
+    assert (five, ten - five) == (8.0, 16.0)
+
+
 def test_it_can_be_cut_off() -> None:
     forecast = Simulation(OWN, house(), burst(100)).run(until=10.0)
     assert forecast.moments[-1].seconds == 10.0
