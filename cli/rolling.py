@@ -93,7 +93,7 @@ class Asked:
 
 def roll(where: Where, asked: Asked, smoke: Path | None, *, takeover: bool, plan: bool, as_json: bool) -> None:
     """Start, or take up what is going on for the same release."""
-    request = None if smoke is None else json.loads(smoke.read_bytes())
+    request = None if smoke is None else _request(smoke)
 
     async def rolling(place: Place, controller: Controller) -> Rollout | None:
         service, current = await place.record.read()
@@ -142,6 +142,13 @@ def carry(
         telemetry.close(SEND_SECONDS)
     if rollout is not None and rollout.phase is not Phase.PROMOTED:
         raise typer.Exit(1)
+
+
+def _request(file: Path) -> object:
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError as error:
+        raise CliError(f"{file} holds no JSON: {error}") from error
 
 
 async def _plan(where: Where, asked: Asked, as_json: bool) -> None:

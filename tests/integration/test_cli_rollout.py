@@ -70,6 +70,7 @@ def test_a_plan_is_its_patches_and_changes_nothing(command: Command, kubernetes:
         (("--release", "v2", "--steps", "half"), "no steps"),
         (("--release", "v2", "--max-slowdown", "much"), "no share"),
         (("--release", "v2", "--timeout", "soon"), "no time"),
+        (("--release", "v2", "--smoke", __file__), "holds no JSON"),
         (("--release", "v2", "--namespace", "other"), "there is no services"),
     ],
 )
