@@ -119,8 +119,10 @@ async def show(local: "Local", work: Coroutine[Any, Any, T], *, live: bool = Tru
             await looking  # it does not end but with an error
         return await working
     finally:
-        for task in (working, looking):
-            task.cancel()
+        working.cancel()
+        while not looking.done():  # a driver may swallow a cancellation
+            looking.cancel()
+            await asyncio.wait({looking}, timeout=1)
         await asyncio.gather(working, looking, return_exceptions=True)
 
 

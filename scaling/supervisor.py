@@ -110,7 +110,7 @@ class Supervisor:
     async def _run(self) -> None:
         autoscaler = Autoscaler(self._policy, self._now())
         try:
-            while True:
+            while not self._leaving:  # a driver may swallow a cancellation: then the step under way is the last
                 if self._now() >= autoscaler.due:  # a sleep may end a little early
                     await self._step(autoscaler)
                 await asyncio.sleep(max(0.0, autoscaler.due - self._now()) / self._speed)

@@ -18,6 +18,7 @@ import pytest
 
 from rollout.local import LocalService
 from tests.integration.essaim_command import ROOT, essaim, house, processes, wait_until
+from tests.servers import RABBITMQ_URL, S3, delete_queues, services
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -62,8 +63,10 @@ class Site:
 
 
 @contextmanager
-def two_releases(folder: Path, first: Path = FIRST, second: Path = SECOND, **env: str) -> Iterator[Site]:
-    options = ("--release", f"v1={first}", "--release", f"v2={second}", "--no-live")
+def two_releases(
+    folder: Path, first: Path = FIRST, second: Path = SECOND, names: tuple[str, str] = ("v1", "v2"), **env: str
+) -> Iterator[Site]:
+    options = ("--release", f"{names[0]}={first}", "--release", f"{names[1]}={second}", "--no-live")
     with house(folder, *options, **env) as (process, url), httpx.Client(trust_env=False, timeout=60) as http:
         site = Site(process, url, folder, http, [])
         reading = threading.Thread(target=lambda: site.lines.extend(process.stdout or ()), daemon=True)
@@ -210,6 +213,29 @@ def test_a_signal_in_the_middle_of_work_drains_both(tmp_path: Path, number: sign
     for name in ("v1", "v2"):
         assert "worker.left" in (tmp_path / "logs" / f"workers-{name}.log").read_text()
         assert "api.draining" in (tmp_path / "logs" / f"api-{name}.log").read_text()
+
+
+async def test_on_real_services_each_release_has_its_own_queue(tmp_path: Path) -> None:
+    async with services() as settings:
+        prefix = settings.pop("release")
+        variables = {**S3, **{f"ESSAIM_{name.upper()}": value for name, value in settings.items()}}
+        names = (f"{prefix}-1", f"{prefix}-2")
+
+        def use() -> list[dict[str, Any]]:
+            with two_releases(tmp_path, names=names, **variables) as site:
+                submitted = [site.submit(1, 2, 3, url=site.tag(name)) for name in names]
+                done = [site.ended(job["id"]) for job in submitted]
+                site.process.send_signal(signal.SIGINT)
+                assert site.process.wait(60) == 0
+                return done
+
+        try:
+            done = await asyncio.to_thread(use)
+        finally:
+            for name in names:
+                await delete_queues(RABBITMQ_URL, name)
+    assert [(job["release"], job["result"]["by"]) for job in done] == [(names[0], "first"), (names[1], "second")]
+    assert processes(tmp_path) == set()
 
 
 def test_killed_it_leaves_no_orphan(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -315,3 +316,19 @@ async def test_a_killed_supervisor_leaves_no_worker(stage: Stage) -> None:
         said, _ = await supervisor.communicate()
     assert said.split().count(b"orphaned") == said.split().count(b"drained") == 10
     stage.gone = set(stage.pids())  # dead, though their new parent may not have asked yet how they ended
+
+
+async def test_it_leaves_though_a_driver_swallows_that() -> None:
+    """As those of brokers and databases do, now and then."""
+    asked = asyncio.Event()
+
+    async def depth() -> Depth:
+        swallows = not asked.is_set()
+        asked.set()
+        with suppress(asyncio.CancelledError) if swallows else nullcontext():
+            await asyncio.Event().wait()
+        return Depth(0, 0)
+
+    async with asyncio.timeout(DEADLINE):
+        async with Supervisor(POLICY, depth, speed=30):
+            await asked.wait()
