@@ -72,7 +72,8 @@ def _tell(outcome: "Outcome", faults: list[str]) -> None:
 def _next(essaim: str) -> list[str]:
     return [
         f"  {essaim} up",
-        "      API, workers and this view, until Ctrl-C. Then, in another terminal:",
+        "      API, workers and this view, until Ctrl-C; http://127.0.0.1:8080 is a live page for browsers.",
+        "      Then, in another terminal:",
         "  curl -s http://127.0.0.1:8080/v1/jobs \\",
         "      -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\",
         """      -d '{"text": "The swarm hums.", "words": ["swarm"]}'""",
