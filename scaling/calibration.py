@@ -36,8 +36,8 @@ class Calibration:
 def calibrate(recording: Recording, policy: Policy) -> Calibration:
     """Read it off; where nothing is to be seen, the usual. Raises `SettingsError` for a run without moments.
 
-    From none to one worker and back to none it was KEDA, which had polled; every other step was the HPA, which had synced: so
-    these tell where their clocks stood. In a cluster steps are seen when they are wanted, on one machine when they are there.
+    Each step tells where the clock stood of the one who took it. In a cluster steps are seen when they are wanted, on one
+    machine when they are there.
     """
     moments, speed = recording.moments, recording.run.speed
     if not moments:
@@ -53,7 +53,7 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
     steps = [
         (at - counts[0][0] - (late if after > before else 0.0), gap)
         for before, after, at, gap in changes
-        if after != before and after > (0 if before else 1)
+        if _by_hpa(before, after, policy)
     ]
     seen = [(at, gap) for before, after, at, gap in changes if after > before == 0]
     wakes = seen if cluster else [(started - start_up, poll) for _, started in woken]
@@ -67,6 +67,11 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
         sync,
         (_phase([(at - counts[0][0], gap) for at, gap in wakes], poll), _phase(steps, sync / speed)),
     )
+
+
+def _by_hpa(before: int, after: int, policy: Policy) -> bool:
+    """It is whenever KEDA is not: that only wakes the first and sends all away."""
+    return before != after > (0 if before else max(1, policy.min_replicas))
 
 
 def _desired_until_there(recording: Recording) -> list[float]:

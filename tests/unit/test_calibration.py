@@ -73,6 +73,20 @@ def test_a_slow_cluster_that_is_seldom_looked_at_is_predicted_too() -> None:
     assert abs(told.p95_error) < 0.1
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "hpa"),
+    [(0, 5, False), (5, 5, False), (9, 0, False), (0, 7, True), (5, 9, True), (9, 7, True)],
+)
+def test_who_took_a_step_is_known(before: int, after: int, hpa: bool) -> None:
+    """With five that are woken at once: seven from none means that the HPA has looked already."""
+    policy = replace(OWN, min_replicas=5, idle_replicas=0)
+    moments = [
+        Moment(float(at), 0, 0, 0, 0, count, count) for at, count in ((0, before), (1, before), (2, after), (3, after))
+    ]
+    phases = calibrate(Recording(RUN, tuple(moments), ()), policy).phases
+    assert phases[1] == pytest.approx(1 - 1.5 / HPA_SYNC_SECONDS if hpa else 0.5)
+
+
 def test_an_hpa_that_is_slower_than_it_says_is_found_out() -> None:
     """After some minutes a little more for each look is another phase."""
     recording = recorded(1.0, 0.3, cluster=True, sync_seconds=15.15)
