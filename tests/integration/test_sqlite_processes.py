@@ -100,7 +100,7 @@ async def test_killed_processes_lose_nothing(tmp_path: Path, start: Start, event
 
     completions = Counter(log.read_text().split())
     assert max(completions.values()) == 1
-    assert len(completions) >= 498  # a killed process may have completed one and not written it down
+    assert len(completions) >= 492  # each of two that were killed may have completed its four and not written them down
     with closing(sqlite3.connect(path)) as shell:
         assert shell.execute("SELECT sum(attempts) > count(*) FROM tasks").fetchone() == (1,)  # the kills did hit
         assert shell.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
