@@ -87,7 +87,8 @@ def start(
 
     Example: essaim rollout start --release v2 --steps 10,50,100 --min-jobs 20 --local .essaim
     """
-    from cli.rolling import Asked, roll
+    from cli.asked import Asked
+    from cli.rolling import roll
 
     asked = Asked.of(
         release, image, steps, min_jobs, max_failure_increase, max_slowdown, timeout, shadow, requeue_failed, retire
@@ -191,8 +192,8 @@ def odds(
 
     Example: essaim rollout odds --min-jobs 200 --rollouts 2000
     """
+    from cli.asked import share, shares
     from cli.odds import show
-    from cli.rolling import share, shares
     from rollout.verdict import Rules
 
     rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))

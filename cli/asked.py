@@ -1,0 +1,97 @@
+"""What a rollout is asked to do: from options to a plan for the Service as it is."""
+
+import re
+from dataclasses import dataclass
+
+from cli.errors import CliError
+from rollout import traffic
+from rollout.errors import RolloutRefusedError
+from rollout.service import JsonObject
+from rollout.state import Plan
+from rollout.verdict import Rules
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of a start, understood."""
+
+    release: str
+    image: str | None
+    steps: tuple[int, ...]
+    rules: Rules
+    timeout: float
+    shadow: int
+    requeue_failed: bool
+    retire: bool
+
+    @classmethod
+    def of(
+        cls,
+        release: str,
+        image: str | None,
+        steps: str,
+        min_jobs: int,
+        max_failure_increase: str,
+        max_slowdown: str,
+        timeout: str,
+        shadow: int,
+        requeue_failed: bool,
+        retire: bool,
+    ) -> "Asked":
+        """Raises `CliError` for what cannot be meant."""
+        if not NAME.fullmatch(release):
+            raise CliError(f"{release!r} is no name of a release: lower case letters, digits and dashes, 20 at most")
+        rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
+        return cls(release, image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
+
+    def serves(self, service: JsonObject) -> bool:
+        return traffic.serving(service) == f"{service['metadata']['name']}-{self.release}"
+
+    def plan(self, service: JsonObject) -> Plan:
+        """For the Service as it is. Raises `RolloutRefusedError` where that cannot be rolled out."""
+        name = service["metadata"]["name"]
+        serving = traffic.serving(service)
+        if not serving.startswith(f"{name}-"):
+            raise RolloutRefusedError(f"revision {serving!r} is not named {name}-RELEASE: of which release is it?")
+        tag, own_tag = traffic.tag(service, f"{name}-{self.release}", self.release)
+        return Plan(
+            serving.removeprefix(f"{name}-"),
+            self.release,
+            tag,
+            own_tag,
+            self.image,
+            self.steps,
+            self.rules,
+            self.timeout,
+            self.shadow,
+            self.requeue_failed,
+            self.retire,
+        )
+
+
+def share(text: str) -> float:
+    """`1%` and `0.01` are the same."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 10:
+        raise CliError(f"{text!r} is no share: write 1% or 0.01")
+    return value
+
+
+def shares(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part.strip().removesuffix("%")) for part in text.split(","))
+    except ValueError:
+        raise CliError(f"{text!r} are no steps: write whole percents, 1,5,25,50,100") from None
+
+
+def seconds(text: str) -> float:
+    """`90`, `90s`, `15m`, `2h`."""
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip()):
+        return float(found[1]) * UNITS[found[2] or "s"]
+    raise CliError(f"{text!r} is no time: write 90s, 15m or 2h")
