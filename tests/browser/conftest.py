@@ -52,6 +52,7 @@ class Watch:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for a whole session: while Playwright is there, no other test can run an event loop."""
     if not CHROMIUM:
         absent("no Chromium on the PATH (Debian: apt install chromium), nor in ESSAIM_TEST_CHROMIUM")
     with sync_playwright() as playwright:
@@ -60,7 +61,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a house with the built-in workload answers; its workers come and go."""
     with house(tmp_path_factory.mktemp("house")) as (_, url):
