@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.integration.essaim_command import essaim, house, running, wait_until
+from tests.integration.essaim_command import Said, house, running, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -79,8 +78,11 @@ class Site:
     def serving(self) -> str:
         return str(self.http.get("/v1/stats").json()["release"])
 
-    def rollout(self, *arguments: str) -> Any:
-        return essaim("rollout", *arguments, "--local", str(self.folder))
+    def rollout(self, *arguments: str) -> Said:
+        """However long that takes."""
+        with running("rollout", *arguments, "--local", str(self.folder)) as process:
+            out, err = process.communicate()
+        return Said(process.returncode, out, err)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,9 @@ def test_killed_in_the_middle_it_is_taken_up_and_a_second_one_is_refused(site: S
         with running("rollout", "--release", "next", *QUICK, *options) as first:
             assert first.stdout is not None
             assert any(" 10 % of the requests" in line for line in first.stdout)
+            first.send_signal(signal.SIGSTOP)  # or it might be through before it is paused
+            assert site.rollout("pause").code == 0
+            first.send_signal(signal.SIGCONT)
             assert "next is being rolled out" in site.rollout("--release", "slow").err
             refused = site.rollout("--release", "next")
             assert (refused.code, "is rolling out next now" in refused.err) == (2, True)
