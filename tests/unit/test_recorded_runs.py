@@ -7,9 +7,14 @@ import pytest
 
 from cli.figures import figures_of
 from cli.report import write_report
-from scaling.recording import Recording, read
+from scaling.recording import Moment, Recording, read
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
+
+
+def there(moment: Moment) -> int:
+    """In a cluster its replicas: a worker that left without a word still counts as alive for a while."""
+    return moment.workers if moment.replicas_ready is None else moment.replicas_ready
 
 
 def workers(recording: Recording, start: float, end: float) -> list[int]:
@@ -24,7 +29,7 @@ def test_nothing_was_lost_and_workers_came_and_went(folder: Path, tmp_path: Path
     assert figures.states.keys() <= {"succeeded", "cancelled"}
     assert all(job.ended is not None for job in recording.jobs)
     first, last = recording.moments[0], recording.moments[-1]
-    assert (first.workers, last.workers, last.ready, last.in_flight) == (0, 0, 0, 0)
+    assert (there(first), there(last), last.ready, last.in_flight) == (0, 0, 0, 0)
     assert figures.peak_workers > 1
     assert write_report(folder, output=tmp_path / "page.html").exists()
 
