@@ -16,6 +16,7 @@ from jobs.backends import Backends, open_backends
 from jobs.model import Claimed, Job
 from jobs.settings import Settings, load_settings
 from tests.api_server import ApiServer, api_server
+from tests.integration.otlp_receiver import Collected, receiving
 
 Serving = Callable[..., AbstractAsyncContextManager["Site"]]
 
@@ -107,3 +108,10 @@ def kubernetes(tmp_path: Path) -> Iterator[ApiServer]:
     (tmp_path / "account").mkdir()
     with api_server(tmp_path / "account") as server:
         yield server
+
+
+@pytest.fixture
+def collected() -> Iterator[tuple[str, Collected]]:
+    """Where Loki and Tempo would be, and what has come there."""
+    with receiving() as found:
+        yield found
