@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 from jobs.errors import SettingsError
 from scaling.forecast import USUAL_HANDOVER
 from scaling.policy import HPA_SYNC_SECONDS, Policy
-from scaling.recording import Recording
+from scaling.recording import Moment, Recording
 
 SHOWN_SECONDS = 5.0
 """How often RabbitMQ's management API looks at a queue."""
@@ -22,11 +22,14 @@ SYNCS = [HPA_SYNC_SECONDS + hundredths / 100 for hundredths in range(40)]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`workers`: how many there were at the `start`. The rest as of a `House` and a `Simulation`."""
+    """`workers`: how many there were at the `start`. `start_ups`: of each worker, in turn, where that is known; `start_up` is
+    the median. The rest as of a `House` and a `Simulation`.
+    """
 
     start: float
     workers: int
     start_up: float
+    start_ups: tuple[float, ...]
     handover: float
     shown_every: float
     sync_seconds: float
@@ -47,7 +50,8 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
     counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]
     woken = _woken(recording)
     taken = _desired_until_there(recording) if cluster else [started - came - poll / 2 for came, started in woken]
-    start_up = max(SHORTEST_START_UP, statistics.median(taken or [USUAL_START_UP]))
+    taken = [max(SHORTEST_START_UP, it) for it in taken]
+    start_up = statistics.median(taken or [USUAL_START_UP])
     late = 0.0 if cluster else start_up
     changes = [(before, after, (at + now) / 2, now - at) for (at, before), (now, after) in pairwise(counts)]
     steps = [
@@ -62,6 +66,7 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
         moments[0].seconds,
         counts[0][1],
         start_up,
+        tuple(taken) if cluster else (),
         USUAL_HANDOVER if (handover := _handover(recording)) is None else handover,
         SHOWN_SECONDS if cluster else 0.0,
         sync,
@@ -75,12 +80,15 @@ def _by_hpa(before: int, after: int, policy: Policy) -> bool:
 
 
 def _desired_until_there(recording: Recording) -> list[float]:
-    """Not until ready: a pod is that before its worker takes deliveries. Each time is in the middle between two looks."""
+    """One for each worker, in the order in which they were wanted. Each time is in the middle between two looks.
+
+    Not until ready: a pod is that before its worker takes deliveries.
+    """
     pairs = list(pairwise(recording.moments))
     found = []
     for at, (before, now) in enumerate(pairs):
-        if (wanted := now.replicas_desired or 0) > (before.replicas_desired or 0):
-            there = next((pair for pair in pairs[at:] if pair[1].workers >= wanted), None)
+        for count in range((before.replicas_desired or 0) + 1, (now.replicas_desired or 0) + 1):
+            there = next((it for it in pairs[at:] if it[0].workers < count <= it[1].workers), None)
             found += [(there[0].seconds + there[1].seconds - before.seconds - now.seconds) / 2] if there else []
     return found
 
@@ -91,16 +99,22 @@ def _handover(recording: Recording) -> float | None:
     None where too few tasks began then, or where jobs had several, since only the sum of those is recorded.
     """
     tasks = [(job.started, job.ended) for job in recording.jobs if job.started is not None and job.ended is not None]
+    fresh = [now for before, now in pairwise(recording.moments) if _queue(before) != _queue(now)]
     paid = worked = 0.0
     begun = 0
-    for before, now in pairwise(recording.moments):
-        if before.ready and now.ready and before.workers == now.workers:
+    for before, now in pairwise(fresh):
+        if before.workers == now.workers <= min(before.ready, now.ready):
             paid += now.workers * (now.seconds - before.seconds)
             worked += sum(max(0.0, min(end, now.seconds) - max(start, before.seconds)) for start, end in tasks)
             begun += sum(before.seconds <= start < now.seconds for start, _ in tasks)
     if begun < ENOUGH or any((job.tasks or 1) > 1 for job in recording.jobs):
         return None
     return max(0.0, (paid - worked) / begun)
+
+
+def _queue(moment: Moment) -> tuple[int, ...]:
+    """What a look that got no answer repeats."""
+    return moment.ready, moment.in_flight, moment.workers, moment.busy
 
 
 def _woken(recording: Recording) -> list[tuple[float, float]]:

@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import chain, pairwise, repeat
 
 from jobs.errors import SettingsError
 from scaling.arrivals import recorded
@@ -43,7 +44,7 @@ def compare(recording: Recording) -> Comparison:
     load, policy, run = recorded(recording), parse(recording.run.scaledobject, "the run's ScaledObject"), recording.run
     known = calibrate(recording, policy)
     house = House(
-        lambda: known.start_up,
+        partial(next, chain(known.start_ups, repeat(known.start_up))),
         handover=known.handover,
         shown_every=known.shown_every,
         concurrency=run.concurrency,

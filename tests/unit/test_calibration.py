@@ -60,6 +60,42 @@ def test_what_workers_lose_between_two_tasks_is_found(handover: float) -> None:
     assert calibrate(recorded(1.0, 0.3, handover=handover), OWN).handover == pytest.approx(handover, abs=0.01)
 
 
+def test_a_worker_that_waits_for_tasks_loses_nothing_between_them() -> None:
+    """Jobs that come evenly: some wait at every look, and workers too in between."""
+    arrivals = [(at * 0.7, (1.0,)) for at in range(400)]
+    told = Simulation(OWN, House(lambda: 1.0), arrivals, every=1.0).run()
+    jobs = tuple(
+        JobTimes(str(at), came, came, ended - 1.0, ended, "succeeded", 1)
+        for at, ((came, _), ended) in enumerate(zip(arrivals, told.ended, strict=True))
+    )
+    assert calibrate(Recording(RUN, told.moments, jobs), OWN).handover == pytest.approx(0.01, abs=0.01)
+
+
+def test_looks_that_got_no_answer_say_nothing_of_it() -> None:
+    recording = recorded(1.0, 0.3, cluster=True, handover=0.5)
+    moments = recording.moments
+    held = tuple(
+        replace(moments[at - at % 4], seconds=it.seconds, replicas_desired=it.replicas_desired)
+        for at, it in enumerate(moments)
+    )
+    assert calibrate(replace(recording, moments=held), OWN).handover == pytest.approx(0.5, abs=0.1)
+
+
+def test_in_a_cluster_the_start_up_of_each_worker_is_found() -> None:
+    times = [3.0, 9.0, 6.0, 6.0, 6.0, 12.0, 12.0, 12.0, 12.0, 12.0]
+    left = iter(times)
+    house = House(lambda: next(left), shown_every=SHOWN_SECONDS)
+    told = Simulation(OWN, house, [(4.3, (2.0,))] * 300, phases=(0.4, 0.3), every=0.5).run()
+    found = calibrate(Recording(RUN, told.moments, ()), OWN).start_ups
+    assert sorted(found) == [pytest.approx(it, abs=0.6) for it in sorted(times)]
+
+
+def test_a_worker_of_before_that_is_still_seen_is_not_one_that_was_just_wanted() -> None:
+    counts = ((0, 1), (0, 1), (1, 1), (1, 0), (1, 0), (1, 1), (1, 1))
+    moments = tuple(Moment(10.0 * at, 5, 0, there, 0, wanted, 0) for at, (wanted, there) in enumerate(counts))
+    assert calibrate(Recording(RUN, moments, ()), OWN).start_ups == (30.0,)
+
+
 def test_of_jobs_of_several_tasks_it_is_not_known() -> None:
     recording = recorded(1.0, 0.3, handover=0.5)
     jobs = tuple(replace(job, tasks=2) for job in recording.jobs)
