@@ -5,6 +5,7 @@ import re
 import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 from math import inf
 from pathlib import Path
 from random import Random
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 import typer.main
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.advice import advice
 from cli.main import app
 from cli.plan_page import shares
+from cli.plan_screen import curves
 from jobs.errors import EssaimError
 from scaling.arrivals import Load, Pattern
 from scaling.candidates import candidates
@@ -143,6 +146,18 @@ def test_a_plan_for_people_is_a_table_and_reasons() -> None:
     assert re.search(r"^ +maxReplicaCount +p50 +p95 +p99 +workers +worker-seconds +idle *$", said, re.MULTILINE)
     assert re.search(r"^→ +5 .* [\d,]+ +\d+%$", said, re.MULTILINE)
     assert "Take maxReplicaCount=5" in said
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_curves_fit_the_terminal_and_share_their_scales(width: int) -> None:
+    few, many = assessed(BURST, "maxReplicaCount=5,10")
+    screen = Console(width=width, file=StringIO())
+    screen.print(curves([few, many], width))
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(len(line) <= max(width, 44) for line in lines)
+    assert [line.strip() for line in lines if line.startswith("max")] == ["maxReplicaCount=5", "maxReplicaCount=10"]
+    low, high = (line for line in lines if line.startswith("workers, up to"))
+    assert ("█" in high, "█" in low, "▄" in low) == (True, False, True)
 
 
 def test_a_target_that_none_meets_is_a_failure_with_reasons() -> None:
