@@ -3,6 +3,7 @@
 import { byId } from "./dom.js";
 
 const KEY = "essaim-token"; // in sessionStorage: gone with the tab
+const BLIP = 300; // milliseconds
 
 /** What went wrong, as a sentence in `message`; `errors` names each place that does not fit. */
 export class Problem extends Error {
@@ -14,16 +15,26 @@ export class Problem extends Error {
   }
 }
 
-/** Send a request; asks for a token where one is needed. Throws a `Problem` for every answer that is an error. */
+/**
+ * Send a request; asks for a token where one is needed. Throws a `Problem` for every answer that is an error.
+ *
+ * A browser drops its connections whenever any network comes or goes. What may be asked twice is then asked twice.
+ */
 export async function call(method, path, { body, headers = {}, signal } = {}) {
+  let again = method === "GET" || "Idempotency-Key" in headers;
   for (;;) {
     const token = sessionStorage.getItem(KEY);
     const sent = token ? { ...headers, Authorization: `Bearer ${token}` } : headers;
     const options = { method, body, headers: sent, signal, cache: "no-store", credentials: "omit", redirect: "error" };
     const answer = await fetch(path, options).catch((error) => {
       if (signal?.aborted) throw error;
-      throw new Problem(0, { title: "The API does not answer", detail: "it is asked again from time to time" });
+      if (!again) throw new Problem(0, { title: "The API does not answer", detail: "it is asked again from time to time" });
     });
+    if (!answer) {
+      again = false;
+      await new Promise((resolve) => setTimeout(resolve, BLIP));
+      continue;
+    }
     if (answer.ok) return answer;
     const problem = new Problem(answer.status, await answer.json().catch(() => ({ detail: `status ${answer.status}` })));
     if (answer.status !== 401) throw problem;

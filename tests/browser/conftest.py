@@ -4,12 +4,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, Request, expect, sync_playwright
 
 from tests.integration.essaim_command import DEADLINE, house
 from tests.servers import absent
@@ -18,7 +19,8 @@ CHROMIUM = os.environ.get("ESSAIM_TEST_CHROMIUM") or shutil.which("chromium") or
 # What the policy has refused, as an error on the console, where `Watch` looks.
 TELL = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`refused by the policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"""
-FAILED_LOADS = "Failed to load resource"  # what the console says of an answer that is an error, as some tests want it
+# What the console says of a network that is not there, and of an answer of the API that is an error: some tests want both.
+FAILED_LOADS = r"Failed to load resource: (net::|.* at \S+/v1/)"
 
 expect.set_options(timeout=DEADLINE * 1000)  # no claim about speed
 
@@ -43,7 +45,7 @@ class Watch:
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self._complain(f"console: {message.text}")
+            self._complain(f"console: {message.text} at {message.location['url']}")
 
     def _complain(self, what: str) -> None:
         if not self._expected.search(what):
@@ -87,8 +89,21 @@ def _visit(browser: Browser, watches: list[Watch], address: str, **options: Any)
         context.add_init_script(script)
     page = context.new_page()
     watches.append(Watch(page, "/".join(address.split("/")[:3]), expected))
-    page.goto(address)
+    load(page, address)
     return page
+
+
+def load(page: Page, address: str) -> None:
+    """Open the address, again if need be: Chromium drops what it loads when any network of the machine comes or goes."""
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url) if "/static/" in request.url else None)
+    while True:
+        with suppress(Error):
+            page.goto(address)
+            if not failed:
+                return
+        failed.clear()
+        page.goto("about:blank")
 
 
 @pytest.fixture

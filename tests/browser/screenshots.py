@@ -15,7 +15,7 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, put, submit
+from tests.browser.conftest import CHROMIUM, load, put, submit
 from tests.integration.essaim_command import DEADLINE, ROOT, house, wait_until
 
 SECONDS = 60.0  # what a plot shows at least
@@ -62,7 +62,7 @@ def opened(browser: Browser, url: str, viewport: dict[str, int], scale: int) -> 
     context = browser.new_context(viewport=viewport, device_scale_factor=scale)  # type: ignore[arg-type]
     context.set_default_timeout(DEADLINE * 1000)
     page = context.new_page()
-    page.goto(url)
+    load(page, url)
     yield page
     context.close()
 

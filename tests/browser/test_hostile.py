@@ -59,7 +59,7 @@ def test_the_policy_stops_what_would_get_in(visit: Visit, url: str) -> None:
     """The net under it all: even a stranger's markup that was put into the page runs nothing and calls nobody."""
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         there = f"http://127.0.0.1:{stranger.getsockname()[1]}/"
-        page = visit(url, expected=f"policy|Policy|Trusted|asked for {there}|{FAILED_LOADS}")
+        page = visit(url, expected=f"policy|Policy|Trusted|asked for {there}|at {there}|{FAILED_LOADS}")
         expect(page.locator("#health")).to_have_text("live")
         page.evaluate(
             """async (there) => {

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Visit, press_twice, submit
 from tests.conftest import House
@@ -89,6 +89,27 @@ def test_a_job_that_is_opened_while_the_api_is_away_comes_later(visit: Visit, ur
     expect(notice(page)).to_contain_text("The API does not answer")
     page.context.set_offline(False)
     expect(page.locator("#job .state")).to_have_text("succeeded")
+    expect(notice(page)).to_have_count(0)
+
+
+def test_a_connection_that_breaks_once_is_no_news(visit: Visit, url: str) -> None:
+    page = visit(url)
+    expect(page.locator("#health")).to_have_text("live")
+    broken: list[str] = []
+
+    def break_once(route: Route) -> None:
+        once = f"{route.request.method} {route.request.url}"
+        if once in broken:
+            route.fallback()
+        else:
+            broken.append(once)
+            route.abort()
+
+    page.route("**/v1/**", break_once)
+    page.locator("#submit").get_by_role("button", name="Example 1").click()
+    page.locator("#submit").get_by_role("button", name="Submit").click()
+    expect(page.locator("#job .state")).to_have_text("succeeded")
+    assert f"POST {url}/v1/jobs" in broken
     expect(notice(page)).to_have_count(0)
 
 
