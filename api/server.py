@@ -14,6 +14,7 @@ from api.app import create_app
 from api.connection import BoundedConnection
 from api.entrance import Entrance
 from jobs.backends import open_backends
+from jobs.memory import settle
 from jobs.parent import parent_gone
 from jobs.settings import Settings
 from jobs.starting import Starting, unless
@@ -85,7 +86,9 @@ async def serve(settings: Settings) -> None:
             try:
                 opening = stack.enter_async_context(open_backends(settings, starting))
                 if (backends := await unless(draining, opening)) is not None:
-                    entrance.let_in(create_app(settings, backends, draining))
+                    app = create_app(settings, backends, draining)
+                    settle()
+                    entrance.let_in(app)
                     if is_exporting():
                         stack.callback(asyncio.create_task(watch(backends.queue, lambda: 0)).cancel)
                     await serving

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from jobs import telemetry
 from jobs.backends import open_backends
 from jobs.errors import EssaimError
+from jobs.memory import settle
 from jobs.parent import parent_gone
 from jobs.settings import Settings, load_settings
 from jobs.starting import unless
@@ -26,6 +27,7 @@ async def work(settings: Settings, worker: str) -> None:
     async with AsyncExitStack() as stack:
         backends = await unless(leaving, stack.enter_async_context(open_backends(settings)))
         if backends is not None:
+            settle()
             await Consumer(backends, settings, worker, leaving).run()
     orphaned.cancel()
 
