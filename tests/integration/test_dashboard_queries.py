@@ -48,6 +48,7 @@ async def run(
     house = build_house(ROOT / "tests" / "houses" / "journal", release="v1", max_attempts=2)
     async with running(house, collected, tmp_path, eventually) as (site, collector):
         jobs = await everything_happens(site, eventually)
+        # As the collector has read them in a cluster where workers went 0 -> 1 -> 5 -> 7.
         events = json.loads((ROOT / "tests" / "fixtures" / "kubernetes_events.json").read_text())
         for resource in events["resourceLogs"]:
             resource["scopeLogs"][0]["logRecords"][0]["timeUnixNano"] = str(time.time_ns())
