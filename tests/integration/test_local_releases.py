@@ -1,6 +1,7 @@
 """`essaim up --release v1 --release v2=DIR`: two releases side by side, and requests split between them."""
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -213,6 +214,28 @@ def test_a_signal_in_the_middle_of_work_drains_both(tmp_path: Path, number: sign
     for name in ("v1", "v2"):
         assert "worker.left" in (tmp_path / "logs" / f"workers-{name}.log").read_text()
         assert "api.draining" in (tmp_path / "logs" / f"api-{name}.log").read_text()
+
+
+def test_a_killed_api_is_a_problem_until_it_is_back(tmp_path: Path) -> None:
+    with two_releases(tmp_path) as site:
+        site.split(0)
+        served = [
+            pid for pid in processes(tmp_path) if b"api" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        ]
+        variables = {pid: Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in served}
+        (killed,) = [pid for pid in served if b"ESSAIM_RELEASE=v2" in variables[pid]]
+        os.kill(killed, signal.SIGKILL)
+        answers: list[httpx.Response] = []
+
+        def back() -> bool:
+            answers.append(site.http.get(f"{site.url}/v1/stats"))
+            return answers[-1].is_success
+
+        wait_until(back, "an answer again")
+        problems = {(it.status_code, it.headers["content-type"]) for it in answers[:-1]}
+        assert problems <= {(status, "application/problem+json") for status in (502, 503)}
+        assert site.submit(1)["release"] == "v2"
+        assert site.http.get(f"{site.tag('v1')}/readyz").status_code == 200
 
 
 async def test_on_real_services_each_release_has_its_own_queue(tmp_path: Path) -> None:
