@@ -111,7 +111,8 @@ class Replica:
             self._state = WorkerState.CRASHED
             log("worker.crashed", worker=self.id, exit=self._last_exit, restart_in=round(delay / speed, 1))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), delay / speed)
+                async with asyncio.timeout(delay / speed):
+                    await self._stop.wait()
             if self.stopping:
                 return
             self._restarts += 1

@@ -105,7 +105,8 @@ class Consumer:
             except UnavailableError as error:
                 log("worker.report_missed", reason=error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), period)
+                async with asyncio.timeout(period):
+                    await self._changed.wait()
             await asyncio.sleep(period / 20)  # many small tasks are one report
 
     async def _purge(self) -> None:

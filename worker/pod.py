@@ -78,7 +78,8 @@ class PodCost:
                     return
             else:
                 try:
-                    await asyncio.wait_for(self._risen(), self._fall)
+                    async with asyncio.timeout(self._fall):
+                        await self._risen()
                 except TimeoutError:
                     return
 

@@ -56,3 +56,9 @@ def install(cluster: Cluster, overlay: Path) -> None:
 def timeline(cluster: Cluster) -> Iterator[Timeline]:
     with Timeline(cluster, RELEASE).recording() as recorded:
         yield recorded
+
+
+@pytest.fixture
+def name() -> str:
+    """Of a release that nobody has seen before."""
+    return f"r{uuid4().hex[:5]}"

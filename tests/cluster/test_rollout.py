@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import pytest
 import yaml
 
 from tests.cluster.access import Cluster, kubectl
@@ -42,11 +40,6 @@ def run(request, task, attempt):
 
 workload.run = run
 """
-
-
-@pytest.fixture
-def name() -> str:
-    return f"r{uuid4().hex[:5]}"
 
 
 class Rollout:

@@ -37,3 +37,12 @@ def test_the_workload_knows_its_attempt_and_nothing_else_of_the_worker() -> None
     code = "import worker.workload, sys; print(*(name for name in sys.modules if name.startswith('jobs.adapters')))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
+
+
+def test_a_cancellation_is_never_swallowed_by_wait_for() -> None:
+    """Until Python 3.12 it does so, where what it waits for comes in the same moment: a worker then never leaves.
+
+    `asyncio.timeout` does not.
+    """
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    assert not [str(path.relative_to(ROOT)) for path in modules if "asyncio.wait_for(" in path.read_text()]
