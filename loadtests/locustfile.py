@@ -135,7 +135,7 @@ class Visitor(FastHttpUser):
             self._check(result)
             self._note(fetched=time.time())
             _count(self.environment, "time to result", self.visit.fetched - self.visit.submitted)
-        if uploads:
+        if uploads and state != "failed":  # somebody may want to try it again
             self._call("DELETE", f"/v1/texts/{self.visit.text}", "/v1/texts/{name}")
 
     def _submit(self) -> None:

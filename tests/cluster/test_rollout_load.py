@@ -78,7 +78,7 @@ def releases(cluster: Cluster, recording: Recording) -> Counter[str]:
 
 def test_a_good_release_takes_over(cluster: Cluster, name: str, tmp_path: Path) -> None:
     old = serving(cluster)
-    with soaked(cluster, tmp_path / "good", each_second=3, seconds=300) as soak:
+    with soaked(cluster, tmp_path / "good", each_second=3, seconds=200) as soak:
         image = IMAGES.get("essaim", "dev.local/essaim:dev")
         # No copy of a visitor's job: it has taken its text away again.
         arguments = ("--steps", "10,50,100", "--min-jobs", "20", "--smoke", smoke(tmp_path))
@@ -97,7 +97,7 @@ def test_a_good_release_takes_over(cluster: Cluster, name: str, tmp_path: Path) 
 def test_a_bad_release_is_taken_back(cluster: Cluster, name: str, tmp_path: Path) -> None:
     """Its visitors saw their jobs fail; at the end all of these have succeeded, on the old release."""
     old = serving(cluster)
-    with soaked(cluster, tmp_path / "bad", each_second=3, seconds=600) as soak:
+    with soaked(cluster, tmp_path / "bad", each_second=3, seconds=400) as soak:
         arguments = ("--steps", "2,10,100", "--requeue-failed", "--smoke", smoke(tmp_path))
         rollout = Rollout(cluster, "--release", name, *arguments)
         rollout.until("is to take over")
