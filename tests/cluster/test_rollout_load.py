@@ -18,7 +18,7 @@ from loadtests.load.visits import Visit, Visits
 from scaling.recording import Recording, read
 from tests.cluster.access import Cluster
 from tests.cluster.place import IMAGES
-from tests.cluster.test_rollout import Rollout, apply, serving, smoke
+from tests.cluster.test_rollout import Rollout, serving, smoke
 from tests.conftest import ROOT
 
 REQUEST = '{"texts": ["{text}"], "words": ["swarm", "bee"], "pause_seconds": 0.2}'
@@ -78,7 +78,7 @@ def releases(cluster: Cluster, recording: Recording) -> Counter[str]:
 
 def test_a_good_release_takes_over(cluster: Cluster, name: str, tmp_path: Path) -> None:
     old = serving(cluster)
-    with soaked(cluster, tmp_path / "good", each_second=3, seconds=200) as soak:
+    with soaked(cluster, tmp_path / "good", each_second=3, seconds=300) as soak:
         image = IMAGES.get("essaim", "dev.local/essaim:dev")
         # No copy of a visitor's job: it has taken its text away again.
         arguments = ("--steps", "10,50,100", "--min-jobs", "20", "--smoke", smoke(tmp_path))
@@ -92,25 +92,3 @@ def test_a_good_release_takes_over(cluster: Cluster, name: str, tmp_path: Path) 
     assert {job.state for job in recording.jobs} == {"succeeded"}
     assert taken.keys() == {old, name}
     assert serving(cluster) == name
-
-
-def test_a_bad_release_is_taken_back(cluster: Cluster, name: str, tmp_path: Path) -> None:
-    """Its visitors saw their jobs fail; at the end all of these have succeeded, on the old release."""
-    old = serving(cluster)
-    with soaked(cluster, tmp_path / "bad", each_second=3, seconds=400) as soak:
-        arguments = ("--steps", "2,10,100", "--requeue-failed", "--smoke", smoke(tmp_path))
-        rollout = Rollout(cluster, "--release", name, *arguments)
-        rollout.until("is to take over")
-        apply(cluster, tmp_path, name, slower=0, failing=0.2)
-        assert rollout.end() == 1
-    recording = soak.end()
-    taken = releases(cluster, recording)
-    saw_failure = [visit.id for visit in soak.visits() if visit.state == "failed"]
-    print(f"  {len(recording.jobs)} jobs by release: {dict(taken)}; {len(saw_failure)} seen to fail")
-    touched = taken[name] + len(saw_failure)
-    print(f"  taken by the bad release: {touched}, {touched / len(recording.jobs):.1%}")
-    assert {job.state for job in recording.jobs} == {"succeeded"}
-    assert all("than its visitor saw" in fault for fault in recording.run.faults), recording.run.faults
-    assert not soak.failed_requests()
-    assert touched < 0.02 * len(recording.jobs)
-    assert serving(cluster) == old
