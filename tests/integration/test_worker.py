@@ -165,7 +165,8 @@ async def test_a_failed_job_can_be_retried_and_what_has_succeeded_stays(site: Si
     for run in (2, 3):
         assert (await site.ended(job)).state is State.FAILED
         retried = await site.service.retry(job.id)
-        assert (retried.state, retried.run) == (State.QUEUED, run)
+        assert retried.run == run
+        assert not retried.state.ended  # the worker may have begun already
     assert await site.result(job) == {"total": 3, "numbers": [0, 1, 2]}
     assert redone(journal) == 2  # the failed step of each task; nothing that had succeeded
 
