@@ -132,17 +132,18 @@ def _checked(job_id: str) -> str:
 def _submitted(job: str) -> datetime:
     """The earliest that there can be a line: an id of version 7 has its time in it, one made from a key has none."""
     identity = UUID(job)
-    if identity.version != 7:
-        return datetime.now(UTC) - LOOK_BACK
-    return datetime.fromtimestamp((identity.int >> 80) / 1000, UTC) - MARGIN
+    now, seconds = datetime.now(UTC), (identity.int >> 80) / 1000
+    if identity.version != 7 or seconds > now.timestamp():  # a time to come is nobody's
+        return now - LOOK_BACK
+    return datetime.fromtimestamp(seconds, UTC) - MARGIN
 
 
 def _moment(text: str, now: datetime) -> datetime:
     """What `--since` says. Raises `CliError` for what is no time."""
-    if found := re.fullmatch(r"(\d+)([smhd])", text):
-        return now - timedelta(seconds=int(found[1]) * UNITS[found[2]])
     try:
+        if found := re.fullmatch(r"(\d+)([smhd])", text):
+            return now - timedelta(seconds=int(found[1]) * UNITS[found[2]])
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise CliError(f"--since {text}: write 30m, 2h, 7d, or a time as 2026-01-31T12:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -19,6 +19,7 @@ from tests.integration.loki_server import LOKI_URL, LokiServer, loki_server
 Eventually = Callable[..., Awaitable[Any]]
 SWARM = {"text": "a swarm of bees", "words": ["swarm"]}
 NOBODY = "0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10"
+LATEST = "ffffffff-ffff-7fff-bfff-ffffffffffff"  # its time is in no calendar
 ROW = re.compile(r"(\S+ \S+) +(\d+\.\d\d)s  (\S+) +(?:(\d+)/(\d+) +)?(.*)")
 
 
@@ -124,7 +125,10 @@ def test_a_failed_job_says_why_and_retried_goes_on(tmp_path: Path) -> None:
     [
         (["riddle"], "no job has this id: 'riddle'"),
         ([NOBODY, "--since", "noon"], "--since noon: write 30m"),
+        ([NOBODY, "--since", "9999999d"], "--since 9999999d: write 30m"),
+        ([NOBODY, "--since", "0001-01-01T00:00:00+02:00"], "write 30m"),
         ([NOBODY], "no log lines in "),
+        ([LATEST, "--loki", "http://127.0.0.1:9"], "nothing answers at http://127.0.0.1:9"),
         ([NOBODY, "--loki", "http://127.0.0.1:9"], "nothing answers at http://127.0.0.1:9 (no connection): is Loki"),
         ([NOBODY, "--loki", "ftp://here"], "write --loki http://host:port"),
     ],
@@ -147,6 +151,14 @@ def test_a_job_that_no_line_is_about_is_exit_code_2(tmp_path: Path) -> None:
     assert said.code == 2
     assert f"nothing is known of job {NOBODY}" in said.err
     assert "they begin on 2026-01-31" in said.err
+
+
+def test_the_days_of_the_files_are_by_utc_whatever_the_zone_of_the_time_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    line = {"time": "2026-01-30T22:45:00+00:00", "event": "job.submitted", "job": NOBODY, "api": "a1"}
+    (tmp_path / "logs" / "2026-01-30.jsonl").write_text(json.dumps(line) + "\n")
+    said = essaim("logs", NOBODY, "--since", "2026-01-31T00:30:00+02:00", "--data", str(tmp_path))
+    assert [event for event, *_ in told(said)] == ["job.submitted"]
 
 
 @pytest.fixture
