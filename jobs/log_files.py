@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +31,7 @@ class LogFiles(logging.Handler):
     """Appends to the file of the day in the folder, and deletes files that are older than `keep_seconds`.
 
     Processes share a folder: each line is one write to a file opened for appending. `fields` are in each: who says it.
+    While nothing can be written it says so once, and lines are on the console only.
     """
 
     def __init__(self, folder: Path, fields: Fields, keep_seconds: float) -> None:
@@ -38,6 +41,7 @@ class LogFiles(logging.Handler):
         self._keep = timedelta(seconds=keep_seconds)
         self._day: date | None = None
         self._file = -1
+        self._failing = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -47,14 +51,21 @@ class LogFiles(logging.Handler):
             line = {"time": at.isoformat(timespec="microseconds"), "level": record.levelname}
             fields = {**line, **dict(_said(record)), **self._fields, **getattr(record, "fields", {})}
             os.write(self._file, json.dumps({name: plain(value) for name, value in fields.items()}).encode() + b"\n")
-        except OSError:
-            self.handleError(record)
+            self._failing = False
+        except OSError as error:
+            self._complain(error)
 
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file, self._day = -1, None
         super().close()
+
+    def _complain(self, error: OSError) -> None:
+        if not self._failing:
+            self._failing = True
+            with suppress(OSError):  # the console may be on the same disk
+                sys.stderr.write(f"no log lines go to {self._folder}: {error}\n")
 
     def _turn(self, today: date) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

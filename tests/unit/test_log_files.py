@@ -6,6 +6,8 @@ import multiprocessing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from jobs.log_files import LogFiles, files
 
 WEEK = 7 * 86400.0
@@ -59,6 +61,23 @@ def test_a_new_day_is_a_new_file_and_ends_what_is_too_old(tmp_path: Path) -> Non
     handler.close()
     assert [path.name for path in files(tmp_path)] == ["2026-02-01.jsonl", "2026-02-02.jsonl", "2026-02-03.jsonl"]
     assert (tmp_path / "workers.log").exists()
+
+
+def test_a_folder_that_takes_no_lines_is_said_once_and_stops_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "logs"
+    folder.write_text("a file where the folder should be")
+    handler = LogFiles(folder, WHO, WEEK)
+    for _ in range(3):
+        handler.emit(record("task.claimed", datetime.now(UTC)))
+    said = capsys.readouterr().err
+    assert said.startswith(f"no log lines go to {folder}: ")
+    assert said.count("\n") == 1
+    folder.unlink()
+    handler.emit(record("task.finished", datetime.now(UTC)))
+    handler.close()
+    assert [line["event"] for line in lines(folder)] == ["task.finished"]
 
 
 def write(folder: Path, worker: int) -> None:
