@@ -9,7 +9,7 @@ UV := PATH="$$PATH:$(BIN)" uv
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z.-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(RUN): requirements.lock pyproject.toml
 	@if command -v uv >/dev/null; then uv venv -q --allow-existing --python $(PYTHON) $(VENV); \
@@ -27,12 +27,12 @@ run: $(RUN) ## API and workers on this machine, at http://127.0.0.1:8080, until 
 	@$(BIN)/essaim up
 
 .PHONY: services services-down
-services: $(RUN) ## RabbitMQ, MongoDB and S3 for this checkout, and the exports that lead to them: eval "$$(make -s services)"
+services: $(RUN) ## RabbitMQ, MongoDB and S3 for this checkout, and the exports that lead to them: eval "$(make -s services)"
 	@PYTHON=$(BIN)/python ./services.sh up
 services-down: ## end them; their data stays
 	@./services.sh down
 
-.env: ## random secrets for these and for compose.yaml
+.env: ## random secrets for services and for compose.yaml
 	@./services.sh env
 
 .PHONY: lint
@@ -83,7 +83,7 @@ screenshots: $(RUN) ## the pictures in docs/images, of the live page in a real r
 	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 .PHONY: bench
-bench: $(RUN) ## measured claims: search speed, scaling, and jobs per second, against ripgrep and other queues
+bench: $(RUN) ## measured claims: search, scaling, stores, jobs per second, telemetry, plan; against ripgrep and other queues
 	@$(BIN)/python loadtests/bench_search.py
 	@$(BIN)/python loadtests/bench_local.py
 	@$(BIN)/python loadtests/bench_store.py

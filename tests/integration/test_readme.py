@@ -72,9 +72,17 @@ def test_every_command_that_the_readme_names_exists() -> None:
 
 
 def test_every_target_that_the_readme_names_exists() -> None:
-    targets = re.findall(r"^([a-z-]+)(?: [a-z-]+)*:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    named = re.findall(r"(?:`|\$ )make ([a-z-]+)", README)
-    assert {"demo", "test", "run"} <= set(named) <= set(targets)
+    named = re.findall(r"(?:`|\$ )make ([a-z.-]+)", README)
+    assert {"demo", "test", "run", ".env"} <= set(named) <= targets()
+
+
+def test_make_lists_every_target() -> None:
+    listed = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  make (\S+) +\S", listed, re.MULTILINE)) == targets()
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z.][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def test_every_link_into_the_repository_leads_somewhere() -> None:
