@@ -10,17 +10,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import httpx
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, load, put, submit
 from tests.integration.essaim_command import DEADLINE, ROOT, house, wait_until
 
 SECONDS = 60.0  # what a plot shows at least
-WIDE = {"width": 1280, "height": 1080}
-PHONE = {"width": 390, "height": 844}
+WIDE = ViewportSize(width=1280, height=1080)
+PHONE = ViewportSize(width=390, height=844)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TEXTS = sorted((ROOT / "docs" / "decisions").glob("000*.md"))
 SEARCH = {"words": ["worker", "queue", "cluster"], "texts": ["decisions/0003*"], "ignore_case": True, "positions": 2}
 WORK = {"words": ["job", "task", "message"], "texts": ["decisions/**"]}
@@ -39,8 +41,8 @@ def take(browser: Browser, url: str, folder: Path, seconds: float = SECONDS) -> 
             for page in (wide, phone):
                 expect(page.locator("#job mark").first).to_be_visible()
                 expect(page.locator(".counts .lower b").last).not_to_have_text("0")
-            for scheme in ("light", "dark"):
-                wide.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            for scheme in SCHEMES:
+                wide.emulate_media(color_scheme=scheme)
                 shoot(wide, folder / f"{scheme}.png")
             phone.evaluate("scrollTo({ top: document.querySelector('#job').offsetTop - 8, behavior: 'instant' })")
             shoot(phone, folder / "phone.png")
@@ -58,8 +60,8 @@ def play(http: httpx.Client, page: Page, seconds: float) -> None:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, viewport: dict[str, int], scale: int) -> Iterator[Page]:
-    context = browser.new_context(viewport=viewport, device_scale_factor=scale)  # type: ignore[arg-type]
+def opened(browser: Browser, url: str, viewport: ViewportSize, scale: int) -> Iterator[Page]:
+    context = browser.new_context(viewport=viewport, device_scale_factor=scale)
     context.set_default_timeout(DEADLINE * 1000)
     page = context.new_page()
     load(page, url)

@@ -115,7 +115,7 @@ def eventually_about(cluster: Cluster, job: str) -> list[Record]:
         found = [it for it in received(cluster) if it.attributes.get("job") == job]
         if {it.attributes["event"] for it in found} >= {"job.submitted", "task.claimed", "job.succeeded"}:
             return found
-        time.sleep(1)
+        time.sleep(1)  # between two looks
     raise AssertionError(f"the lines of job {job} have not come through")
 
 

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,8 +77,7 @@ class Rollout:
 def visited(cluster: Cluster, pause_seconds: float = 0.1) -> Iterator[Visitors]:
     """Visitors, who have been there for a while."""
     with Visitors(cluster, pause_seconds).coming() as visitors:
-        while len(visitors.accepted) < 30:
-            time.sleep(0.2)
+        visitors.until_accepted(30)
         visitors.refused.clear()  # of the start from zero
         yield visitors
 
@@ -92,8 +90,8 @@ def serving(cluster: Cluster) -> str:
 def apply(cluster: Cluster, folder: Path, release: str, slower: float, failing: float) -> None:
     """That release, whose workload is slower by so much, or fails in so many cases of one."""
     overlay = write_overlay(folder, cluster.namespace, release)
-    bad = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"bad-{release}"}}
-    bad["data"] = {"sitecustomize.py": BAD.format(slower=slower, failing=failing)}  # type: ignore[assignment]
+    data = {"sitecustomize.py": BAD.format(slower=slower, failing=failing)}
+    bad = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"bad-{release}"}, "data": data}
     (overlay / "bad.yaml").write_text(yaml.safe_dump(bad))
     pod = "/spec/template/spec"
     patch = [
@@ -136,7 +134,7 @@ def test_a_good_release_takes_over_and_the_old_one_is_removed(cluster: Cluster, 
         options = ("--steps", "10,50,100", "--min-jobs", "20", "--shadow", "5", "--retire")
         rollout = Rollout(cluster, "--release", name, "--image", image, *options)
         assert rollout.end() == 0
-        time.sleep(5)  # so that some come after it
+        visitors.until_accepted(100)  # after it, while the old one goes
     states = visitors.until_ended()
     report(visitors, states)
     assert not visitors.refused

@@ -62,7 +62,7 @@ def soaked(cluster: Cluster, folder: Path, each_second: float, seconds: int) -> 
     soak = Soak(cluster, folder, each_second, seconds)
     while sum(visit.state == "succeeded" for visit in soak.visits()) < 20:
         assert soak.process.poll() is None, (soak.folder / "said").read_text()
-        time.sleep(0.5)
+        time.sleep(0.5)  # between two looks
     try:
         yield soak
     except BaseException:

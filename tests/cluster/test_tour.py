@@ -18,9 +18,8 @@ def test_its_commands_do_on_a_cluster_what_it_says(cluster: Cluster, page: Path,
     if not there:
         pytest.skip("nothing of it wants a cluster")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    if ingress := os.environ.get(
-        "ESSAIM_TEST_INGRESS"
-    ):  # the Service's name leads nowhere then: curl goes by that address
+    # The Service's name leads nowhere then: curl goes by that address.
+    if ingress := os.environ.get("ESSAIM_TEST_INGRESS"):
         (tmp_path / ".curlrc").write_text(f'connect-to = "::{urlsplit(ingress).netloc}"\nnoproxy = "*"\n')
         environment |= {"CURL_HOME": str(tmp_path), "ESSAIM_INGRESS": ingress}
     here = {

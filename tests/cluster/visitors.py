@@ -53,7 +53,14 @@ class Visitors:
                     self.accepted[answer.json()["id"]] = answer.json()["release"]
                 else:
                     self.refused.append(f"{answer.status_code} {answer.text[:200]}")
-                    time.sleep(0.2)
+                    over.wait(0.2)  # who is refused does not come again at once
+
+    def until_accepted(self, more: int, seconds: float = 600) -> None:
+        """Wait until so many more jobs have been taken."""
+        deadline, wanted = time.monotonic() + seconds, len(self.accepted) + more
+        while len(self.accepted) < wanted:
+            assert time.monotonic() < deadline, f"{wanted - len(self.accepted)} jobs are missing: {self.refused[-3:]}"
+            time.sleep(0.2)  # between two looks
 
     def until_ended(self, seconds: float = 300) -> dict[str, str]:
         """The state of each accepted job, once none is open any more."""
