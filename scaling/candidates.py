@@ -32,10 +32,13 @@ _DIVISOR = re.compile(r"(?<=/)(\s*)(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`settings`: what it has instead of the file's own numbers; nothing for the file as it is."""
+    """`settings`: what it has instead of the file's own numbers; nothing for the file as it is. `changes`: how many of
+    these the file says otherwise.
+    """
 
     settings: tuple[tuple[str, str], ...]
     policy: Policy
+    changes: int
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.settings) or "the ScaledObject as it is"
@@ -51,10 +54,11 @@ def candidates(manifest: Any, tries: Sequence[str]) -> list[Candidate]:
     found = []
     for values in product(*(values for _, values in fields)):
         settings = tuple(zip(names, values, strict=True))
-        changed = copy.deepcopy(manifest)
+        changed, changes = copy.deepcopy(manifest), 0
         for name, value in settings:
-            _put(changed["spec"], name, value)
-        found.append(Candidate(settings, parse(changed, ", ".join(map("=".join, settings)) or "the ScaledObject")))
+            changes += _put(changed["spec"], name, value)
+        policy = parse(changed, ", ".join(map("=".join, settings)) or "the ScaledObject")
+        found.append(Candidate(settings, policy, changes))
     return found
 
 
@@ -69,11 +73,14 @@ def _tried(text: str) -> tuple[str, list[str]]:
     return name, list(dict.fromkeys(values))
 
 
-def _put(spec: dict[str, Any], name: str, value: str) -> None:
+def _put(spec: dict[str, Any], name: str, value: str) -> bool:
+    """Whether that is another than there was."""
     *path, last = _PLACES[name]
     for key in path:
         spec = spec.setdefault(key, {})
+    before = spec.get(last)
     spec[last] = _divided(spec.get(last, ""), value) if name == TASKS_PER_WORKER else _number(name, value)
+    return bool(spec[last] != before)
 
 
 def _number(name: str, value: str) -> str | int:

@@ -50,7 +50,7 @@ def distribution(text: str) -> Callable[[Random], float]:
         return lambda _: mean
     if kind == "exponential" and not spread_text:
         return lambda random: random.expovariate(1.0) * mean
-    if kind == "lognormal" and mean > 0 and re.fullmatch(r"\d*\.?\d*", spread_text):
+    if kind == "lognormal" and mean > 0 and re.fullmatch(r"(\d+(\.\d+)?)?", spread_text):
         spread = float(spread_text or SPREAD)
         middle = math.log(mean) - spread**2 / 2
         return lambda random: random.lognormvariate(middle, spread)

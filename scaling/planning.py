@@ -114,7 +114,8 @@ def assess(
 def choose(assessments: Sequence[Assessment], target: float) -> Assessment | None:
     """The cheapest whose p95 is within the target in every replay; None if there is none.
 
-    What costs within a hundredth of it is as cheap: of these the quickest, by more than a hundredth.
+    What costs within a hundredth of it is as cheap: of these the quickest, by more than a hundredth; of those that are as
+    quick the one that changes least, so that nothing is advised that makes no difference.
     """
     fit = [it for it in assessments if it.worst.p95 <= target]
     if not fit:
@@ -122,7 +123,8 @@ def choose(assessments: Sequence[Assessment], target: float) -> Assessment | Non
     most = min(it.worker_seconds for it in fit) * ALIKE
     cheap = [it for it in fit if it.worker_seconds <= most]
     longest = min(it.worst.p95 for it in cheap) * ALIKE
-    return min((it for it in cheap if it.worst.p95 <= longest), key=lambda it: it.worker_seconds)
+    quick = [it for it in cheap if it.worst.p95 <= longest]
+    return min(quick, key=lambda it: (it.candidate.changes, it.worker_seconds))
 
 
 def indifferent(assessments: Sequence[Assessment]) -> list[str]:

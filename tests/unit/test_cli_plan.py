@@ -80,6 +80,15 @@ def test_of_those_that_cost_the_same_the_quickest_is_taken() -> None:
     assert choose([alike, slow], 500) is slow
 
 
+@pytest.mark.parametrize("tries", ["tasksPerWorker=1,5", "tasksPerWorker=5,1"])
+def test_what_makes_no_difference_stays_as_it_is(tries: str) -> None:
+    found = assessed(BURST, "maxReplicaCount=5,10", tries)
+    assert indifferent(found) == ["tasksPerWorker"]
+    chosen = choose(found, 65.0)
+    assert chosen is not None
+    assert dict(chosen.candidate.settings) == {"maxReplicaCount": "10", "tasksPerWorker": "5"}
+
+
 def test_fields_that_make_no_difference_are_named() -> None:
     assert indifferent(assessed(BURST, "maxReplicaCount=5,10", "activationTarget=0,0.1")) == ["activationTarget"]
     assert indifferent(assessed(BURST, "maxReplicaCount=5")) == []

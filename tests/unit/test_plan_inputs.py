@@ -51,7 +51,9 @@ def test_the_time_that_is_written_is_the_mean(text: str) -> None:
     assert statistics.fmean(draw(random) for _ in range(20_000)) == pytest.approx(3, rel=0.05)
 
 
-@pytest.mark.parametrize("text", ["normal:3s", "exponential:3s,1", "lognormal:3s,x", "3s,1", "lognormal:0s"])
+@pytest.mark.parametrize(
+    "text", ["normal:3s", "exponential:3s,1", "lognormal:3s,x", "lognormal:3s,.", "3s,1", "lognormal:0s"]
+)
 def test_a_distribution_that_is_none_says_which_there_are(text: str) -> None:
     with pytest.raises(SettingsError, match="exponential:2s or lognormal"):
         distribution(text)
@@ -107,6 +109,16 @@ def test_fields_make_every_combination() -> None:
         (poll, most) for poll in (1, 5, 30) for most in (5, 20)
     }
     assert str(found[0]) == "pollingInterval=1, maxReplicaCount=5"
+
+
+def test_what_the_file_says_already_is_no_change() -> None:
+    found = candidates(OWN, ["maxReplicaCount=10,20", "tasksPerWorker=1,5", "target=1"])
+    assert {(it.policy.max_replicas, it.settings[1][1]): it.changes for it in found} == {
+        (10, "1"): 1,
+        (10, "5"): 0,
+        (20, "1"): 2,
+        (20, "5"): 1,
+    }
 
 
 def test_each_field_reaches_the_policy() -> None:
