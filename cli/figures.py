@@ -1,6 +1,5 @@
 """What a recorded run comes to, in a few numbers; and what a reader of these numbers must be told."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,10 @@ from statistics import median
 
 from cli.output import plural
 from cli.traffic import Traffic
+from scaling.comparison import times_recorded
 from scaling.footprint import Footprint
-from scaling.recording import JobTimes, Moment, Recording
+from scaling.outcome import quantile
+from scaling.recording import Moment, Recording
 
 GENERATOR, LATE = "generator", "generator, late"
 BUSY_SHARE, BUSY_SECONDS = 0.8, 5.0
@@ -58,7 +59,7 @@ def figures_of(recording: Recording) -> Figures:
         states=dict(Counter(job.state for job in jobs)),
         seconds=moments[-1].seconds - moments[0].seconds if moments else 0.0,
         accept=percentiles(job.accepted - job.submitted for job in jobs if job.accepted is not None),
-        result=percentiles(seconds for job in jobs if (seconds := time_to_result(job)) is not None),
+        result=percentiles(times_recorded(recording)),
         peak_queue=max((moment.ready + moment.in_flight for moment in moments), default=0),
         peak_workers=max((moment.workers for moment in moments), default=0),
         worker_seconds=_integral(moments, [moment.workers for moment in moments]),
@@ -66,16 +67,11 @@ def figures_of(recording: Recording) -> Figures:
     )
 
 
-def time_to_result(job: JobTimes) -> float | None:
-    return job.ended - job.submitted if job.state == "succeeded" and job.ended is not None else None
-
-
 def percentiles(values: Iterable[float]) -> Percentiles | None:
     found = sorted(values)
     if not found:
         return None
-    p50, p95, p99 = (found[max(0, math.ceil(share * len(found)) - 1)] for share in (0.5, 0.95, 0.99))
-    return Percentiles(p50, p95, p99, found[-1])
+    return Percentiles(quantile(found, 0.5), quantile(found, 0.95), quantile(found, 0.99), found[-1])
 
 
 def generator_share(footprints: Sequence[Footprint], since: float) -> tuple[float, float]:

@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import Literal
 
 from cli.charts import Point, Series, chart
-from cli.figures import time_to_result
 from cli.measured import Measured
 from scaling.recording import Moment
 
@@ -116,7 +115,7 @@ def _calm(points: Sequence[Point]) -> list[Point]:
 
 
 def _results(run: Measured) -> list[Point]:
-    return [(job.submitted, time_to_result(job)) for job in run.recording.jobs]
+    return [(job.submitted, job.time_to_result) for job in run.recording.jobs]
 
 
 def _by_state(run: Measured) -> list[tuple[str, list[Point]]]:

@@ -68,7 +68,7 @@ def compare(recording: Recording) -> Comparison:
 
 def times_recorded(recording: Recording) -> list[float]:
     """Seconds from submission to the end of each job that succeeded."""
-    return [job.ended - job.submitted for job in recording.jobs if job.state == "succeeded" and job.ended is not None]
+    return [seconds for job in recording.jobs if (seconds := job.time_to_result) is not None]
 
 
 def _distance(recording: Recording, forecast: Forecast) -> float:

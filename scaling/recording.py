@@ -73,6 +73,11 @@ class JobTimes:
     tasks: int | None
     work: float | None = None
 
+    @property
+    def time_to_result(self) -> float | None:
+        """From submission to the end of one that succeeded."""
+        return self.ended - self.submitted if self.state == "succeeded" and self.ended is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
