@@ -1,11 +1,13 @@
 """A recorded run with all that was measured beside it, and what it comes to."""
 
+import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from cli.figures import Figures, Memory, figures_of, memory_of, warnings_of
-from cli.traffic import Failure, Traffic, read_failures, read_traffic
+from cli.traffic import PREFIX, Failure, Traffic, read_failures, read_traffic
+from jobs.errors import SettingsError
 from scaling import footprint, recording
 from scaling.footprint import Footprint
 from scaling.recording import Recording
@@ -38,8 +40,11 @@ class Measured:
 
 
 def read_measured(folder: Path) -> Measured:
-    """Raises `SettingsError` for a folder that is no recorded run."""
+    """Raises `SettingsError` for a folder that is no recorded run, or where a table beside it broke off."""
     recorded = recording.read(folder)
-    return Measured(
-        folder.resolve().name, recorded, footprint.read(folder), read_traffic(folder), read_failures(folder)
-    )
+    try:
+        beside = footprint.read(folder), read_traffic(folder), read_failures(folder)
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        tables = f"{footprint.PROCESSES} or {PREFIX}_*.csv"
+        raise SettingsError(f"{folder}: {tables} is damaged: without that file the run can be read") from error
+    return Measured(folder.resolve().name, recorded, *beside)

@@ -94,8 +94,8 @@ def _column(run: Any) -> dict[str, str]:
         "most workers": str(figures.peak_workers),
         "worker-seconds": f"{figures.worker_seconds:,.0f}",
         "of these idle": f"{figures.waste:.0%}",
-        "failed requests": f"{sum(row.count for row in run.failures):,}",
-        "generator": f"{run.recording.run.generator_cpu or 0:.0%} of a core",
+        "failed requests": f"{sum(row.count for row in run.failures):,}" if run.traffic else "–",
+        "generator": "–" if (cpu := run.recording.run.generator_cpu) is None else f"{cpu:.0%} of a core",
         "length": duration(figures.seconds),
     }
 

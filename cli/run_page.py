@@ -39,7 +39,7 @@ def lead(run: Measured) -> str:
 
 
 def _tiles(run: Measured) -> list[tuple[str, str, str]]:
-    figures, lost = run.figures, run.figures.states.get("lost", 0)
+    figures, lost, cpu = run.figures, run.figures.states.get("lost", 0), run.recording.run.generator_cpu
     others = ", ".join(f"{count} {state}" for state, count in figures.states.items() if state != "succeeded")
     requests, failures = sum(row.count for row in run.traffic if row.method), sum(row.count for row in run.failures)
     return [
@@ -51,7 +51,11 @@ def _tiles(run: Measured) -> list[tuple[str, str, str]]:
         ("Most workers", str(figures.peak_workers), f"for at most {plural(figures.peak_queue, 'task')}"),
         ("Cost", f"{figures.worker_seconds:,.0f}", "worker-seconds"),
         ("Waste", f"{figures.waste:.0%}", f"{figures.idle_seconds:,.0f} idle"),
-        ("Generator", f"{run.recording.run.generator_cpu or 0:.0%}", "of one core, under load"),
+        (
+            "Generator",
+            "–" if cpu is None else f"{cpu:.0%}",
+            "not recorded" if cpu is None else "of one core, under load",
+        ),
     ]
 
 

@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from cli.measured import read_measured
+from jobs.errors import SettingsError
 from scaling import footprint, recording
 from scaling.footprint import Footprint
 from scaling.recording import JobTimes, Moment, Recording, Run
@@ -109,3 +111,29 @@ def test_three_runs_are_refused(tmp_path: Path) -> None:
     code, _, err = report("a", "b", "c")
     assert code == 2
     assert "two to compare" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("processes.csv", "seconds,role,pid,memory,cpu\n1.0,api,7"),
+        ("requests_stats.csv", "Type,Name,Request Count,Failure Count,50%,95%,99%,100%\nGET,/v1/jobs,3"),
+        ("requests_failures.csv", "Method,Name\nGET,/v1/jobs\n"),
+    ],
+)
+def test_a_table_that_broke_off_is_a_sentence(tmp_path: Path, name: str, text: str) -> None:
+    folder = write(tmp_path / "monday")
+    (folder / name).write_text(text)
+    with pytest.raises(SettingsError, match="is damaged"):
+        read_measured(folder)
+
+
+def test_what_was_not_recorded_is_not_nought(tmp_path: Path) -> None:
+    folder = write(tmp_path / "monday")
+    recorded = recording.read(folder)
+    run = recorded.run.model_copy(update={"generator_cpu": None})
+    recording.write(folder, Recording(run, recorded.moments, recorded.jobs))
+    code, out, _ = report(folder)
+    assert code == 0
+    for row in ("failed requests", "generator"):
+        assert re.search(rf"^{row} +–$", out, re.MULTILINE), out
