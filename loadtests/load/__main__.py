@@ -104,16 +104,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the figures as one JSON document on standard output")
     given = parser.parse_args()
     folder = given.out or Path(".essaim", "load", f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{given.shape}")
-    folder.mkdir(parents=True, exist_ok=True)
     os.environ["ESSAIM_TOKEN"] = given.token  # the generator takes it from there, where no list of processes shows it
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         if not given.server:
             note("Essaim starts here, for this run only …")
         faults = run(load(given, folder))
         tell([folder], write_report(folder), as_json=given.json)
     except typer.Exit as signal:
         sys.exit(signal.exit_code)
-    except EssaimError as error:
+    except (EssaimError, OSError) as error:
         note(f"load: {error}")
         sys.exit(2)
     for fault in faults:

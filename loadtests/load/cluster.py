@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from jobs.cluster import Cluster, nearest_cluster
+from jobs.errors import SettingsError
 from jobs.kubernetes import Kubernetes, Resource, open_kubernetes
 
 
@@ -37,10 +38,10 @@ class Workers:
         )
 
     async def scaledobject(self) -> dict[str, Any]:
-        """The manifest, without what the cluster has added. Raises `SystemExit` when there is none."""
+        """The manifest, without what the cluster has added. Raises `SettingsError` when there is none."""
         found = await self._kubernetes.get(self._rules)
         if found is None:
-            raise SystemExit(f"there is no {self._rules}: is --namespace right?")
+            raise SettingsError(f"there is no {self._rules}: is --namespace right?")
         kept = {"name": found["metadata"]["name"]}
         return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": kept, "spec": found["spec"]}
 

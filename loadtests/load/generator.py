@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from cli.errors import CliError
 from cli.traffic import PREFIX
 from loadtests.load.house import end
 
@@ -35,7 +36,7 @@ async def open_generator(
 
 
 def check(process: asyncio.subprocess.Process, folder: Path) -> None:
-    """Raises `SystemExit` with the end of its log when it has failed."""
+    """Raises `CliError` with the end of its log when it has failed."""
     if process.returncode not in (0, -signal.SIGTERM):
         lines = (folder / LOG).read_text(errors="replace").splitlines()[-15:]
-        raise SystemExit("\n  ".join([f"the load generator failed ({process.returncode}); its log ends:", *lines]))
+        raise CliError("\n  ".join([f"the load generator failed ({process.returncode}); its log ends:", *lines]))

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from cli.errors import CliError
+
 GRACE_SECONDS = 30.0
 SAID, LOG = "Essaim answers at ", "up.log"
 
 
 @asynccontextmanager
 async def open_house(folder: Path, speed: float, scaledobject: Path | None) -> AsyncIterator[tuple[str, int]]:
-    """Its URL and its process. Raises `SystemExit` with what it said, when it does not come up."""
+    """Its URL and its process. Raises `CliError` with what it said, when it does not come up."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ESSAIM_")}
     rules = ["--scaledobject", str(scaledobject)] if scaledobject else []
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,4 +55,4 @@ async def _address(process: asyncio.subprocess.Process) -> str:
         if line.startswith(SAID):
             return line.removeprefix(SAID).split(";")[0]
         said.append(line)
-    raise SystemExit("".join(["Essaim did not start:\n", *said]))
+    raise CliError("".join(["Essaim did not start:\n", *said]).rstrip())

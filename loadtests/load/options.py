@@ -1,7 +1,7 @@
 """What the load generator is told, as options of locust's own command line."""
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def plan_of(options: Namespace) -> Plan:
 def add_options(parser: ArgumentParser) -> None:
     says = "; ".join(f"{name}: {shape.says}" for name, shape in SHAPES.items())
     parser.add_argument("--shape", choices=list(SHAPES), default="waves", help=f"when jobs come. {says}")
-    parser.add_argument("--jobs", type=int, help="how many; by default, as the shape has it")
+    parser.add_argument("--jobs", type=_some, metavar="N", help="how many; by default, as the shape has it")
     parser.add_argument("--span", type=float, metavar="SECONDS", help="from the first to the last; by default likewise")
     parser.add_argument(
         "--request",
@@ -58,6 +58,17 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def _request(given: str) -> str:
-    text = given if given.lstrip().startswith(("{", "[")) else Path(given).read_text(encoding="utf-8")
-    json.loads(text)
+    try:
+        text = given if given.lstrip().startswith(("{", "[")) else Path(given).read_text(encoding="utf-8")
+        json.loads(text)
+    except OSError as error:
+        raise ArgumentTypeError(f"{given}: {error.strerror}") from error
+    except ValueError as error:
+        raise ArgumentTypeError(f"{given} is no JSON: {error}") from error
     return text
+
+
+def _some(given: str) -> int:
+    if not given.isdecimal() or not int(given):
+        raise ArgumentTypeError(f"{given!r} is no number of jobs: 1 or more")
+    return int(given)

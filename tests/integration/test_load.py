@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from cli.client import Client
+from jobs.errors import SettingsError
 from jobs.kubernetes import open_kubernetes
 from loadtests.load.checking import faults, look_up
 from loadtests.load.cluster import Workers
@@ -112,6 +113,23 @@ def test_without_a_server_it_has_one_of_its_own_and_leaves_nothing_behind(tmp_pa
     assert processes(tmp_path / "tmp") == set()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--request", "/nowhere/request.json"), "/nowhere/request.json: No such file"),
+        (("--request", "{"), "is no JSON"),
+        (("--jobs", "0"), "1 or more"),
+        (("--out", "/proc/version"), "/proc/version"),
+        (("--speed", "-1"), "Essaim did not start"),
+    ],
+)
+def test_what_cannot_be_tried_is_a_sentence(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = load(tmp_path, *arguments)
+    assert done.code == 2, done.err
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
 def test_a_job_that_fails_is_an_exit_code_and_a_sentence(tmp_path: Path) -> None:
     nothing = '{"texts": ["no/such/text"], "words": ["swarm"]}'
     done = load(tmp_path, "--shape=spike", "--jobs=2", "--cancel=0", "--speed=20", "--request", nothing)
@@ -183,7 +201,7 @@ async def test_replicas_are_those_of_deployment_and_hpa(kubernetes: ApiServer) -
         workers = Workers(client, "essaim", "v1")
         assert await workers.replicas() == (5, 3, 7)
         found = await workers.scaledobject()
-        with pytest.raises(SystemExit, match="is --namespace right"):
+        with pytest.raises(SettingsError, match="is --namespace right"):
             await Workers(client, "essaim", "v2").scaledobject()
     assert found["metadata"] == {"name": "essaim-worker-v1"}
     assert found["spec"] == {"cooldownPeriod": 60}
