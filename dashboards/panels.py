@@ -96,14 +96,11 @@ def bars(title: str, series: Mapping[str, str], *, width: int = 12, about: str =
     return drawn.fill_opacity(60).line_width(0).stacking(stacking)
 
 
-def number(
-    title: str, query: str, *, unit: str = "short", width: int = 4, none: str = "–", about: str = ""
-) -> stat.Panel:
+def number(title: str, query: str, *, unit: str = "short", width: int = 4, none: str = "–") -> stat.Panel:
     """One number for the whole time that is shown."""
     return (
         stat.Panel()
         .title(title)
-        .description(about)
         .datasource(LOKI)
         .unit(unit)
         .no_value(none)

@@ -60,10 +60,10 @@ class Soak:
 def soaked(cluster: Cluster, folder: Path, each_second: float, seconds: int) -> Iterator[Soak]:
     """Visitors who have been coming for a while."""
     soak = Soak(cluster, folder, each_second, seconds)
-    while sum(visit.state == "succeeded" for visit in soak.visits()) < 20:
-        assert soak.process.poll() is None, (soak.folder / "said").read_text()
-        time.sleep(0.5)  # between two looks
     try:
+        while sum(visit.state == "succeeded" for visit in soak.visits()) < 20:
+            assert soak.process.poll() is None, (soak.folder / "said").read_text()
+            time.sleep(0.5)  # between two looks
         yield soak
     except BaseException:
         soak.process.terminate()

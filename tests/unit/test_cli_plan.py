@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 from rich.console import Console
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from cli.advice import advice
@@ -160,9 +161,9 @@ def test_a_plan_for_people_is_a_table_and_reasons() -> None:
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_curves_fit_the_terminal_and_share_their_scales(width: int) -> None:
     few, many = assessed(BURST, "maxReplicaCount=5,10")
-    screen = Console(width=width, file=StringIO())
-    screen.print(curves([few, many], width))
-    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    shown = StringIO()
+    Console(width=width, file=shown).print(curves([few, many], width))
+    lines = shown.getvalue().splitlines()
     assert all(len(line) <= max(width, 44) for line in lines)
     assert [line.strip() for line in lines if line.startswith("max")] == ["maxReplicaCount=5", "maxReplicaCount=10"]
     low, high = (line for line in lines if line.startswith("workers, up to"))
@@ -214,9 +215,12 @@ def test_the_page_shows_every_candidate_and_what_was_recorded(tmp_path: Path) ->
     plan("--run", str(RUN), "--try", "maxReplicaCount=3,10", "--p95", "1m", "--html", str(tmp_path / "plan.html"))
     html = (tmp_path / "plan.html").read_text(encoding="utf-8")
     text: list[str] = []
-    parser = HTMLParser()
-    parser.handle_data = text.append  # type: ignore[method-assign]
-    parser.feed(html)
+
+    class Reader(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            text.append(data)
+
+    Reader().feed(html)
     assert {"maxReplicaCount=3", "maxReplicaCount=10", "recorded", "Workers", "Queue", "Time to result", "Cost"} <= set(
         text
     )
@@ -238,7 +242,9 @@ def test_the_commands_of_the_readme_give_an_answer(tmp_path: Path) -> None:
 
 
 def test_the_help_names_every_field_that_can_be_tried() -> None:
-    (option,) = [it for it in typer.main.get_command(app).commands["plan"].params if it.name == "tries"]  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, TyperGroup)
+    (option,) = [it for it in commands.commands["plan"].params if it.name == "tries"]
     with pytest.raises(EssaimError) as refused:
         candidates(OWN, ["nothing=1"])
     fields = str(refused.value).partition("these are: ")[2].split(", ")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from math import inf
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -122,18 +123,18 @@ def test_what_the_file_says_already_is_no_change() -> None:
 
 
 def test_each_field_reaches_the_policy() -> None:
-    def policy(text: str) -> object:
+    def policy(text: str) -> Any:
         return candidates(OWN, [text, *(["minReplicaCount=2"] if text.startswith("idle") else [])])[0].policy
 
-    assert policy("cooldownPeriod=7").cooldown_period == 7  # type: ignore[attr-defined]
-    assert policy("initialCooldownPeriod=7").initial_cooldown_period == 7  # type: ignore[attr-defined]
-    assert policy("minReplicaCount=7").min_replicas == 7  # type: ignore[attr-defined]
-    assert policy("idleReplicaCount=0").idle_replicas == 0  # type: ignore[attr-defined]
-    assert policy("target=2").target == 2  # type: ignore[attr-defined]
-    assert policy("activationTarget=2").activation_target == 2  # type: ignore[attr-defined]
-    assert policy("scaleUpWindow=7").scale_up.window == 7  # type: ignore[attr-defined]
-    assert policy("scaleDownWindow=7").scale_down.window == 7  # type: ignore[attr-defined]
-    assert policy("formula=max(total, 3)").formula.text == "max(total, 3)"  # type: ignore[attr-defined]
+    assert policy("cooldownPeriod=7").cooldown_period == 7
+    assert policy("initialCooldownPeriod=7").initial_cooldown_period == 7
+    assert policy("minReplicaCount=7").min_replicas == 7
+    assert policy("idleReplicaCount=0").idle_replicas == 0
+    assert policy("target=2").target == 2
+    assert policy("activationTarget=2").activation_target == 2
+    assert policy("scaleUpWindow=7").scale_up.window == 7
+    assert policy("scaleDownWindow=7").scale_down.window == 7
+    assert policy("formula=max(total, 3)").formula.text == "max(total, 3)"
 
 
 def test_tasks_per_worker_are_what_the_formula_divides_by() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import groupby
 from math import inf
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ OWN = load(default_path())
 AWAKE = replace(OWN, min_replicas=4)
 
 
-def house(**other: object) -> House:
-    return House(lambda: 1.0, handover=0.0, **other)  # type: ignore[arg-type]
+def house(**other: Any) -> House:
+    return House(lambda: 1.0, handover=0.0, **other)
 
 
 def told(policy: Policy, arrivals: Iterable[Arrival], **other: object) -> Forecast:
