@@ -54,6 +54,8 @@ class LogFiles(logging.Handler):
             self._failing = False
         except OSError as error:
             self._complain(error)
+        except Exception:  # a library's line whose arguments do not fit: no reason for whoever logs it to fail
+            self.handleError(record)
 
     def close(self) -> None:
         if self._file >= 0:

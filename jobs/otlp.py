@@ -110,6 +110,12 @@ class OtlpHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name.startswith("opentelemetry"):  # what it says of its own troubles would never end
             return
+        try:
+            self._send(record)
+        except Exception:  # a library's line whose arguments do not fit: no reason for whoever logs it to fail
+            self.handleError(record)
+
+    def _send(self, record: logging.LogRecord) -> None:
         fields: Fields = getattr(record, "fields", {})
         attributes = {**self._fields, **{name: plain(value) for name, value in fields.items()}}
         if record.name == "essaim":

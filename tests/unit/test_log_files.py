@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 
+from jobs.exporters import Signals
 from jobs.log_files import LogFiles, files
+from jobs.otlp import OtlpHandler
 
 WEEK = 7 * 86400.0
 WHO = {"release": "v1", "worker": "w1"}
@@ -78,6 +81,15 @@ def test_a_folder_that_takes_no_lines_is_said_once_and_stops_nobody(
     handler.emit(record("task.finished", datetime.now(UTC)))
     handler.close()
     assert [line["event"] for line in lines(folder)] == ["task.finished"]
+
+
+def test_a_line_whose_arguments_do_not_fit_stops_nobody(tmp_path: Path) -> None:
+    wrong = record("%d messages", datetime.now(UTC), name="pymongo")
+    wrong.args = ("many",)
+    for handler in (LogFiles(tmp_path, WHO, WEEK), OtlpHandler(Signals(Resource({})), WHO)):
+        handler.emit(wrong)
+        handler.close()
+    assert lines(tmp_path) == []
 
 
 def write(folder: Path, worker: int) -> None:
