@@ -77,16 +77,20 @@ async def open_client(server: str, token: str = "") -> AsyncIterator[Client]:
 
 
 def open_http(
-    server: str, headers: Mapping[str, str] = MappingProxyType({}), advice: str = "write --server http://host:port"
+    server: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    advice: str = "write --server http://host:port",
+    *,
+    direct: bool = False,
 ) -> httpx.AsyncClient:
-    """HTTP with the server at this URL. Raises `CliError` for what is no URL."""
+    """HTTP with the server at this URL; `direct`: never by a proxy of the machine. Raises `CliError` for what is no URL."""
     url = _address(server, advice)
     local = url.hostname in ("127.0.0.1", "localhost", "::1")
     return httpx.AsyncClient(
         base_url=url.geturl().rstrip("/"),
         headers=headers,
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-        trust_env=not local,  # a proxy of the machine does not know this machine's own addresses
+        trust_env=not (local or direct),  # a proxy of the machine does not know this machine's own addresses
         verify=False if local and url.scheme == "http" else ssl.create_default_context(),  # loading roots takes 20 ms
     )
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-import yaml
-
-from cli.client import ANSWER_SECONDS, CONNECT_SECONDS, Client
+from cli.client import Client, open_http
 from loadtests.load.cluster import open_workers
 from loadtests.load.house import open_house
 from loadtests.load.sampler import Sampler
-from scaling.policy import default_path, load
+from scaling.policy import default_path, parse, read
 
 SPEED = 5.0
 PATIENT_SECONDS = 20.0
@@ -55,14 +52,19 @@ def add_options(parser: ArgumentParser) -> None:
 async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator[Site]:
     """With a sampler that knows how to look at it. Raises as what it opens does, and `SettingsError` for the rules."""
     path = options.scaledobject or default_path()
-    load(path)  # refused here rather than by a child
-    scaledobject = yaml.safe_load(path.read_text(encoding="utf-8"))
+    scaledobject: Any = read(path)
+    parse(scaledobject, str(path))  # refused here rather than by a child
     async with AsyncExitStack() as stack:
-        server, pid, replicas, speed = options.server and options.server.rstrip("/"), None, None, options.speed or 1.0
+        server, pid, replicas, speed = options.server, None, None, options.speed or 1.0
         if server is None:
             speed = options.speed or SPEED
             server, pid = await stack.enter_async_context(open_house(data, speed, options.scaledobject))
-        http = await stack.enter_async_context(_open_http(server, token, options.host_header))
+        headers = {"host": options.host_header} if options.host_header else {}
+        if token:
+            headers["authorization"] = f"Bearer {token}"
+        # Direct, as locust goes.
+        http = await stack.enter_async_context(open_http(server, headers, direct=True))
+        server = str(http.base_url).rstrip("/")
         client = Client(server, http)
         if options.namespace:
             release = (await client.get("/v1/stats"))["release"]
@@ -70,13 +72,3 @@ async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator
             scaledobject, replicas = await workers.scaledobject(), workers.replicas
         sampler = Sampler(client, replicas, pid)
         yield Site(server, client, sampler, scaledobject, speed, options.server is None)
-
-
-@asynccontextmanager
-async def _open_http(server: str, token: str, host: str) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"host": host} if host else {}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
-    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    async with httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout, trust_env=False) as http:
-        yield http

@@ -121,6 +121,9 @@ def test_without_a_server_it_has_one_of_its_own_and_leaves_nothing_behind(tmp_pa
         (("--jobs", "0"), "1 or more"),
         (("--out", "/proc/version"), "/proc/version"),
         (("--speed", "-1"), "Essaim did not start"),
+        (("--scaledobject", "/proc/version"), "/proc/version is no ScaledObject"),
+        (("--server", "http://127.0.0.1:99999"), "is no address of a server"),
+        (("--server", "127.0.0.1:1"), "nothing answers at http://127.0.0.1:1 "),
     ],
 )
 def test_what_cannot_be_tried_is_a_sentence(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
