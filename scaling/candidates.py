@@ -100,9 +100,3 @@ def _divided(formula: str, value: str) -> str:
             f"it is {formula!r}"
         )
     return _DIVISOR.sub(rf"\g<1>{value}", formula)
-
-
-def tasks_per_worker(policy: Policy) -> str | None:
-    """What its formula divides by, where that is one number."""
-    found = _DIVISOR.findall(policy.formula.text) if policy.formula else []
-    return found[0][1] if len(found) == 1 else None
