@@ -7,7 +7,9 @@ from rollout import smoke, steps, traffic
 from rollout.endings import Endings
 from rollout.judging import Judging
 from rollout.moves import Finished, Found, Judged, Move, Wait, Write
+from rollout.outcomes import ENDED
 from rollout.releases import Objects
+from rollout.remote import RemoteError
 from rollout.service import JsonObject
 from rollout.shadow import Shadow
 from rollout.site import Site
@@ -76,7 +78,10 @@ class Looks:
             case "succeeded":
                 return Move(f"{name} has succeeded")
             case "failed":
-                return Move(f"{name} has failed: {(job['problem'] or {}).get('detail')}", Phase.ROLLED_BACK)
+                failed = f"{name} has failed: {(job['problem'] or {}).get('detail')}"
+                if self.request is None:
+                    return await self._fails_too(service, rollout, job, failed)
+                return Move(failed, Phase.ROLLED_BACK)
             case "cancelled":
                 return Move(f"{name} was cancelled", Phase.ROLLED_BACK)
         return Wait(f"{name} is {job['state']}")
@@ -90,6 +95,28 @@ class Looks:
         if job["release"] != plan.new:
             return Move(f"at {new.server} release {job['release']} answers, and not {plan.new}", Phase.ROLLED_BACK)
         return Write(f"{plan.new} has its first job, {origin}", lambda it: replace(it, smoke_job=job["id"]))
+
+    async def _fails_too(self, service: JsonObject, rollout: Rollout, job: JsonObject, failed: str) -> Found:
+        """What nobody has named as a first job may fail anywhere: what it read is gone. Then it says nothing, and the release's
+        own example is next.
+        """
+        plan, request = rollout.plan, job["request"]
+        async with self.site.main(service) as old, self.site.tagged(service, plan.tag) as new:
+            try:
+                again = await old.submit(request, f"{smoke.key(rollout.id, request)}-{plan.old}")
+            except RemoteError:  # it does not know such requests
+                return Move(failed, Phase.ROLLED_BACK)
+            if again["state"] not in ENDED:
+                return Wait(f"job {again['id']} shows whether {plan.old} fails it, too")
+            if again["state"] != "failed":
+                return Move(failed, Phase.ROLLED_BACK)
+            first, example = job, await smoke.example(new)
+            if example is not None:
+                first = await new.submit(example, smoke.key(rollout.id, example))
+        if first["id"] == job["id"]:
+            return Move(f"{failed}; {plan.old} fails it, too: {smoke.ASK}", Phase.ROLLED_BACK)
+        sentence = f"{plan.old} fails it, too: {plan.new} has another first job, {smoke.EXAMPLE}"
+        return Write(sentence, lambda it: replace(it, smoke_job=first["id"]))
 
     async def _compare(self, service: JsonObject, rollout: Rollout) -> Found:
         plan = rollout.plan

@@ -8,6 +8,8 @@ from rollout.errors import RolloutRefusedError
 from rollout.remote import JsonObject, Remote
 
 LOOKED_AT = 50  # jobs of the old release, of which the quickest is copied
+EXAMPLE = "the first example of its request schema"
+ASK = "name a file that holds a request with --smoke"
 
 
 async def choose(site: Remote, new: Remote, old_release: str) -> tuple[object, str]:
@@ -23,12 +25,15 @@ async def choose(site: Remote, new: Remote, old_release: str) -> tuple[object, s
     if lately:
         quickest = min(lately, key=_seconds)["id"]
         return (await site.job(quickest))["request"], f"a copy of job {quickest}"
+    if (request := await example(new)) is not None:
+        return request, EXAMPLE
+    raise RolloutRefusedError(f"there is no job to try the new release with: {ASK}")
+
+
+async def example(new: Remote) -> object:
+    """The first one that the release itself gives; None where it gives none."""
     schema = (await new.get("/openapi.json"))["components"]["schemas"].get("Request", {})
-    if examples := schema.get("examples"):
-        return examples[0], "the first example of its request schema"
-    raise RolloutRefusedError(
-        "there is no job to try the new release with: name a file that holds a request with --smoke"
-    )
+    return next(iter(schema.get("examples", ())), None)
 
 
 def key(rollout: str, request: object) -> str:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from rollout import steps, traffic
@@ -68,6 +70,44 @@ async def test_jobs_that_fail_take_it_back_and_run_again_on_the_old_release(buil
     states = await place.states()
     assert not place.refused
     assert {state for state, _ in states.values()} == {"succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("gone", "failing", "end"),
+    [
+        ((), "0", None),
+        ((), "100", "cannot do 5"),
+        ((5,), "0", None),
+        ((5,), "100", None),  # the example hides it, and its jobs will not
+        ((5, 0), "0", "what 0 needs is gone; v1 fails it, too: name a file"),
+    ],
+)
+async def test_a_first_job_that_the_old_release_fails_too_says_nothing(
+    build: House, tmp_path: Path, gone: tuple[int, ...], failing: str, end: str | None
+) -> None:
+    """A copy of job 5, of which what it read may be gone; then the example, which is job 0."""
+    for number in (5, 0):
+        (tmp_path / str(number)).touch()
+    build.environment["ESSAIM_TEST_INPUTS"] = str(tmp_path)
+    place = await start(build, {}, ESSAIM_TEST_FAILING=failing)
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        answer = await http.post(f"{place.urls['v1']}/v1/jobs", json={"number": 5}, headers={"Prefer": "wait=60"})
+    assert answer.json()["state"] == "succeeded"
+    for number in gone:
+        (tmp_path / str(number)).unlink()
+    control = controller(place)
+    await control.begin("one", plan())
+    running = asyncio.create_task(control.run())
+    while not place.service.percent("v2") and not running.done():
+        await asyncio.sleep(0.05)
+    if end is None:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert place.service.percent("v2") == 30
+    else:
+        ended = await running
+        assert (ended.phase, place.service.percent("v2")) == (Phase.ROLLED_BACK, 0)
+        assert end in ended.reason
 
 
 async def test_jobs_that_take_longer_take_it_back(build: House) -> None:

@@ -1,7 +1,11 @@
-"""How bad it is, the environment says: what percentage of jobs fail, how much longer each takes, what is added to results."""
+"""How bad it is, the environment says: what percentage of jobs fail, how much longer each takes, what is added to results.
+
+It may also name a folder: then a job needs a file there that is called like its number.
+"""
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from random import Random
 
 from jobs.errors import JobError
@@ -11,6 +15,7 @@ from worker.attempt import Attempt, Texts
 FAILING = float(os.environ.get("ESSAIM_TEST_FAILING", "0"))
 SLOWDOWN = float(os.environ.get("ESSAIM_TEST_SLOWDOWN", "1"))
 WRONG_BY = int(os.environ.get("ESSAIM_TEST_WRONG_BY", "0"))
+INPUTS = os.environ.get("ESSAIM_TEST_INPUTS", "")
 
 
 def split(request: Request, texts: Texts) -> list[TaskInput]:
@@ -19,6 +24,8 @@ def split(request: Request, texts: Texts) -> list[TaskInput]:
 
 def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
     attempt.sleep(request.seconds * SLOWDOWN)
+    if INPUTS and not Path(INPUTS, str(request.number)).exists():
+        raise JobError(f"what {request.number} needs is gone")
     if request.number and Random(request.number).random() * 100 < FAILING:
         raise JobError(f"this release cannot do {request.number}")
     return TaskResult(square=task.number**2 + WRONG_BY)
