@@ -54,6 +54,8 @@ class LocalService:
         """The file as it is, read at once. Raises `UnavailableError` where there is none that can be read."""
         try:
             found: JsonObject = json.loads(self.path.read_bytes())
+            if not _whole(found):
+                raise ValueError("it holds no Service")
         except FileNotFoundError:
             raise UnavailableError(f"there is no {self.path}: `essaim up --release NAME` makes it") from None
         except (OSError, ValueError) as error:
@@ -82,6 +84,14 @@ class LocalService:
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _whole(found: Any) -> bool:
+    """Another program's file may have this name, too."""
+    match found:
+        case {"metadata": {"name": str()}, "spec": {"template": {"metadata": {}}}, "status": {"addresses": {}}}:
+            return True
+    return False
 
 
 def _patched(service: JsonObject | None, operations: Sequence[JsonObject]) -> JsonObject:

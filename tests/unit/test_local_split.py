@@ -146,9 +146,10 @@ async def test_where_there_is_no_file_nobody_answers(tmp_path: Path) -> None:
     for asking in (absent.read(), absent.patch([])):
         with pytest.raises(UnavailableError, match="essaim up --release"):
             await asking
-    absent.path.write_text("{")
-    with pytest.raises(UnavailableError, match="cannot be read"):
-        await absent.read()
+    for other in ("{", "[]", '{"name": "of another program"}', '{"metadata": {}, "spec": {}, "status": {}}'):
+        absent.path.write_text(other)
+        with pytest.raises(UnavailableError, match="cannot be read"):
+            await absent.read()
 
 
 @pytest.mark.parametrize("wanted", [{"a": 100}, {"a": 50, "b": 50}, {"a": 10, "b": 90}, {"a": 1, "b": 66, "c": 33}])
