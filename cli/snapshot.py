@@ -16,6 +16,8 @@ def take(folder: Path, path: Path | None) -> None:
     That is `payload.py` or `workload.py` themselves, or folders `jobs`, `worker` and `api` with files that replace ours, or
     a whole checkout. Raises `CliError` where there is none of it.
     """
+    if path is not None and path.resolve() == folder.resolve():
+        raise CliError(f"{path} is where the copy of a release goes, which begins anew: name a folder elsewhere")
     shutil.rmtree(folder, ignore_errors=True)
     whole = [] if path is None else [name for name in PACKAGES if (path / name / "__init__.py").is_file()]
     for name in PACKAGES:

@@ -277,6 +277,7 @@ def test_killed_it_leaves_no_orphan(tmp_path: Path) -> None:
         (["--release", "V 1"], "ESSAIM_RELEASE"),
         (["--release", "v1", "--release", "v2={empty}"], "holds no release"),
         (["--release", "v1", "--release", "v2={empty}/absent"], "holds no release"),
+        (["--release", "v1={empty}/../data/releases/v1"], "is where the copy of a release goes"),
     ],
 )
 def test_what_is_no_release_is_one_sentence(tmp_path: Path, options: list[str], says: str) -> None:
