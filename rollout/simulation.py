@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 
 from rollout.imagined import Case, Jobs, cases
+from rollout.state import STEPS
 from rollout.verdict import Decision, Rules, judge, next_look
 
-STEPS = (1, 5, 25, 50, 100)
 OLD_JOBS = 1000
 """So many of the old release's jobs are compared with. A real rollout compares with all, which says hardly more."""
 PATIENCE = 40

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rollout.imagined import Case, cases
-from rollout.simulation import COLUMNS, STEPS, Odds, roll_out, row, simulate
+from rollout.simulation import COLUMNS, Odds, roll_out, row, simulate
+from rollout.state import STEPS
 from rollout.verdict import Decision, Rules
 from tests.integration.essaim_command import essaim
 
