@@ -73,9 +73,10 @@ class Arrivals(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         plan = plan_of(self.runner.environment.parsed_options)
-        seconds = self.get_run_time()
-        come = plan.shape.visitors(seconds, plan.jobs, plan.span)
-        if come == plan.jobs and self.runner.user_count == come and Visitor.open == 0:
+        seconds, here = self.get_run_time(), self.runner.user_count
+        over = plan.enough()
+        come = here if over else plan.shape.visitors(seconds, plan.jobs, plan.span)
+        if (over or come == plan.jobs) and here == come and Visitor.open == 0:
             return None
         return (come, max(1, plan.jobs)) if seconds < plan.span + plan.patience else None
 
@@ -143,7 +144,7 @@ class Visitor(FastHttpUser):
         self._note(submitted=time.time())
         headers = {"Idempotency-Key": self.visit.key, "Content-Type": "application/json"}
         job = json.loads(self._call("POST", "/v1/jobs", "/v1/jobs", data=body, headers=headers))
-        self._note(accepted=time.time(), id=job["id"])
+        self._note(accepted=time.time(), id=job["id"], release=job["release"])
         _count(self.environment, "time to accept", self.visit.accepted - self.visit.submitted)
 
     def _polled(self) -> str:

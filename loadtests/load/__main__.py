@@ -48,8 +48,9 @@ async def load(given: Namespace, folder: Path) -> list[str]:
                     sampling.cancel()
                     with suppress(asyncio.CancelledError):
                         await sampling
-                seen, faults = await _check(here, visits, plan.jobs)
-                record(folder, given.shape, plan.jobs, here, seen, faults)
+                wanted = len(visits) if plan.enough() else plan.jobs
+                seen, faults = await _check(here, visits, wanted)
+                record(folder, given.shape, wanted, here, seen, faults)
                 return faults
         finally:
             if (logs := Path(data) / "logs").is_dir():
@@ -72,7 +73,7 @@ async def _play(given: Namespace, plan: options.Plan, here: site.Site, folder: P
                 bars.update(bar, completed=done, note=f"{accepted} accepted  {queue}")
             check(generator, folder)
         visits.look()
-        bars.update(bar, completed=plan.jobs, description="waiting for the workers to leave", note="")
+        bars.update(bar, completed=visits.count()[1], description="waiting for the workers to leave", note="")
         if not await here.sampler.until_empty(here.cooldown):
             note(f"workers were still there {here.cooldown:.0f} seconds after the last job; recorded until then")
         await asyncio.sleep(QUIET_SECONDS)
@@ -90,7 +91,7 @@ async def _check(here: site.Site, visits: Sequence[Visit], wanted: int) -> tuple
 
 
 def _passed_on(given: Namespace) -> list[str]:
-    names = ("shape", "jobs", "span", "request", "cancel", "poll", "patience", "host_header")
+    names = ("shape", "jobs", "span", "request", "cancel", "poll", "patience", "until", "host_header")
     found = {name: getattr(given, name) for name in names}
     return [f"--{name.replace('_', '-')}={value}" for name, value in found.items() if value not in (None, "")]
 

@@ -19,7 +19,10 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Seen:
-    """A visit, the job as the server has it (None: it knows of none), and the job's tasks."""
+    """A visit, the job as the server has it (None: it knows of none), and the job's tasks.
+
+    A job of one task stands for its task: it began and ended with it.
+    """
 
     visit: Visit
     job: JsonObject | None
@@ -35,7 +38,8 @@ async def look_up(client: Client, visits: Sequence[Visit]) -> list[Seen]:
 
     async def one(visit: Visit) -> Seen:
         try:
-            return Seen(visit, await client.get(f"/v1/jobs/{visit.id}"), await all_tasks(client, visit.id))
+            job = await client.get(f"/v1/jobs/{visit.id}")
+            return Seen(visit, job, [job] if job["tasks"] == 1 else await all_tasks(client, visit.id))
         except AbsentError:
             return Seen(visit, None, ())
 

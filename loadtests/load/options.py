@@ -15,7 +15,10 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run is to go. `request` is JSON in which `{text}` stands for the name of the text a visitor has uploaded."""
+    """How a run is to go. `request` is JSON in which `{text}` stands for the name of the text a visitor has uploaded.
+
+    No more visitors come once `until` is there; what `shape` and `jobs` say is then the most.
+    """
 
     shape: Shape
     jobs: int
@@ -24,6 +27,10 @@ class Plan:
     cancel: float
     poll: float
     patience: float
+    until: Path | None = None
+
+    def enough(self) -> bool:
+        return self.until is not None and self.until.exists()
 
 
 def plan_of(options: Namespace) -> Plan:
@@ -37,6 +44,7 @@ def plan_of(options: Namespace) -> Plan:
         options.cancel,
         options.poll,
         options.patience,
+        options.until,
     )
 
 
@@ -54,6 +62,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--cancel", type=float, default=CANCEL, metavar="SHARE", help="of jobs that are cancelled")
     parser.add_argument("--poll", type=float, default=POLL, metavar="SHARE", help="of visitors that ask, not listen")
+    parser.add_argument("--until", type=Path, metavar="FILE", help="no more visitors come once there is such a file")
     parser.add_argument("--patience", type=float, default=PATIENCE, metavar="SECONDS", help="after the last has come")
 
 

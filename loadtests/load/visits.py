@@ -12,7 +12,8 @@ FILE = "visits.jsonl"
 class Visit:
     """One visitor and the job it brings. Times are seconds since 1970; `accepted` is when 202 came, `fetched` the result.
 
-    `state` is the last that it saw of the job, `problem` why it gave up. `done`: it has left.
+    `state` is the last that it saw of the job, `problem` why it gave up. `done`: it has left. `release`: by which one the
+    job was accepted.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Visit:
     state: str = ""
     problem: str = ""
     done: bool = False
+    release: str = ""
 
 
 class Book:

@@ -1,77 +1,115 @@
-"""Clients outside the cluster that come again and again, whatever release answers, and remember each request."""
+"""Visitors outside the cluster who come evenly, whatever release answers: those of `make load`, which has locust.
 
+ESSAIM_TEST_VISITORS is how many come in a second; ESSAIM_TEST_LOAD_OUT keeps what was recorded, a folder for each test.
+"""
+
+import csv
 import os
-import threading
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from pathlib import Path
 
-import httpx
-
+from cli.traffic import PREFIX
+from loadtests.load.visits import Visit, Visits
+from scaling.recording import Recording, read
 from tests.cluster.access import Cluster
+from tests.conftest import ROOT
 
-VISITORS = int(os.environ.get("ESSAIM_TEST_VISITORS", "6"))
-ENDED = {"succeeded", "failed", "cancelled"}
+EACH_SECOND = int(os.environ.get("ESSAIM_TEST_VISITORS", "6"))
+LONGEST_SECONDS = 1800
+ROW_SECONDS = 10
 
 
-@dataclass
 class Visitors:
-    """`accepted` are the jobs by id, with the release that took each; `refused` what any request got but success."""
+    """`recording` is what they have seen, once they have left."""
 
-    cluster: Cluster
-    pause_seconds: float = 0.1
-    accepted: dict[str, str] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    recording: Recording
 
-    @contextmanager
-    def coming(self) -> Iterator["Visitors"]:
-        over = threading.Event()
-        threads = [threading.Thread(target=self._come, args=(over,)) for _ in range(VISITORS)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
+    def __init__(self, cluster: Cluster, folder: Path, pause_seconds: float) -> None:
+        self.folder = Path(os.environ.get("ESSAIM_TEST_LOAD_OUT", folder)) / folder.name / "load"
+        self.folder.mkdir(parents=True)
+        with cluster.api() as api:
+            where = [f"--server={api.base_url}", f"--host-header={api.headers['host']}"]
+        where += [f"--namespace={cluster.namespace}", f"--kube-proxy={cluster.proxy}", f"--out={self.folder}"]
+        request = f'{{"words": ["a"], "text": "a", "pause_seconds": {pause_seconds}}}'
+        when = [f"--jobs={EACH_SECOND * LONGEST_SECONDS}", f"--span={LONGEST_SECONDS}", f"--until={self._enough}"]
+        command = [sys.executable, "-m", "loadtests.load", "--shape=soak", "--cancel=0", f"--request={request}"]
+        self._said = (self.folder / "said").open("w+")
+        self._process = subprocess.Popen([*command, *when, *where], cwd=ROOT, stdout=self._said, stderr=self._said)
+        self._visits = Visits(self.folder)
 
-    def _come(self, over: threading.Event) -> None:
-        """Submit, wait for the end, come again: as many jobs are open as there are visitors."""
-        request = {"words": ["a"], "text": "a", "pause_seconds": self.pause_seconds}
-        with self.cluster.api() as api:
-            while not over.is_set():
-                try:
-                    answer = api.post("/v1/jobs", json=request, headers={"Prefer": "wait=10", "Connection": "close"})
-                except httpx.TransportError as error:
-                    self.refused.append(repr(error))
-                    continue
-                if answer.is_success:
-                    self.accepted[answer.json()["id"]] = answer.json()["release"]
-                else:
-                    self.refused.append(f"{answer.status_code} {answer.text[:200]}")
-                    over.wait(0.2)  # who is refused does not come again at once
+    @property
+    def _enough(self) -> Path:
+        return self.folder / "enough"
 
-    def until_accepted(self, more: int, seconds: float = 600) -> None:
-        """Wait until so many more jobs have been taken."""
-        deadline, wanted = time.monotonic() + seconds, len(self.accepted) + more
-        while len(self.accepted) < wanted:
-            assert time.monotonic() < deadline, f"{wanted - len(self.accepted)} jobs are missing: {self.refused[-3:]}"
-            time.sleep(0.2)  # between two looks
+    @property
+    def visits(self) -> list[Visit]:
+        """As far as they have come."""
+        self._visits.look()
+        return list(self._visits.by_number.values())
 
-    def until_ended(self, seconds: float = 300) -> dict[str, str]:
-        """The state of each accepted job, once none is open any more."""
-        deadline, states = time.monotonic() + seconds, dict.fromkeys(self.accepted, "unknown")
-        with self.cluster.api() as api, ThreadPoolExecutor(4) as pool:
-            while open_jobs := [job for job, state in states.items() if state not in ENDED]:
-                assert time.monotonic() < deadline, f"{len(open_jobs)} jobs have not ended: {open_jobs[:3]}"
-                found = pool.map(lambda job: api.get(f"/v1/jobs/{job}").json()["state"], open_jobs)
-                states.update(zip(open_jobs, found, strict=True))
-        return states
+    @property
+    def failed_requests(self) -> list[dict[str, str]]:
+        """Also those that were tried again. Known once they have left."""
+        with (self.folder / f"{PREFIX}_failures.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def until_succeeded(self, more: int, seconds: float = 600) -> None:
+        """Wait until so many more jobs have."""
+        deadline, wanted = time.monotonic() + seconds, self._succeeded() + more
+        while (missing := wanted - self._succeeded()) > 0:
+            assert self._process.poll() is None, (self.folder / "said").read_text()
+            assert time.monotonic() < deadline, f"{missing} jobs are missing"
+            time.sleep(0.5)  # between two looks
+
+    def _succeeded(self) -> int:
+        return sum(visit.state == "succeeded" for visit in self.visits)
+
+    def leave(self) -> None:
+        """Nobody comes any more; wait until all have left, the workers too, and every job was looked up."""
+        self._enough.touch()
+        self._process.wait()
+        self._said.seek(0)
+        print(self._said.read())
+        self.recording = read(self.folder)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._said.close()
 
     def taken(self) -> Counter[str]:
-        """How many jobs each release has taken."""
-        return Counter(self.accepted.values())
+        """How many jobs each release has accepted."""
+        return Counter(visit.release for visit in self.visits if visit.id)
+
+    def rows(self) -> Iterator[tuple[float, str]]:
+        """What happened in each time: seconds since 1970, and how many jobs each release took, and of those how many failed."""
+        known = [(visit.accepted, visit) for visit in self.visits if visit.accepted]
+        spans = {int(at // ROW_SECONDS) for at, _ in known}
+        for span in sorted(spans):
+            here = [visit for at, visit in known if at // ROW_SECONDS == span]
+            taken, failed = (
+                Counter(it.release for it in here),
+                Counter(it.release for it in here if it.state == "failed"),
+            )
+            cells = [
+                f"{name} {count}" + (f" ({failed[name]} failed)" if failed[name] else "")
+                for name, count in sorted(taken.items())
+            ]
+            yield span * ROW_SECONDS, f"jobs: {', '.join(cells)}"
+
+
+@contextmanager
+def visited(cluster: Cluster, folder: Path, pause_seconds: float = 0.1) -> Iterator[Visitors]:
+    """They have been coming for a while, and have left at the end of the block."""
+    visitors = Visitors(cluster, folder, pause_seconds)
+    try:
+        visitors.until_succeeded(30)
+        yield visitors
+        visitors.leave()
+    finally:
+        visitors.close()

@@ -172,6 +172,26 @@ def test_an_api_that_is_killed_costs_requests_and_no_job(tmp_path: Path) -> None
     assert rows(tmp_path / "run" / "requests_exceptions.csv") == []
 
 
+def test_visitors_come_until_it_is_enough(tmp_path: Path) -> None:
+    enough, visits = tmp_path / "enough", Visits(tmp_path / "run")
+
+    def three_left() -> bool:
+        visits.look()
+        return visits.count()[1] >= 3
+
+    soak = ("--shape=soak", "--jobs=3000", "--span=1000", f"--until={enough}", "--cancel=0", "--speed=20")
+    with start(tmp_path, *soak) as process:
+        wait_until(three_left, "three visitors have left")
+        enough.touch()
+        out, err = process.communicate(timeout=3 * DEADLINE)
+    assert process.returncode == 0, out + err
+    recorded = read(tmp_path / "run")
+    assert 3 <= len(recorded.jobs) == recorded.run.users < 3000
+    assert {job.state for job in recorded.jobs} == {"succeeded"}
+    visits.look()
+    assert {visit.release for visit in visits.by_number.values()} == {recorded.run.versions["release"]}
+
+
 async def test_a_job_that_the_server_has_never_heard_of_is_lost(site: Site) -> None:
     visit = Visit(0, "key", "", False, False, submitted=1.0, accepted=2.0, state="succeeded", done=True)
     visits = [replace(visit, id=await site.submit()), replace(visit, id=str(uuid4()))]
