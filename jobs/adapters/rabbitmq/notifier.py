@@ -5,7 +5,8 @@ import logging
 from collections import deque
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import AbstractChannel as Driver
 from cloudevents.core.v1.event import CloudEvent
 
 from jobs.adapters.rabbitmq import messages
@@ -26,7 +27,7 @@ class Notifier:
         self._release = release
         self._waiting: deque[CloudEvent] = deque(maxlen=MOST_WAITING)
         self._channel: AbstractChannel | None = None
-        self._exchange: AbstractExchange | None = None
+        self._driver: Driver | None = None
         self._sending: asyncio.Task[None] | None = None
 
     def notify(self, event: CloudEvent) -> None:
@@ -44,23 +45,34 @@ class Notifier:
         try:
             with self._connection.told():
                 async with asyncio.timeout(CALL_SECONDS):
-                    exchange = await self._open()
+                    driver = await self._open()
                 while self._waiting:
-                    event = self._waiting.popleft()
-                    async with asyncio.timeout(CALL_SECONDS):
-                        await exchange.publish(messages.to_message(event), self._key(event), mandatory=False)
+                    await self._publish(driver, self._waiting.popleft())
         except UnavailableError as error:
-            self._exchange = None
+            self._driver = None
             if self._channel is not None:
                 await close_quietly(self._channel)
             log("queue.notifications_lost", level=logging.WARNING, count=len(self._waiting) + 1, reason=error)
             self._waiting.clear()
 
-    async def _open(self) -> AbstractExchange:
-        if self._exchange is None or self._channel is None or self._channel.is_closed:
+    async def _publish(self, driver: Driver, event: CloudEvent) -> None:
+        """What waits leaves together: only the last waits until it is written."""
+        message = messages.to_message(event)
+        await driver.basic_publish(
+            message.body,
+            exchange=EXCHANGE,
+            routing_key=self._key(event),
+            properties=message.properties,
+            timeout=CALL_SECONDS,
+            wait=not self._waiting,  # type: ignore[call-arg]  # only its abstract class has it not
+        )
+
+    async def _open(self) -> Driver:
+        if self._driver is None or self._channel is None or self._channel.is_closed:
             self._channel = await self._connection.open_channel()
-            self._exchange = await self._channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
-        return self._exchange
+            await self._channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+            self._driver = await self._channel.get_underlay_channel()
+        return self._driver
 
     def _key(self, event: CloudEvent) -> str:
         return f"{self._release}.{event.get_type().removeprefix('essaim.')}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq.abc import AbstractChannel as Driver
 
 from jobs.adapters.batches import Batches
 from jobs.adapters.rabbitmq.connection import RabbitConnection
@@ -66,10 +67,8 @@ class Publisher:
         return [self._error(queue, outcome) for outcome in outcomes]
 
     async def _confirmations(self, queue: str, messages: Sequence[Message]) -> list[BaseException | None]:
-        exchange = (await self._open()).default_exchange
-        sending = asyncio.gather(
-            *(exchange.publish(message, queue, timeout=CONFIRM_SECONDS) for message in messages), return_exceptions=True
-        )
+        driver = await (await self._open()).get_underlay_channel()
+        sending = asyncio.gather(*(_confirmed(driver, queue, message) for message in messages), return_exceptions=True)
         try:
             while not (await asyncio.wait({sending}, timeout=BLOCKED_SECONDS))[0]:
                 await self._unblocked()  # it may be for these messages that it was blocked
@@ -104,3 +103,15 @@ class Publisher:
             except TimeoutError:
                 sentence = f"RabbitMQ at {self._connection.address} is short of memory or disk: it takes nothing"
                 raise UnavailableError(sentence) from None
+
+
+async def _confirmed(driver: Driver, queue: str, message: Message) -> None:
+    """All that are sent at once leave together: none waits until the one before is written (`wait`)."""
+    await driver.basic_publish(
+        message.body,
+        routing_key=queue,
+        properties=message.properties,
+        mandatory=True,
+        timeout=CONFIRM_SECONDS,
+        wait=False,  # type: ignore[call-arg]  # only its abstract class has it not
+    )

@@ -108,10 +108,11 @@ class Session:
         await self._close_if_settled()
 
     async def ack(self, message: AbstractIncomingMessage) -> None:
-        await self._settle(message, message.ack)
+        """What is acknowledged at the same time leaves together: none waits until the one before is written (`wait`)."""
+        await self._settle(message, lambda tag: message.channel.basic_ack(tag, wait=False))
 
     async def give_back(self, message: AbstractIncomingMessage) -> None:
-        await self._settle(message, lambda: message.nack(requeue=True))
+        await self._settle(message, lambda tag: message.channel.basic_nack(tag, requeue=True))
 
     async def retry(self, message: AbstractIncomingMessage, delay: float) -> None:
         later = messages.copy(message, expiration=delay)
@@ -129,15 +130,16 @@ class Session:
             raise
         await self.ack(message)
 
-    async def _settle(self, message: AbstractIncomingMessage, how: Callable[[], Awaitable[None]]) -> None:
-        if message.delivery_tag not in self.unsettled:
+    async def _settle(self, message: AbstractIncomingMessage, how: Callable[[int], Awaitable[None]]) -> None:
+        tag = message.delivery_tag
+        if tag is None or tag not in self.unsettled:
             raise UnavailableError(f"RabbitMQ at {self.outlet.connection.address} has taken this delivery back")
         try:
             with self.outlet.connection.told():
                 async with asyncio.timeout(CALL_SECONDS):
-                    await how()
+                    await how(tag)
         finally:
-            self.unsettled.discard(message.delivery_tag)
+            self.unsettled.discard(tag)
             self.outlet.changed()
             await self._close_if_settled()
 
