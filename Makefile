@@ -66,6 +66,10 @@ logql: ## Grafana's grammar of LogQL, which tests of the dashboards need; with n
 test-cluster: $(RUN) ## what must hold on a real cluster, the one of KUBECONFIG, in a namespace of its own
 	@ESSAIM_TEST_CLUSTER=1 $(BIN)/pytest -q -s tests/cluster
 
+.PHONY: test-compose
+test-compose: $(RUN) ## what must hold with Docker, for compose.yaml as it stands, in a project of its own
+	@ESSAIM_TEST_COMPOSE=1 $(BIN)/pytest -q -n 0 tests/compose
+
 .PHONY: cluster-up cluster-down
 cluster-up: ## a cluster with KEDA and Knative on this machine, by kind
 	@tests/cluster/kind.sh up

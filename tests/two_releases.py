@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import httpx
 
 from tests.conftest import House
 from tests.knative_service import StandInService
+from tests.ports import free_port
 
 CLIENTS = 4
 
@@ -65,7 +65,7 @@ async def start(house: House, workers: dict[str, int], **bad: str) -> TwoRelease
     urls = {}
     for release in ("v1", "v2"):
         environment = {"ESSAIM_RELEASE": release, **(bad if release == "v2" else {})}
-        port = _free_port()
+        port = free_port()
         house.start("api", ESSAIM_API_PORT=str(port), **environment)
         for _ in range(workers.get(release, 1)):
             house.start("worker", ESSAIM_CONCURRENCY="4", **environment)
@@ -83,8 +83,3 @@ async def _answering(http: httpx.AsyncClient, url: str) -> None:
                 if (await http.get(f"{url}/readyz")).is_success:
                     return
             await asyncio.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,17 +13,12 @@ from pathlib import Path
 import aio_pika
 from pymongo import AsyncMongoClient
 
+from tests.ports import free_port
 from tests.servers import absent
 
 # Debian's `rabbitmq-server` on the PATH serves two users only, so the one behind it comes first.
 RABBITMQ_PATH = f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', '')}"
 STARTING_SECONDS = 120.0  # against hanging
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests.chaos.checker import Checker
-from tests.chaos.servers import Servers, free_port, start_servers
+from tests.chaos.servers import Servers, start_servers
 from tests.chaos.storm import APIS, WORKERS, Crew, Deck, Storm, cut, slow_down
 from tests.chaos.submissions import MAX_ATTEMPTS, Client, submissions
 from tests.conftest import ROOT, House
+from tests.ports import free_port
 from tests.proxy import Proxy
 
 JOBS = os.environ.get("ESSAIM_TEST_CHAOS_JOBS")

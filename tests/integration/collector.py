@@ -1,7 +1,6 @@
 """The OpenTelemetry Collector in tests: the real one, with the configuration that ships."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.ports import free_port
 from tests.servers import OTELCOL, absent
 
 FOLDER = ROOT / "platform" / "observability"
@@ -95,9 +95,3 @@ def collecting(
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 
 from tests.conftest import House
-from tests.integration.collector import GATEWAY, KUBERNETES, TRACES, Collector, collecting, free_port
+from tests.integration.collector import GATEWAY, KUBERNETES, TRACES, Collector, collecting
 from tests.integration.loki_server import LOKI_URL
 from tests.integration.otlp_receiver import Collected
+from tests.ports import free_port
 
 Eventually = Callable[..., Awaitable[Any]]
 

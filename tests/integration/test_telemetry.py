@@ -1,7 +1,6 @@
 """One trace per job from the client's request to its end, every line findable, and no job the slower for it."""
 
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ import pytest
 from jobs.log_events import EVENTS
 from tests.conftest import ROOT, House
 from tests.integration.otlp_receiver import Collected, receiving
+from tests.ports import free_port
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -42,12 +42,6 @@ class Site:
             answer = await http.post("/v1/jobs", json=request, headers={"prefer": "wait=30"})
         assert answer.status_code == 200, answer.text
         return str(answer.json()["id"])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def started(house: House, endpoint: str, eventually: Eventually) -> tuple[str, subprocess.Popen[bytes]]:
