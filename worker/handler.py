@@ -26,7 +26,7 @@ from jobs.telemetry import bound, log, since, span
 from worker import steps
 from worker.announcing import announce
 from worker.merging import conclude_job, fail_job, merge_job
-from worker.runner import Reason, Runner, StoppedError
+from worker.runner import Reason, Runner, StoppedError, Threads
 from worker.telling import Teller
 
 
@@ -39,6 +39,7 @@ class Handler:
         self._settings = settings
         self._worker = worker
         self._teller = Teller(backends, settings)
+        self._threads = Threads()
         self.running: dict[str, Runner] = {}
 
     async def handle(self, delivery: Delivery) -> None:
@@ -111,10 +112,9 @@ class Handler:
             await self._try(job, claimed, delivery)
 
     async def _try(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
-        claim = claimed.claim
-        key = f"{claim.job_id}/{claim.number}"
+        claim, key = claimed.claim, f"{job.id}/{claimed.claim.number}"
         log("task.claimed", waited=since(job.created))
-        self.running[key] = runner = Runner(self._backends, self._settings, claimed)
+        self.running[key] = runner = Runner(self._backends, self._settings, claimed, self._threads)
         try:
             if claimed.lost >= self._settings.max_lost_attempts:
                 raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")

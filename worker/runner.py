@@ -1,12 +1,13 @@
 """One attempt: the workload in a thread of its own, and beside it the beats that keep its lease."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from enum import StrEnum
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from threading import Semaphore, Thread
+from typing import Any, TypeVar, cast
 
 from jobs.backends import Backends
 from jobs.errors import JobNotFoundError, LeaseLostError, UnavailableError
@@ -16,6 +17,7 @@ from jobs.telemetry import log
 from worker.attempt import Attempt, AttemptStopped, Texts
 
 T = TypeVar("T")
+Outcome = tuple[Any, Exception | None]  # as values, since no future holds every exception that a workload may raise
 
 
 class Reason(StrEnum):
@@ -34,15 +36,39 @@ class StoppedError(Exception):
         self.reason = reason
 
 
+class Threads:
+    """For workload code: one for each attempt that runs, kept for the next, since to start one costs more than a small task.
+
+    Daemons: a workload that never returns must not keep the process alive.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = Semaphore(0)
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Have it called at once, and do not wait for it. It must not raise."""
+        self._calls.put(call)
+        if not self._idle.acquire(blocking=False):
+            Thread(target=self._serve, name="attempts", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._calls.get()()
+            self._idle.release()
+
+
 class Runner:
     """Runs workload code under a claim. Everything that touches the lease is here."""
 
-    def __init__(self, backends: Backends, settings: Settings, claimed: Claimed) -> None:
+    def __init__(self, backends: Backends, settings: Settings, claimed: Claimed, threads: Threads) -> None:
         self._store = backends.store
         self._settings = settings
+        self._threads = threads
         self._claim: Claim = claimed.claim
         self._reason: Reason | None = None
-        self._abandoned = asyncio.Event()
+        self._abandoned = False
+        self._outcome: asyncio.Future[Outcome] | None = None
         self._unplanned: list[bytes] | None = None
         self._over = False
         loop = asyncio.get_running_loop()
@@ -77,45 +103,38 @@ class Runner:
 
     def abandon(self) -> None:
         """Stop waiting for a workload that does not leave. Its thread goes on, but without a lease it changes nothing."""
-        self._abandoned.set()
+        self._abandoned = True
+        if self._outcome is not None:
+            _settle(self._outcome, (None, self._stopped()))
 
     async def _in_thread(self, function: Callable[[Attempt], T]) -> T:
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        thread = threading.Thread(
-            target=copy_context().run,  # what the workload logs is part of its attempt
-            args=(self._call, function, done, asyncio.get_running_loop()),
-            name=f"attempt {self._claim.job_id}/{self._claim.number}",
-            daemon=True,  # a workload that never returns must not keep the process alive
-        )
-        thread.start()
-        abandoned = asyncio.create_task(self._abandoned.wait())
-        ends: set[asyncio.Future[Any]] = {done, abandoned}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        abandoned.cancel()
-        if not done.done():
-            done.cancel()
-            raise StoppedError(self._reason or Reason.DRAINING)
-        return done.result()
+        loop, context = asyncio.get_running_loop(), copy_context()  # what the workload logs is part of its attempt
+        self._outcome = outcome = loop.create_future()
+        self._threads.run(lambda: context.run(self._call, function, outcome, loop))
+        if self._abandoned:
+            self.abandon()
+        result, error = await outcome
+        if error is not None:
+            raise error
+        return cast(T, result)
 
-    def _call(self, function: Callable[[Attempt], T], done: asyncio.Future[T], loop: asyncio.AbstractEventLoop) -> None:
-        def settle(result: T | None, error: Exception | None) -> None:
-            if done.cancelled():
-                return
-            if error is None:
-                done.set_result(result)  # type: ignore[arg-type]  # no error: it is a T
-            else:
-                done.set_exception(error)
-
-        result: T | None = None
-        error: Exception | None = None
+    def _call(
+        self, function: Callable[[Attempt], T], outcome: "asyncio.Future[Outcome]", loop: asyncio.AbstractEventLoop
+    ) -> None:
+        found: Outcome
         try:
-            result = function(self._attempt)
+            found = function(self._attempt), None
         except AttemptStopped:
-            error = StoppedError(self._reason or Reason.DRAINING)
-        except Exception as raised:
-            error = raised
+            found = None, self._stopped()
+        except Exception as error:
+            found = None, error
+        except BaseException as error:  # as by `sys.exit`: that ends the attempt, not the worker
+            found = None, RuntimeError(f"the workload raised {error!r}")
         with suppress(RuntimeError):  # the loop is closed: the process is leaving without this thread
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(_settle, outcome, found)
+
+    def _stopped(self) -> StoppedError:
+        return StoppedError(self._reason or Reason.DRAINING)
 
     async def _beats(self) -> None:
         while not self._over and self._reason is not Reason.LOST:
@@ -137,3 +156,9 @@ class Runner:
             self.stop(Reason.LOST)
         except UnavailableError as error:  # work on: the lease may outlast the outage, and fencing covers the rest
             log("task.beat_missed", reason=error)
+
+
+def _settle(outcome: asyncio.Future[Outcome], found: Outcome) -> None:
+    """The first one counts: it may be abandoned already."""
+    if not outcome.done():
+        outcome.set_result(found)

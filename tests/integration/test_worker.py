@@ -183,6 +183,17 @@ async def test_what_the_workload_rejects_fails_at_once_and_is_not_parked(site: S
     assert not await site.backends.queue.dead_letters()
 
 
+@pytest.mark.parametrize("raised", ["SystemExit", "StopIteration"])
+async def test_what_no_program_should_raise_fails_a_task_like_any_exception(site: Site, raised: str) -> None:
+    worker = site.house.start(ESSAIM_MAX_ATTEMPTS="1")
+    job, _ = await site.submit(leaves=raised)
+    ended = await site.ended(job)
+    assert ended.problem is not None
+    assert ended.problem.type == "attempts-exhausted"
+    assert raised in ended.problem.detail
+    assert worker.poll() is None
+
+
 async def test_a_split_that_raises_is_retried_like_a_task(site: Site) -> None:
     site.house.start()
     job, _ = await site.submit(tasks=3, steps=1, split_fails=2)

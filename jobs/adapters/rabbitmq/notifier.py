@@ -56,7 +56,7 @@ class Notifier:
             self._waiting.clear()
 
     async def _publish(self, driver: Driver, event: CloudEvent) -> None:
-        """What waits leaves together: only the last waits until it is written."""
+        """Only the last of those that wait is waited for until it is written."""
         message = messages.to_message(event)
         await driver.basic_publish(
             message.body,

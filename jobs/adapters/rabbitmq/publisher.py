@@ -106,7 +106,7 @@ class Publisher:
 
 
 async def _confirmed(driver: Driver, queue: str, message: Message) -> None:
-    """All that are sent at once leave together: none waits until the one before is written (`wait`)."""
+    """None waits until the one before is written (`wait`): the confirmation says more."""
     await driver.basic_publish(
         message.body,
         routing_key=queue,

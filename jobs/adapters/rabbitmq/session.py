@@ -108,7 +108,7 @@ class Session:
         await self._close_if_settled()
 
     async def ack(self, message: AbstractIncomingMessage) -> None:
-        """What is acknowledged at the same time leaves together: none waits until the one before is written (`wait`)."""
+        """Without waiting until it is written: the broker answers nothing, and what is lost with the connection comes back."""
         await self._settle(message, lambda tag: message.channel.basic_ack(tag, wait=False))
 
     async def give_back(self, message: AbstractIncomingMessage) -> None:

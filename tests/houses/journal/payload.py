@@ -1,5 +1,7 @@
 """A workload for tests: counts steps, and writes each into a journal, so that redone work can be counted."""
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 
@@ -11,6 +13,7 @@ class Request(BaseModel):
     split_fails: int = 0
     raises: int = 0
     rejects: bool = False
+    leaves: Literal["SystemExit", "StopIteration"] | None = None
     kills: bool = False
     stalls: bool = False
     merge_raises: bool = False

@@ -24,6 +24,8 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
     state = Checkpoint.model_validate_json(attempt.checkpoint or b'{"next_step": 0, "total": 0}')
     if request.rejects:
         raise JobError("this request cannot succeed")
+    if request.leaves:
+        raise {"SystemExit": SystemExit, "StopIteration": StopIteration}[request.leaves]
     if request.kills:
         os.abort()
     while request.stalls:
