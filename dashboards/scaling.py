@@ -64,8 +64,9 @@ def build() -> Dashboard:
 
 
 def formula() -> str:
-    """That of the ScaledObject, with running tasks for `total - ready`."""
+    """That of the ScaledObject, with running tasks for `total - ready`. LogQL has no `ceil`: what is begun counts as one."""
     (divisor,) = re.findall(
-        r'formula: "max\(total - ready, 0\) \+ max\(ready, waiting\) / (\d+)"', SCALED_OBJECT.read_text()
+        r'formula: "max\(total - ready, 0\) \+ ceil\(max\(ready, waiting\) / (\d+)\)"', SCALED_OBJECT.read_text()
     )
-    return f"{highest(DEPTH, 'in_flight', RELEASE)} + {highest(DEPTH, 'ready', RELEASE)} / {divisor}"
+    running, waiting = highest(DEPTH, "in_flight", RELEASE), highest(DEPTH, "ready", RELEASE)
+    return f"{running} + ({waiting} - {waiting} % {divisor}) / {divisor} + ({waiting} % {divisor} > bool 0)"

@@ -42,7 +42,7 @@ def counts(policy: Policy, looks: Sequence[tuple[float, Metrics, int]], first_sy
         ("a minimum is what is woken", {"min_replicas": 3, "idle_replicas": 0}, [(0, some(1), 0)], [3]),
         ("a few above idle are filled up too", {"min_replicas": 3, "idle_replicas": 0}, [(0, some(1), 1)], [3]),
         ("without idle that is the HPA's", {"min_replicas": 3}, [(0, some(1), 1)], [1]),
-        ("activity must be over the activation target, not at it", {"activation_target": 0.2}, [(0, some(1), 0)], [0]),
+        ("activity must be over the activation target, not at it", {"activation_target": 1}, [(0, some(1), 0)], [0]),
         ("a task in flight keeps its worker", {}, [(0, some(1), 0), (90, some(0, 1), 1)], [1, 1]),
         (
             "all leave in one step when the cooldown is over",
@@ -191,7 +191,7 @@ def test_the_fallback_does_not_reach_the_hpa_through_the_cache_of_a_formula() ->
     looks = [(float(now), HTTP_DOWN, 1) for now in range(1, 10)]
     decisions = polls(replace(OWN, fallback=failing(3, 4)), [(0, some(1), 1), *looks], first_sync=5)
     assert {decision.replicas for decision in decisions} == {1}
-    assert [decision.metric for decision in decisions] == [0.2, None, None, None, 4, 4, None, None, None, 4]
+    assert [decision.metric for decision in decisions] == [1, None, None, None, 4, 4, None, None, None, 4]
 
 
 def test_the_hpas_look_at_a_cached_failure_counts_as_one_more() -> None:

@@ -28,10 +28,18 @@ def with_formula(names: tuple[str, ...] = ("a",), **modifiers: str) -> Spec:
     return {"triggers": triggers, "advanced": {"scalingModifiers": {"formula": "a", "target": "1", **modifiers}}}
 
 
-def test_our_own_scaledobject_pays_busy_workers_and_one_more_per_five_waiting_tasks() -> None:
+def test_our_own_scaledobject_pays_busy_workers_and_one_more_for_each_five_waiting_tasks_begun() -> None:
     own = load(default_path())
     assert own.formula is not None
-    for depth, workers in [((0, 0), 0), ((1, 0), 0.2), ((60, 0), 12), ((5, 10), 11), ((0, 3), 3)]:
+    for depth, workers in [
+        ((0, 0), 0),
+        ((1, 0), 1),
+        ((6, 0), 2),
+        ((60, 0), 12),
+        ((5, 10), 11),
+        ((1, 2), 3),
+        ((0, 3), 3),
+    ]:
         assert own.formula.value(own.metrics(Depth(*depth))) == workers
 
 

@@ -10,10 +10,13 @@ from itertools import groupby
 import pytest
 
 from scaling.autoscaler import Autoscaler
+from scaling.formula import Formula
 from scaling.policy import Policy, default_path, load
 from scaling.triggers import Sample
 
 OWN = load(default_path())
+TRIGGERS = ("waiting", "total", "ready")
+UNROUNDED = replace(OWN, formula=Formula("max(total - ready, 0) + max(ready, waiting) / 5", TRIGGERS))
 HTTP_AGE, STEP, WORKER_START = 5.0, 0.1, 0.8
 
 
@@ -116,13 +119,19 @@ def test_busy_workers_are_never_scaled_away_while_their_tasks_last() -> None:
     assert max(bed.steps()) >= 5
 
 
+def test_one_task_behind_two_long_ones_gets_a_worker_of_its_own() -> None:
+    """2.2 workers are 2 to the HPA, which lets a tenth be; so the formula rounds up."""
+    assert Bed(OWN, tasks=3, seconds=400, first_sync=3).run(60).steps() == [1, 2, 3]
+    assert Bed(UNROUNDED, tasks=3, seconds=400, first_sync=3).run(60).steps() == [1, 2]
+
+
 def with_window(seconds: int) -> Policy:
     assert OWN.scale_down is not None
-    return replace(OWN, cooldown_period=10, max_replicas=5, scale_down=replace(OWN.scale_down, window=seconds))
+    return replace(UNROUNDED, cooldown_period=10, max_replicas=5, scale_down=replace(OWN.scale_down, window=seconds))
 
 
 def test_an_outage_freezes_the_count_and_a_window_shorter_than_it_costs_a_busy_worker_afterwards() -> None:
-    """Measured: 72 s away under three 150-second tasks, window 30 s: 2 throughout, then 2, 1, 2.
+    """Measured, unrounded: 72 s away under three 150-second tasks, window 30 s: 2 throughout, then 2, 1, 2.
     Here the HPA looks 1 s after the return, while the management still shows an empty queue."""
     bed = Bed(with_window(30), tasks=3, seconds=150, first_sync=8, outage=(40, 112)).run(140)
     assert {count for at, count in bed.counts if 40 <= at < 112} == {2}
@@ -134,6 +143,14 @@ def test_a_window_longer_than_the_outage_spares_it() -> None:
     bed = Bed(with_window(300), tasks=3, seconds=150, first_sync=8, outage=(40, 112)).run(140)
     assert bed.steps() == [1, 2]
     assert bed.given_back == 0
+
+
+@pytest.mark.parametrize(("cooldown", "given_back"), [(60, 3), (300, 0)])
+def test_so_does_a_cooldown_that_is_longer_where_nothing_waits(cooldown: int, given_back: int) -> None:
+    """KEDA was active last when the broker went away, and its first look sees an empty queue."""
+    policy = replace(with_window(300), formula=OWN.formula, cooldown_period=cooldown)
+    bed = Bed(policy, tasks=3, seconds=150, first_sync=8, outage=(40, 112)).run(140)
+    assert bed.given_back == given_back
 
 
 def test_counting_only_what_waits_would_end_busy_workers() -> None:
