@@ -1,5 +1,6 @@
 """How long a job waits when nobody is there, and for what."""
 
+import math
 import os
 import re
 import statistics
@@ -70,6 +71,7 @@ def test_the_api_is_there_soon(cluster: Cluster, timeline: Timeline) -> None:
             assert api.get("/v1/jobs?limit=1").status_code == 200
         rows.append((time.time() - began,))
         print(round(rows[-1][0], 2), flush=True)
+    print(f"\n  goal: p95 under {GOAL_SECONDS} s")
     show(("first answer",), rows)
 
 
@@ -77,5 +79,5 @@ def show(names: tuple[str, ...], rows: list[tuple[float, ...]]) -> None:
     print(f"\n  {len(rows)} tries, seconds{'':14} p50   p95   max")
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
         ordered = sorted(column)
-        p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+        p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
         print(f"  {name:<30} {statistics.median(ordered):5.2f} {p95:5.2f} {ordered[-1]:5.2f}")
