@@ -156,6 +156,34 @@ async def test_results_that_differ_take_it_back_before_any_request_goes_there(bu
     assert {release for _, release in (await place.states()).values()} == {"v1"}
 
 
+@pytest.mark.parametrize("wrong_by", ["0", "1"])
+async def test_a_job_whose_inputs_are_gone_says_nothing_about_the_new_release(
+    build: House, tmp_path: Path, wrong_by: str
+) -> None:
+    for number in (0, 5, 6, 7):
+        (tmp_path / str(number)).touch()
+    build.environment["ESSAIM_TEST_INPUTS"] = str(tmp_path)
+    place = await start(build, {}, ESSAIM_TEST_WRONG_BY=wrong_by)
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        for number in (5, 6, 7):
+            await http.post(f"{place.urls['v1']}/v1/jobs", json={"number": number}, headers={"Prefer": "wait=60"})
+    (tmp_path / "6").unlink()
+    lines: list[Line] = []
+    control = controller(place, lines=lines)
+    await control.begin("one", plan(shadow=3))
+    running = asyncio.create_task(control.run())
+    while not place.service.percent("v2") and not running.done():
+        await asyncio.sleep(0.05)
+    assert running.done() == (wrong_by == "1")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    said = {
+        "0": "2 of 3 jobs ran again, with the same results; 1 came out differently on the old release, too",
+        "1": "came out differently: ",
+    }
+    assert any(said[wrong_by] in line.sentence for line in lines)
+
+
 async def test_another_person_takes_it_up_where_it_was_left(build: House) -> None:
     place = await start(build, {})
     async with place.load():
