@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
 from cloudevents.core.v1.event import CloudEvent
 
 from jobs.adapters.rabbitmq import messages
@@ -43,7 +43,7 @@ class DeadLetters:
     async def replay(self, ids: Collection[str] | None, revise: Revise) -> int:
         await self._topology.declare()
         replayed = 0
-        kept: list[AbstractIncomingMessage] = []
+        kept: list[DeliveredMessage] = []
         error: EssaimError | None = None
         async with self._connection.channel() as channel:
             left = await self._count(channel)  # what is parked again meanwhile stays
@@ -54,7 +54,7 @@ class DeadLetters:
                 outcomes = await self._publisher.send(self._topology.main, [_revised(one, revise) for one in chosen])
                 for message, outcome in zip(chosen, outcomes, strict=True):
                     if outcome is None:
-                        await message.ack()
+                        await message.channel.basic_ack(messages.tag_of(message))
                         replayed += 1
                     else:
                         kept.append(message)
@@ -67,7 +67,7 @@ class DeadLetters:
     async def purge(self, before: datetime) -> int:
         await self._topology.declare()
         purged = 0
-        kept: list[AbstractIncomingMessage] = []  # RabbitMQ 3.10 does not keep the order of what was given back
+        kept: list[DeliveredMessage] = []  # RabbitMQ 3.10 does not keep the order of what was given back
         async with self._connection.channel() as channel:
             left = await self._count(channel)
             while left > 0 and (taken := await self._take(channel, min(left, REPLAY_BATCH))):
@@ -75,12 +75,12 @@ class DeadLetters:
                 old = [message for message in taken if messages.parking(message).parked < before]
                 kept += [message for message in taken if message not in old]
                 for message in old:
-                    await message.ack()
+                    await message.channel.basic_ack(messages.tag_of(message))
                 purged += len(old)
             await self._give_back(channel, kept)
         return purged
 
-    async def _give_back(self, channel: AbstractChannel, taken: Sequence[AbstractIncomingMessage]) -> None:
+    async def _give_back(self, channel: AbstractChannel, taken: Sequence[DeliveredMessage]) -> None:
         """All at once, which keeps their order; on this channel nothing else is unsettled. Return when they are back."""
         if not taken:
             return
@@ -95,30 +95,30 @@ class DeadLetters:
         queue = await channel.declare_queue(self._topology.dead, passive=True, timeout=CALL_SECONDS)
         return queue.declaration_result.message_count or 0
 
-    async def _take(self, channel: AbstractChannel, limit: int) -> list[AbstractIncomingMessage]:
+    async def _take(self, channel: AbstractChannel, limit: int) -> list[DeliveredMessage]:
         """The oldest. By a consumer and not one by one, since the broker settles by consumer."""
         most = min(limit, await self._count(channel), MOST_AT_ONCE)
-        taken: list[AbstractIncomingMessage] = []
+        taken: list[DeliveredMessage] = []
         if most <= 0:
             return taken
         enough = asyncio.Event()
 
-        async def take(message: AbstractIncomingMessage) -> None:
+        async def take(message: DeliveredMessage) -> None:
             taken.append(message)
             if len(taken) == most:
                 enough.set()
 
         await channel.set_qos(prefetch_count=most, timeout=CALL_SECONDS)
-        queue = await channel.get_queue(self._topology.dead, ensure=False)
-        tag = await queue.consume(take, timeout=CALL_SECONDS)
+        driver = await channel.get_underlay_channel()
+        consuming = await driver.basic_consume(self._topology.dead, take, timeout=CALL_SECONDS)
         with suppress(TimeoutError):  # somebody else has taken the others
             async with asyncio.timeout(LOOK_SECONDS):
                 await enough.wait()
-        await queue.cancel(tag, timeout=CALL_SECONDS)
+        await driver.basic_cancel(consuming.consumer_tag or "", timeout=CALL_SECONDS)
         return taken
 
 
-def _dead_letter(message: AbstractIncomingMessage) -> DeadLetter:
+def _dead_letter(message: DeliveredMessage) -> DeadLetter:
     parking = messages.parking(message)
     try:
         body = messages.read_json(message)
@@ -127,7 +127,7 @@ def _dead_letter(message: AbstractIncomingMessage) -> DeadLetter:
     return DeadLetter(parking.id, parking.reason, parking.parked, json.loads(body), body)
 
 
-def _revised(message: AbstractIncomingMessage, revise: Revise) -> Message:
+def _revised(message: DeliveredMessage, revise: Revise) -> messages.Message:
     try:
         event = messages.read(message)
     except MessageUnreadableError:

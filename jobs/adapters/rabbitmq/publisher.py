@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 
-from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq.abc import AbstractChannel as Driver
 
 from jobs.adapters.batches import Batches
 from jobs.adapters.rabbitmq.connection import RabbitConnection
+from jobs.adapters.rabbitmq.messages import Message
 from jobs.adapters.rabbitmq.topology import Topology
 from jobs.errors import EssaimError, QueueFullError, UnavailableError
 

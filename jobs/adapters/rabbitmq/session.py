@@ -5,8 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import AbstractChannel as Driver
+from aiormq.abc import DeliveredMessage
 from cloudevents.core.v1.event import CloudEvent
 
 from jobs.adapters.rabbitmq import messages
@@ -34,7 +35,7 @@ class Outlet:
 class RabbitDelivery:
     """A message of one session. When its channel is lost, it comes back by itself."""
 
-    def __init__(self, event: CloudEvent, message: AbstractIncomingMessage, session: "Session") -> None:
+    def __init__(self, event: CloudEvent, message: DeliveredMessage, session: "Session") -> None:
         self._event = event
         self._message = message
         self._session = session
@@ -71,10 +72,10 @@ class Session:
     def __init__(self, outlet: Outlet, channel: AbstractChannel, arrive: Callable[[RabbitDelivery], None]) -> None:
         self.outlet = outlet
         self.lost = asyncio.Event()
-        self.unsettled: set[int | None] = set()
+        self.unsettled: set[int] = set()
         self._channel = channel
         self._arrive = arrive
-        self._queue: AbstractQueue | None = None
+        self._driver: Driver | None = None
         self._tag = ""
         self._stopped = False
         self._closing: asyncio.Task[None] | None = None
@@ -96,10 +97,10 @@ class Session:
     async def stop(self) -> None:
         """Take nothing more."""
         self._stopped = True
-        if self._queue is not None and not self._channel.is_closed:
+        if self._driver is not None and not self._channel.is_closed:
             try:
                 with self.outlet.connection.told():
-                    await self._queue.cancel(self._tag, timeout=CALL_SECONDS)
+                    await self._driver.basic_cancel(self._tag, timeout=CALL_SECONDS)
             except UnavailableError:
                 await close_quietly(self._channel)
 
@@ -107,21 +108,23 @@ class Session:
         self._stopped = True
         await self._close_if_settled()
 
-    async def ack(self, message: AbstractIncomingMessage) -> None:
+    async def ack(self, message: DeliveredMessage) -> None:
         """Without waiting until it is written: the broker answers nothing, and what is lost with the connection comes back."""
         await self._settle(message, lambda tag: message.channel.basic_ack(tag, wait=False))
 
-    async def give_back(self, message: AbstractIncomingMessage) -> None:
+    async def give_back(self, message: DeliveredMessage) -> None:
         await self._settle(message, lambda tag: message.channel.basic_nack(tag, requeue=True))
 
-    async def retry(self, message: AbstractIncomingMessage, delay: float) -> None:
+    async def retry(self, message: DeliveredMessage, delay: float) -> None:
         later = messages.copy(message, expiration=delay)
         await self._move(message, lambda: self.outlet.topology.wait_queue(delay), later)
 
-    async def park(self, message: AbstractIncomingMessage, reason: str) -> None:
+    async def park(self, message: DeliveredMessage, reason: str) -> None:
         await self._move(message, self.outlet.topology.dead_queue, messages.parked_copy(message, reason))
 
-    async def _move(self, message: AbstractIncomingMessage, queue: Callable[[], Awaitable[str]], copy: Message) -> None:
+    async def _move(
+        self, message: DeliveredMessage, queue: Callable[[], Awaitable[str]], copy: messages.Message
+    ) -> None:
         """First there, then gone from here: a crash in between makes two of it, never none."""
         try:
             await self.outlet.publisher.publish(await queue(), [copy])
@@ -130,9 +133,9 @@ class Session:
             raise
         await self.ack(message)
 
-    async def _settle(self, message: AbstractIncomingMessage, how: Callable[[int], Awaitable[None]]) -> None:
-        tag = message.delivery_tag
-        if tag is None or tag not in self.unsettled:
+    async def _settle(self, message: DeliveredMessage, how: Callable[[int], Awaitable[None]]) -> None:
+        tag = messages.tag_of(message)
+        if tag not in self.unsettled:
             raise UnavailableError(f"RabbitMQ at {self.outlet.connection.address} has taken this delivery back")
         try:
             with self.outlet.connection.told():
@@ -149,11 +152,11 @@ class Session:
         await self._channel.set_qos(prefetch_count=prefetch, timeout=CALL_SECONDS)
         driver = await self._channel.get_underlay_channel()
         driver.on_consumer_cancel_callbacks.add(lambda _: self.lost.set())
-        self._queue = await self._channel.get_queue(self.outlet.topology.main, ensure=False)
-        self._tag = await self._queue.consume(self._deliver, timeout=CALL_SECONDS)
+        consuming = await driver.basic_consume(self.outlet.topology.main, self._deliver, timeout=CALL_SECONDS)
+        self._driver, self._tag = driver, consuming.consumer_tag or ""
 
-    async def _deliver(self, message: AbstractIncomingMessage) -> None:
-        self.unsettled.add(message.delivery_tag)
+    async def _deliver(self, message: DeliveredMessage) -> None:
+        self.unsettled.add(messages.tag_of(message))
         self.outlet.changed()
         try:
             if self._stopped:
