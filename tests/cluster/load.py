@@ -98,6 +98,10 @@ class Load:
     def running(self) -> int:
         return sum(1 for looks in self.looks.values() if looks and looks[-1].state == "running")
 
+    def saving(self) -> int:
+        """How many run and have saved something of their pause."""
+        return sum(1 for looks in self.looks.values() if looks and looks[-1].state == "running" and looks[-1].slept)
+
     def saved(self) -> float:
         """The most that a running task has saved of its pause, in seconds."""
         return max((it[-1].slept for it in self.looks.values() if it and it[-1].state == "running"), default=0.0)

@@ -57,7 +57,7 @@ def test_who_must_leave_hands_its_task_on_and_nothing_saved_is_done_again(
     """Six busy workers, and somebody who wants two: four tasks change hands, and the HPA wants its workers back."""
     with load.looking():
         load.submit(10, pause_seconds=75)
-        timeline.until(lambda it: load.running() >= 6 and it.workers >= 6)
+        timeline.until(lambda it: load.saving() >= 6 and it.workers >= 6)
         cluster.kubectl("scale", "deployment/essaim-worker-dev", "--replicas=2")
         timeline.until(lambda it: it.workers <= 2)
         states = load.until_ended()
