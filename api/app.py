@@ -43,7 +43,16 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
 
 
 def register(api: APIRouter) -> None:
-    """The whole API, and the page that shows it, which is no part of its document."""
+    """The whole API, and the page that shows it, which is no part of its document. They are tried in this order."""
+    add(api, "POST", "/v1/jobs", jobs.submit)
+    add(api, "GET HEAD", "/v1/jobs", jobs.index)
+    add(api, "GET HEAD", "/v1/jobs/{id}", jobs.show)
+    add(api, "DELETE", "/v1/jobs/{id}", jobs.cancel)
+    add(api, "POST", "/v1/jobs/{id}/retry", jobs.retry)
+    add(api, "GET", "/v1/jobs/{id}/result", jobs.result)
+    add(api, "GET HEAD", "/v1/jobs/{id}/tasks", jobs.tasks)
+    add(api, "GET", "/v1/jobs/{id}/events", jobs.follow)
+
     api.add_route("/", page.index)
     api.add_route("/static/{name}", page.file)
 
@@ -55,15 +64,6 @@ def register(api: APIRouter) -> None:
     add(api, "GET", "/v1/texts/{name:path}", texts.get)
     add(api, "HEAD", "/v1/texts/{name:path}", texts.head)
     add(api, "DELETE", "/v1/texts/{name:path}", texts.delete)
-
-    add(api, "POST", "/v1/jobs", jobs.submit)
-    add(api, "GET HEAD", "/v1/jobs", jobs.index)
-    add(api, "GET HEAD", "/v1/jobs/{id}", jobs.show)
-    add(api, "DELETE", "/v1/jobs/{id}", jobs.cancel)
-    add(api, "POST", "/v1/jobs/{id}/retry", jobs.retry)
-    add(api, "GET", "/v1/jobs/{id}/result", jobs.result)
-    add(api, "GET HEAD", "/v1/jobs/{id}/tasks", jobs.tasks)
-    add(api, "GET", "/v1/jobs/{id}/events", jobs.follow)
 
     add(api, "GET HEAD", "/v1/workers", house.workers)
     add(api, "GET HEAD", "/v1/stats", house.stats)

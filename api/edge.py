@@ -4,10 +4,10 @@ import logging
 import re
 import time
 from urllib.parse import unquote_to_bytes
-from uuid import uuid4
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid4
 
 from api.errors import BusyError, FailedError, MalformedError
 from api.problems import respond

@@ -30,16 +30,12 @@ HEAD = {"state": 1, "run": 1, "tasks": 1, "plan": 1, "started": 1, "ended": 1, "
 
 async def submit(db: Database, jobs: Sequence[Job]) -> list[Job]:
     """All in one write. The earlier one is the answer where the id is there."""
-    documents = [job_to(job) for job in jobs]
     there: set[int] = set()
     try:
-        await db.jobs.insert_many(documents, ordered=False)
+        await db.jobs.insert_many([job_to(job) for job in jobs], ordered=False)
     except BulkWriteError as error:
         there = duplicates(error)
-    return [
-        await _earlier(db, job.id) if number in there else job_from(document, Tally())
-        for number, (job, document) in enumerate(zip(jobs, documents, strict=True))
-    ]
+    return [await _earlier(db, job.id) if number in there else job for number, job in enumerate(jobs)]
 
 
 async def _earlier(db: Database, job_id: str) -> Job:

@@ -36,7 +36,7 @@ def submit(db: sqlite3.Connection, job: Job) -> Job:
     if row := db.execute(_GET, (job.id,)).fetchone():
         return job_from(row, row["result"])
     insert(db, job)
-    return get(db, job.id)
+    return job
 
 
 def insert(db: sqlite3.Connection, job: Job) -> None:
