@@ -98,6 +98,18 @@ async def test_an_acknowledged_message_is_gone(
         assert await eventually(lambda: _is(queue, EMPTY))
 
 
+async def test_of_what_is_acknowledged_at_once_nothing_comes_back_but_what_is_still_worked_on(
+    queue: JobQueue, open_queue: OpenQueue, event: Events, eventually: Eventually
+) -> None:
+    await queue.publish([event(str(number)) for number in range(8)])
+    async with open_queue() as other, other.deliveries(8) as deliveries:
+        taken = [await next_of(deliveries) for _ in range(8)]
+        await asyncio.gather(*(taken[number].ack() for number in (1, 0, 5, 3, 7)))
+    async with queue.deliveries(8) as deliveries:
+        assert {await next_id(deliveries) for _ in range(3)} == {"2", "4", "6"}
+        assert await eventually(lambda: _is(queue, EMPTY))
+
+
 async def test_a_released_delivery_comes_back(queue: JobQueue, event: Events) -> None:
     await queue.publish([event("released")])
     async with queue.deliveries(1) as deliveries:

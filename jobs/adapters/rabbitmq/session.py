@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from aio_pika.abc import AbstractChannel
@@ -10,6 +10,7 @@ from aiormq.abc import AbstractChannel as Driver
 from aiormq.abc import DeliveredMessage
 from cloudevents.core.v1.event import CloudEvent
 
+from jobs.adapters.batches import Batches
 from jobs.adapters.rabbitmq import messages
 from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
 from jobs.adapters.rabbitmq.publisher import Publisher
@@ -79,6 +80,7 @@ class Session:
         self._tag = ""
         self._stopped = False
         self._closing: asyncio.Task[None] | None = None
+        self._acks = Batches[int, None](self._ack)
 
     @classmethod
     async def open(cls, outlet: Outlet, prefetch: int, arrive: Callable[[RabbitDelivery], None]) -> "Session":
@@ -109,8 +111,7 @@ class Session:
         await self._close_if_settled()
 
     async def ack(self, message: DeliveredMessage) -> None:
-        """Without waiting until it is written: the broker answers nothing, and what is lost with the connection comes back."""
-        await self._settle(message, lambda tag: message.channel.basic_ack(tag, wait=False))
+        await self._settle(message, self._acks.ask)
 
     async def give_back(self, message: DeliveredMessage) -> None:
         await self._settle(message, lambda tag: message.channel.basic_nack(tag, requeue=True))
@@ -145,6 +146,20 @@ class Session:
             self.unsettled.discard(tag)
             self.outlet.changed()
             await self._close_if_settled()
+
+    async def _ack(self, tags: Sequence[int]) -> list[None]:
+        """One frame for all up to the oldest delivery that is still worked on, and one for each of the others.
+
+        None waits until it is written (`wait`): the broker answers nothing, and what is lost with the connection comes back.
+        """
+        driver = await self._channel.get_underlay_channel()
+        oldest = min(self.unsettled.difference(tags), default=max(tags) + 1)
+        if before := [tag for tag in tags if tag < oldest]:
+            await driver.basic_ack(max(before), multiple=True, wait=False)
+        for tag in tags:
+            if tag > oldest:
+                await driver.basic_ack(tag, wait=False)
+        return [None] * len(tags)
 
     async def _consume(self, prefetch: int) -> None:
         self.outlet.sessions.add(self)
