@@ -21,8 +21,11 @@ class Tally(NamedTuple):
 
 
 def job_to(job: Job) -> Document:
-    """Requests are JSON text: a BSON document has neither half surrogates nor large integers, which JSON has."""
-    return {
+    """Requests are JSON text: a BSON document has neither half surrogates nor large integers, which JSON has.
+
+    What a job does not have yet is left out: every write of it costs the more, the more fields there are.
+    """
+    fields = {
         "_id": job.id,
         "v": VERSION,
         "owner": job.owner,
@@ -41,6 +44,7 @@ def job_to(job: Job) -> Document:
         "callback": job.callback,
         "traceparent": job.traceparent,
     }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def job_from(found: Document, tally: Tally) -> Job:

@@ -53,7 +53,7 @@ def first_claim(job_id: str, worker: str) -> Claimed:
 
 async def conclude(db: Database, asked: Sequence[tuple[Claim, bytes]]) -> list[bool]:
     """By one write for all. Where that has not ended all, each is looked at: perhaps an earlier one has, unheard."""
-    fields = {"state": "succeeded", "tasks": 1, "progress": 1.0, "problem": None, "ended": stamp()}
+    fields = {"state": "succeeded", "tasks": 1, "progress": 1.0, "ended": stamp()}
     updates = [
         UpdateOne({**_held(claim), "state": "running", "tasks": None}, {"$set": {**fields, "result": readable(result)}})
         for claim, result in asked
