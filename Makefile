@@ -63,7 +63,7 @@ logql: ## Grafana's grammar of LogQL, which tests of the dashboards need; with n
 	@npm ci --silent --no-fund --no-audit --prefix tests/lezer
 
 .PHONY: test-cluster
-test-cluster: $(RUN) ## what must hold on a real cluster, the one of KUBECONFIG, in a namespace of its own
+test-cluster: $(RUN) ## what must hold on a real cluster, the one of KUBECONFIG, in namespaces of its own
 	@ESSAIM_TEST_CLUSTER=1 $(BIN)/pytest -q -s tests/cluster
 
 .PHONY: test-compose

@@ -6,8 +6,9 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aio_pika
@@ -28,6 +29,7 @@ class Server:
     command: list[str]
     environment: dict[str, str]
     folder: Path
+    port: int
     answers: Callable[[], Awaitable[object]]
     process: subprocess.Popen[bytes] | None = None
 
@@ -71,37 +73,34 @@ class Server:
         return True
 
 
-@dataclass
-class Servers:
-    """RabbitMQ and MongoDB."""
-
-    broker: Server
-    broker_port: int
-    database: Server
-    database_port: int
-    epmd: subprocess.Popen[bytes] = field(repr=False)
-
-    async def end(self) -> None:
-        for server in (self.broker, self.database):
-            await server.end()
-        self.epmd.kill()
-        self.epmd.wait()
-
-
-async def start_servers(folder: Path) -> Servers:
-    """Skips the test where a server is not installed; in CI it fails."""
-    broker_port, database_port = free_port(), free_port()
-    broker = _broker(_folder(folder / "rabbitmq"), broker_port)
-    database = _database(_folder(folder / "mongodb"), database_port)
+@asynccontextmanager
+async def broker(folder: Path) -> AsyncIterator[Server]:
+    """RabbitMQ. Skips the test where it is not installed; in CI it fails."""
+    server = _broker(_folder(folder / "rabbitmq"), free_port())
     # The Erlang nodes' name server would start by itself and outlive the test.
-    epmd = subprocess.Popen(["epmd"], env={**os.environ, **broker.environment})
-    servers = Servers(broker, broker_port, database, database_port, epmd)
+    epmd = subprocess.Popen(["epmd"], env={**os.environ, **server.environment})
     try:
-        await asyncio.gather(broker.start(), database.start())
-    except BaseException:
-        await servers.end()
-        raise
-    return servers
+        async with _running(server):
+            yield server
+    finally:
+        epmd.kill()
+        epmd.wait()
+
+
+@asynccontextmanager
+async def database(folder: Path) -> AsyncIterator[Server]:
+    """MongoDB, likewise."""
+    async with _running(_database(_folder(folder / "mongodb"), free_port())) as server:
+        yield server
+
+
+@asynccontextmanager
+async def _running(server: Server) -> AsyncIterator[Server]:
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.end()
 
 
 def _broker(folder: Path, port: int) -> Server:
@@ -127,7 +126,7 @@ def _broker(folder: Path, port: int) -> Server:
         connection = await aio_pika.connect(f"amqp://guest:guest@127.0.0.1:{port}/")
         await connection.close()
 
-    return Server(shlex.split(command), environment, folder, answers)
+    return Server(shlex.split(command), environment, folder, port, answers)
 
 
 def _database(folder: Path, port: int) -> Server:
@@ -142,7 +141,7 @@ def _database(folder: Path, port: int) -> Server:
         async with AsyncMongoClient[dict[str, object]](f"mongodb://127.0.0.1:{port}", timeoutMS=2000) as client:
             await client.admin.command("ping")
 
-    return Server(shlex.split(command.format(folder=folder, port=port)), {}, folder, answers)
+    return Server(shlex.split(command.format(folder=folder, port=port)), {}, folder, port, answers)
 
 
 def _folder(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.checker import Checker
-from tests.chaos.servers import Servers, start_servers
+from tests.chaos.servers import Server, broker, database
 from tests.chaos.storm import APIS, WORKERS, Crew, Deck, Storm, cut, slow_down
 from tests.chaos.submissions import MAX_ATTEMPTS, Client, submissions
 from tests.conftest import ROOT, House
@@ -38,41 +38,49 @@ async def test_every_job_survives_a_storm_on_sqlite(build_house: Callable[..., H
 
 
 @pytest.mark.chaos
-async def test_every_job_survives_a_storm_on_rabbitmq_and_mongodb(
-    build_house: Callable[..., House], survive: Survive, servers: Servers
+async def test_every_job_survives_a_storm_on_rabbitmq_and_sqlite(
+    build_house: Callable[..., House], survive: Survive, tmp_path: Path
 ) -> None:
-    async with proxied([servers.broker_port, servers.database_port]) as (broker, database):
-        urls = {
-            "queue_url": f"amqp://guest:guest@127.0.0.1:{broker.port}/?heartbeat=2",
-            "store_url": f"mongodb://127.0.0.1:{database.port}/storm?serverSelectionTimeoutMS=2000",
-        }
-        dice = random.Random(SEED + 2)
-        faults: Deck = {
-            "broker killed": (1, servers.broker.crash),
-            "broker restarted": (1, servers.broker.restart),
-            "broker cut": (3, cut(broker)),
-            "broker slow": (1, slow_down(dice, broker)),
-            "database killed": (1, servers.database.crash),
-            "database restarted": (1, servers.database.restart),
-            "database cut": (3, cut(database)),
-            "database slow": (1, slow_down(dice, database)),
-        }
-        await survive(build_house(ROOT / "tests" / "houses" / "storm", **SETTINGS, **urls), int(JOBS or 30), faults)
+    async with broker(tmp_path) as rabbitmq, proxied([rabbitmq.port]) as (way,):
+        house = build_house(ROOT / "tests" / "houses" / "storm", **SETTINGS, queue_url=queue(way))
+        await survive(house, int(JOBS or 20), faults("broker", rabbitmq, way))
 
 
-@pytest.fixture
-async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
-    started = await start_servers(tmp_path)
-    yield started
-    await started.end()
+@pytest.mark.chaos
+async def test_every_job_survives_a_storm_on_rabbitmq_and_mongodb(
+    build_house: Callable[..., House], survive: Survive, tmp_path: Path
+) -> None:
+    async with (
+        broker(tmp_path) as rabbitmq,
+        database(tmp_path) as mongodb,
+        proxied([rabbitmq.port, mongodb.port]) as (way, other_way),
+    ):
+        store = f"mongodb://127.0.0.1:{other_way.port}/storm?serverSelectionTimeoutMS=2000"
+        house = build_house(ROOT / "tests" / "houses" / "storm", **SETTINGS, queue_url=queue(way), store_url=store)
+        both = {**faults("broker", rabbitmq, way), **faults("database", mongodb, other_way)}
+        await survive(house, int(JOBS or 30), both)
+
+
+def queue(way: Proxy) -> str:
+    return f"amqp://guest:guest@127.0.0.1:{way.port}/?heartbeat=2"
+
+
+def faults(name: str, server: Server, way: Proxy) -> Deck:
+    """What may befall a server and the way there."""
+    return {
+        f"{name} killed": (1, server.crash),
+        f"{name} restarted": (1, server.restart),
+        f"{name} cut": (3, cut(way)),
+        f"{name} slow": (1, slow_down(random.Random(f"{SEED} {name}"), way)),
+    }
 
 
 @pytest.fixture
 def survive(eventually: Eventually, record_property: Callable[[str, object], None]) -> Survive:
     """Let a storm rage over a house while jobs are submitted, until all have ended, and check them."""
 
-    async def run(house: House, jobs: int, faults: Deck) -> None:
-        storm, checker = await _rage(house, jobs, faults, eventually)
+    async def run(house: House, jobs: int, more: Deck) -> None:
+        storm, checker = await _rage(house, jobs, more, eventually)
         for line in table(storm, checker):
             record_property("measured", line)
         assert not storm.crew.left
@@ -82,7 +90,7 @@ def survive(eventually: Eventually, record_property: Callable[[str, object], Non
     return run
 
 
-async def _rage(house: House, jobs: int, faults: Deck, eventually: Eventually) -> tuple[Storm, Checker]:
+async def _rage(house: House, jobs: int, more: Deck, eventually: Eventually) -> tuple[Storm, Checker]:
     journals = house.folder / "journals"
     journals.mkdir()
     deadline = 300 + 5.0 * jobs  # against hanging
@@ -95,7 +103,7 @@ async def _rage(house: House, jobs: int, faults: Deck, eventually: Eventually) -
             "API killed": (3, storm.kill_api),
             "HTTP cut": (2, cut(*proxies)),
             "HTTP slow": (1, slow_down(storm.dice, *proxies)),
-            **faults,
+            **more,
         }
         keeping = beside.create_task(storm.crew.keep())
         raging = beside.create_task(storm.rage())

@@ -1,4 +1,4 @@
-"""One namespace with the whole system in it, for all tests here. Only `make test-cluster` runs them."""
+"""The whole system in a namespace of its own for each file of tests. Only `make test-cluster` runs them."""
 
 import os
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ if "ESSAIM_TEST_CLUSTER" not in os.environ:
 RELEASE = "dev"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def namespace() -> str:
     return os.environ.get("ESSAIM_TEST_NAMESPACE", f"essaim-test-{uuid4().hex[:6]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def overlay(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_overlay(tmp_path_factory.mktemp("place"), namespace, RELEASE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(namespace: str, overlay: Path) -> Iterator[Cluster]:
     """The overlay, applied as a person would, and ready: Knative says that the API has answered /readyz.
 
@@ -46,7 +46,8 @@ def cluster(namespace: str, overlay: Path) -> Iterator[Cluster]:
 def install(cluster: Cluster, overlay: Path) -> None:
     kubectl("create", "namespace", cluster.namespace)
     if STORE_URL:  # a Secret that is there already is left as it is
-        cluster.kubectl("create", "secret", "generic", "essaim-store", f"--from-literal=ESSAIM_STORE_URL={STORE_URL}")
+        url = STORE_URL.replace("{namespace}", cluster.namespace)
+        cluster.kubectl("create", "secret", "generic", "essaim-store", f"--from-literal=ESSAIM_STORE_URL={url}")
     kubectl("apply", "-k", str(overlay))
     cluster.kubectl("wait", "ksvc/essaim", "--for=condition=Ready", "--timeout=240s")
     cluster.kubectl("wait", "scaledobject", "--all", "--for=condition=Ready", "--timeout=60s")

@@ -2,8 +2,8 @@
 
 ESSAIM_TEST_IMAGES says which: `essaim=NAME:TAG`, and as many as differ from the overlay's, comma-separated.
 ESSAIM_TEST_COMPONENT adds a kustomize component, for what a cluster needs otherwise; ESSAIM_TEST_STORE_URL is for a
-MongoDB that is not ours. Without ESSAIM_TEST_OBSERVABILITY the overlay is without what observes it: large images, and
-what is measured shall be Essaim.
+MongoDB that is not ours, with `{namespace}` for a database each. Without ESSAIM_TEST_OBSERVABILITY the overlay is
+without what observes it: large images, and what is measured shall be Essaim.
 """
 
 import os
