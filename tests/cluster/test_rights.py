@@ -2,10 +2,12 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.cluster.access import Cluster, kubectl
+from tests.cluster.place import STORE_URL
 
 RIGHTS = {
     "essaim-api": set(),
@@ -73,7 +75,7 @@ def test_network_policies_let_through_what_is_needed(cluster: Cluster) -> None:
     """Whether they also keep anything out depends on the cluster's network, so that is said."""
     needed = {
         ("app.kubernetes.io/name=essaim", "rabbitmq:5672"),
-        ("app.kubernetes.io/name=essaim", "mongodb:27017"),
+        ("app.kubernetes.io/name=essaim", urlsplit(STORE_URL).netloc or "mongodb:27017"),
         ("app.kubernetes.io/name=essaim", "s3:7070"),
     }
     foreign = {("example.org/is=foreign", address) for _, address in needed}
