@@ -5,7 +5,6 @@ leaves, `park` when a person must look. A crash settles nothing, and the message
 """
 
 import logging
-import random
 from collections.abc import Coroutine
 from contextlib import suppress
 
@@ -25,6 +24,7 @@ from jobs.settings import Settings
 from jobs.telemetry import bound, log, since, span
 from worker import steps
 from worker.announcing import announce
+from worker.failing import EXHAUSTED, backoff, left_unparked, problem_of
 from worker.merging import conclude_job, fail_job, merge_job
 from worker.runner import Reason, Runner, StoppedError, Threads
 from worker.telling import Teller
@@ -84,7 +84,7 @@ class Handler:
     async def _expand(self, job: Job, delivery: Delivery) -> None:
         """A job with several tasks gets a message for each; one with a single task, or not split yet, runs here."""
         if job.state.ended:
-            await self._settle(delivery.ack())
+            await self._leave(job, 0, delivery)
         elif job.tasks is None or job.tasks == 1:
             await self._run(job, 0, delivery)
         elif await announce(self._backends, job):
@@ -99,13 +99,18 @@ class Handler:
             case Ended(unmerged):
                 if unmerged:
                     await merge_job(self._backends, job)
-                await self._settle(delivery.ack())
+                await self._leave(job, number, delivery)
             case Claimed(claim) as claimed if claim.run == job.run:
                 await self._attempt(job, claimed, delivery)
             case Claimed(claim):  # retried since we looked, perhaps by another release: look again
                 with suppress(LeaseLostError):
                     await self._store.release(claim)
                 await self._settle(delivery.release())
+
+    async def _leave(self, job: Job, number: int, delivery: Delivery) -> None:
+        """There is nothing to run."""
+        reason = await left_unparked(self._store, job, number)
+        await (self._park(delivery, reason) if reason else self._settle(delivery.ack()))
 
     async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
         with bound(task=claimed.claim.number, attempt=claimed.claim.attempt):
@@ -173,23 +178,17 @@ class Handler:
                 await self._settle(delivery.release())
 
     async def _failed(self, job: Job, claimed: Claimed, error: Exception, delivery: Delivery) -> None:
-        claim, failures = claimed.claim, claimed.failures + 1
-        exhausted = failures >= self._settings.max_attempts or claimed.lost >= self._settings.max_lost_attempts
-        problem = Problem("attempts-exhausted" if exhausted else "exception", f"attempt {claim.attempt}: {error!r}")
+        problem, failures = problem_of(error, claimed, self._settings), claimed.failures + 1
         log("task.failed", level=logging.WARNING, error=error, failures=failures)
         try:
-            if exhausted:
-                await fail_job(self._backends, job, claim, problem)
+            if problem.type == EXHAUSTED:
+                await fail_job(self._backends, job, claimed.claim, problem)
                 await self._park(delivery, problem.detail)
             else:
-                await self._store.release(claim, problem)
-                await self._settle(delivery.retry(self._backoff(failures)))
+                await self._store.release(claimed.claim, problem)
+                await self._settle(delivery.retry(backoff(failures, self._settings)))
         except LeaseLostError:
             await self._stopped(Reason.LOST, claimed, delivery)
-
-    def _backoff(self, failures: int) -> float:
-        delay: float = min(self._settings.retry_seconds * 2 ** (failures - 1), self._settings.max_retry_seconds)
-        return delay * random.uniform(1.0, 1.25)  # noqa: S311  # jitter, no secret
 
     async def _park(self, delivery: Delivery, reason: str, error: Exception | None = None) -> None:
         log("message.parked", level=logging.ERROR, reason=reason, error=error)

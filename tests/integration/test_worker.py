@@ -14,8 +14,8 @@ import pytest
 
 from jobs.backends import Backends
 from jobs.errors import QueueFullError
-from jobs.events import JobSubmitted, to_event
-from jobs.model import Job, State
+from jobs.events import JobSubmitted, TaskReady, to_event
+from jobs.model import Claimed, Depth, Job, Problem, State
 from jobs.service import JobService
 from tests.conftest import ROOT, House
 from tests.servers import S3, services
@@ -156,6 +156,27 @@ async def test_a_task_that_always_raises_is_parked_and_a_replay_revives_it(site:
     await site.eventually(lambda: _running_again(site, job))
     assert await site.result(job) == {"total": 2, "numbers": [0, 1]}  # the fourth attempt is its day
     assert not await site.backends.queue.dead_letters()
+
+
+@pytest.mark.parametrize(("kind", "parked"), [("attempts-exhausted", 1), ("job-error", 0)])
+@pytest.mark.parametrize("tasks", [1, 2])
+async def test_what_a_killed_worker_had_no_time_to_park_is_parked_by_the_next(
+    site: Site, tasks: int, kind: str, parked: int
+) -> None:
+    """It had written down that the last task has failed, and its messages come back."""
+    store, queue = site.backends.store, site.backends.queue
+    job, _ = await site.submit(tasks=tasks)
+    claimed = await store.begin(job, "killed")
+    if tasks > 1:
+        await store.plan(job.id, 1, [b"{}"] * tasks)
+        claimed = await store.claim(job.id, tasks - 1, "killed")  # type: ignore[assignment]  # nobody else has it
+        await queue.publish([to_event(TaskReady(job.id, number), "dev") for number in range(tasks)])
+    assert isinstance(claimed, Claimed)
+    await store.finish(claimed.claim, Problem(kind, "it was not its day"))
+    site.house.start()
+    await site.result((await site.submit(steps=1))[0])
+    await site.eventually(lambda: _empty(site))
+    assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"] * parked
 
 
 async def test_a_failed_job_can_be_retried_and_what_has_succeeded_stays(site: Site) -> None:
@@ -388,6 +409,10 @@ async def _running(site: Site, job: Job) -> bool:
 
 async def _running_again(site: Site, job: Job) -> bool:
     return (await site.service.get(job.id)).run == 2
+
+
+async def _empty(site: Site) -> bool:
+    return await site.backends.queue.depth() == Depth(ready=0, in_flight=0)
 
 
 async def _any_jobs(site: Site) -> Any:
