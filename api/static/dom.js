@@ -76,16 +76,31 @@ export function announce(sentence) {
   byId("announcer").textContent = sentence;
 }
 
-/** Show what went wrong with `what`, until the same goes well or somebody has read it. Said again, it is left as it is. */
+/** Show what went wrong with `what`, until the same goes well or somebody has read it. Said again, it is left as it is;
+ *  what two say in the same words is shown once. */
 export function notice(what, problem) {
-  const all = byId("notices");
-  const old = [...all.children].find((node) => node.dataset.what === what);
+  const all = [...byId("notices").children];
+  const old = all.find((node) => node.dataset.what === what);
   if (old && old.dataset.said === problem?.message) return;
   old?.remove();
-  if (!problem) return;
-  const close = h("button", { type: "button", class: "quiet", "aria-label": "Dismiss", onclick: () => (node.hidden = true) }, "✕");
-  const node = h("div", { class: "notice", role: "alert", "data-what": what, "data-said": problem.message }, h("p", {}, problem.message), close);
-  all.append(node);
+  if (problem) {
+    const close = h("button", { type: "button", class: "quiet", "aria-label": "Dismiss", onclick: () => read(problem.message) }, "✕");
+    byId("notices").append(h("div", { class: "notice", role: "alert", "data-what": what, "data-said": problem.message }, h("p", {}, problem.message), close));
+  }
+  showEachOnce();
+}
+
+function read(said) {
+  for (const node of byId("notices").children) if (node.dataset.said === said) node.dataset.read = "";
+  showEachOnce();
+}
+
+function showEachOnce() {
+  const said = new Set();
+  for (const node of byId("notices").children) {
+    node.hidden = "read" in node.dataset || said.has(node.dataset.said);
+    if (!node.hidden) said.add(node.dataset.said);
+  }
 }
 
 /** Do what a click asks for, and say so where that fails. */

@@ -86,6 +86,8 @@ def test_a_job_that_is_opened_while_the_api_is_away_comes_later(visit: Visit, ur
     expect(page.locator("#health")).to_have_text("live")
     page.context.set_offline(True)
     page.evaluate("(id) => { location.hash = `#job/${id}` }", job_id)
+    expect(page.locator("#notices > *")).to_have_count(2)  # of the house, and of the job
+    expect(notice(page)).to_have_count(1)  # in the same words
     expect(notice(page)).to_contain_text("The API does not answer")
     page.context.set_offline(False)
     expect(page.locator("#job .state")).to_have_text("succeeded")
