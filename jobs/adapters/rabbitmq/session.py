@@ -13,6 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 from jobs.adapters.batches import Batches
 from jobs.adapters.rabbitmq import messages
 from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
+from jobs.adapters.rabbitmq.messages import Message
 from jobs.adapters.rabbitmq.publisher import Publisher
 from jobs.adapters.rabbitmq.topology import Topology
 from jobs.errors import EssaimError, MessageUnreadableError, UnavailableError
@@ -74,6 +75,7 @@ class Session:
         self.outlet = outlet
         self.lost = asyncio.Event()
         self.unsettled: set[int] = set()
+        self._astray: set[int] = set()  # of these the broker may not have heard: they come back with the channel
         self._channel = channel
         self._arrive = arrive
         self._driver: Driver | None = None
@@ -123,9 +125,7 @@ class Session:
     async def park(self, message: DeliveredMessage, reason: str) -> None:
         await self._move(message, self.outlet.topology.dead_queue, messages.parked_copy(message, reason))
 
-    async def _move(
-        self, message: DeliveredMessage, queue: Callable[[], Awaitable[str]], copy: messages.Message
-    ) -> None:
+    async def _move(self, message: DeliveredMessage, queue: Callable[[], Awaitable[str]], copy: Message) -> None:
         """First there, then gone from here: a crash in between makes two of it, never none."""
         try:
             await self.outlet.publisher.publish(await queue(), [copy])
@@ -138,27 +138,28 @@ class Session:
         tag = messages.tag_of(message)
         if tag not in self.unsettled:
             raise UnavailableError(f"RabbitMQ at {self.outlet.connection.address} has taken this delivery back")
+        self._astray.add(tag)
         try:
             with self.outlet.connection.told():
                 async with asyncio.timeout(CALL_SECONDS):
                     await how(tag)
+            self._astray.discard(tag)
         finally:
             self.unsettled.discard(tag)
             self.outlet.changed()
             await self._close_if_settled()
 
     async def _ack(self, tags: Sequence[int]) -> list[None]:
-        """One frame for all up to the oldest delivery that is still worked on, and one for each of the others.
+        """One frame for all up to the oldest delivery that is not settled, and one for each of the others.
 
         None waits until it is written (`wait`): the broker answers nothing, and what is lost with the connection comes back.
         """
         driver = await self._channel.get_underlay_channel()
-        oldest = min(self.unsettled.difference(tags), default=max(tags) + 1)
+        oldest = min((self.unsettled | self._astray).difference(tags), default=max(tags) + 1)
         if before := [tag for tag in tags if tag < oldest]:
             await driver.basic_ack(max(before), multiple=True, wait=False)
-        for tag in tags:
-            if tag > oldest:
-                await driver.basic_ack(tag, wait=False)
+        for tag in [tag for tag in tags if tag > oldest]:
+            await driver.basic_ack(tag, wait=False)
         return [None] * len(tags)
 
     async def _consume(self, prefetch: int) -> None:
