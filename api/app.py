@@ -43,7 +43,9 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
 
 
 def register(api: APIRouter) -> None:
-    """The whole API, and the page that shows it, which is no part of its document. They are tried in this order."""
+    """The whole API, and the page that shows it, which is no part of its document. They are tried in this order,
+    so what is asked most stands first.
+    """
     add(api, "POST", "/v1/jobs", jobs.submit)
     add(api, "GET HEAD", "/v1/jobs", jobs.index)
     add(api, "GET HEAD", "/v1/jobs/{id}", jobs.show)

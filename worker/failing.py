@@ -2,7 +2,7 @@
 
 import random
 
-from jobs.model import Claimed, Job, Problem, State
+from jobs.model import Claimed, Problem, State
 from jobs.ports import JobStore
 from jobs.settings import Settings
 
@@ -21,18 +21,12 @@ def backoff(failures: int, settings: Settings) -> float:
     return delay * random.uniform(1.0, 1.25)  # noqa: S311  # jitter, no secret
 
 
-async def left_unparked(store: JobStore, job: Job, number: int) -> str | None:
+async def left_unparked(store: JobStore, job_id: str, number: int) -> str | None:
     """Why the message of this ended task is to be parked after all: its attempts were used up, and whoever wrote that down
     was killed, or cut off from the queue, before it could. None: there is nothing left to do.
 
-    A message that came twice is parked twice.
+    The task tells, and not its job: a store may learn of the job's end only now. A message that came twice is parked twice.
     """
-    if not _exhausted(job.problem):
-        return None
-    found = await store.tasks(job.id, states=[State.FAILED], after=number - 1, limit=1)
+    found = await store.tasks(job_id, states=[State.FAILED], after=number - 1, limit=1)
     problem = found[0].problem if found and found[0].number == number else None
-    return problem.detail if problem and _exhausted(problem) else None
-
-
-def _exhausted(problem: Problem | None) -> bool:
-    return problem is not None and problem.type == EXHAUSTED
+    return problem.detail if problem and problem.type == EXHAUSTED else None

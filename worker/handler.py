@@ -84,7 +84,7 @@ class Handler:
     async def _expand(self, job: Job, delivery: Delivery) -> None:
         """A job with several tasks gets a message for each; one with a single task, or not split yet, runs here."""
         if job.state.ended:
-            await self._leave(job, 0, delivery)
+            await self._leave(job.id, 0, delivery)
         elif job.tasks is None or job.tasks == 1:
             await self._run(job, 0, delivery)
         elif await announce(self._backends, job):
@@ -99,7 +99,7 @@ class Handler:
             case Ended(unmerged):
                 if unmerged:
                     await merge_job(self._backends, job)
-                await self._leave(job, number, delivery)
+                await self._leave(job.id, number, delivery)
             case Claimed(claim) as claimed if claim.run == job.run:
                 await self._attempt(job, claimed, delivery)
             case Claimed(claim):  # retried since we looked, perhaps by another release: look again
@@ -107,9 +107,9 @@ class Handler:
                     await self._store.release(claim)
                 await self._settle(delivery.release())
 
-    async def _leave(self, job: Job, number: int, delivery: Delivery) -> None:
+    async def _leave(self, job_id: str, number: int, delivery: Delivery) -> None:
         """There is nothing to run."""
-        reason = await left_unparked(self._store, job, number)
+        reason = await left_unparked(self._store, job_id, number)
         await (self._park(delivery, reason) if reason else self._settle(delivery.ack()))
 
     async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
