@@ -1,6 +1,5 @@
 """Which signals leave over OTLP, and by which protocol; what was handed over and what arrived is counted."""
 
-import os
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from threading import Lock
@@ -25,6 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from jobs.ended_spans import ended
+from jobs.endpoints import is_wanted, protocol
 from jobs.log_lines import Fields
 
 LINES, SPANS = InstrumentationScope("essaim"), InstrumentationScope("essaim.spans")
@@ -36,18 +36,9 @@ MODULES = {
 }
 
 
-def wanted(signal: str) -> bool:
-    """Whether an endpoint is set for it, and `OTEL_<signal>_EXPORTER` does not say `none`."""
-    names = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
-    off = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") == "none"
-    return not off and any(os.environ.get(name) for name in names)
-
-
 def exporter(signal: str) -> Any:
-    """The SDK's own, by `OTEL_EXPORTER_OTLP_PROTOCOL`: `http/protobuf`, or `grpc`."""
-    names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    protocol = next((os.environ[name] for name in names if os.environ.get(name)), "http/protobuf")
-    package = "grpc" if protocol == "grpc" else "http"
+    """The SDK's own."""
+    package = "grpc" if protocol(signal) == "grpc" else "http"
     module, name = MODULES[signal]
     return getattr(import_module(f"opentelemetry.exporter.otlp.proto.{package}.{module}"), name)()
 
@@ -59,7 +50,7 @@ class _Later:
         self._signal = signal
         self._exporter: Any = None
         self._loading = Lock()
-        self.wanted = wanted(signal)
+        self.wanted = is_wanted(signal)
         self.taken = 0
         self.delivered = 0
 

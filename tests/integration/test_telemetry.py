@@ -215,6 +215,16 @@ async def test_a_dead_collector_stops_no_job_and_no_worker(
     assert "telemetry.lost count=" in house.logs()
 
 
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_an_endpoint_that_is_none_is_refused_in_one_line(build_house: Callable[..., House], role: str) -> None:
+    house = build_house(None)
+    process = house.start(role, OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318")
+    assert process.wait(60) == 2
+    assert house.logs().splitlines()[1:] == [
+        f"essaim {role}: OTEL_EXPORTER_OTLP_ENDPOINT must be a URL, such as http://127.0.0.1:4318"
+    ]
+
+
 @pytest.mark.parametrize("environment", [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}])
 def test_without_an_endpoint_no_exporter_is_loaded_nor_what_would_feed_one(
     tmp_path: Path, environment: dict[str, str]
