@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scaling.recording import Recording
 
 MOST_CANDIDATES = 200
+MOST_TASKS = 10_000_000  # a minute of computing or more, for each candidate and replay
 
 
 def plan(
@@ -86,6 +87,10 @@ def _load(rate: str, burst: int, every: str, duration: str, tasks: int, work: st
     if again <= 0:
         raise CliError("--every takes a time over 0")
     pattern = Pattern(seconds(duration), per_second(rate), burst, again, tasks)
+    if (expected := pattern.expected()) > MOST_TASKS:
+        raise CliError(
+            f"{expected:,.0f} tasks would come, and {MOST_TASKS:,} are the most that are computed: plan for less"
+        )
     return pattern.load(distribution(work), f"{work} of work {'each' if tasks == 1 else 'a task'}")
 
 

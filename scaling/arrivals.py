@@ -52,6 +52,11 @@ class Pattern:
         span = self.duration if self.rate or self.every <= self.duration else 0.0
         return Load(f"{self.about()}, {about_work}", span, arrivals)
 
+    def expected(self) -> float:
+        """How many tasks come, about."""
+        bursts = 1 + self.duration // self.every if self.every <= self.duration else 1
+        return (self.rate * self.duration + self.burst * bursts) * self.tasks
+
     def about(self) -> str:
         """In words."""
         again = f" every {self.every:g} s" if self.every <= self.duration else ""

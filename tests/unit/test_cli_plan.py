@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
@@ -18,6 +19,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from cli.advice import advice
+from cli.errors import CliError
 from cli.main import app
 from cli.plan_page import shares
 from cli.plan_screen import curves
@@ -278,3 +280,9 @@ def test_shares_are_of_all_jobs_and_thinned_where_nobody_sees_it() -> None:
 def test_what_cannot_be_planned_says_what_to_do(arguments: list[str], says: str) -> None:
     with pytest.raises(EssaimError, match=says):
         plan(*arguments)
+
+
+@pytest.mark.parametrize("asked", [("--burst", "1000000000"), ("--rate", "1000/s", "--duration", "2d")])
+def test_what_would_take_all_day_to_compute_is_refused(asked: Sequence[str]) -> None:
+    with pytest.raises(CliError, match=r"^(1,000,000,000|172,800,000) tasks would come, and 10,000,000 are the most"):
+        plan(*asked)

@@ -70,6 +70,19 @@ def test_a_rate_and_bursts_come_in_the_order_of_time() -> None:
     assert {works for _, works in arrivals} == {(2.0, 2.0, 2.0)}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "tasks"),
+    [
+        (Pattern(duration=100, rate=4, burst=10, every=40, tasks=3), 3 * (400 + 30)),
+        (Pattern(duration=100, burst=10, every=200), 10),
+        (Pattern(duration=100, burst=10, every=50), 30),
+        (Pattern(duration=1e12, rate=1e3), 1e15),
+    ],
+)
+def test_how_many_tasks_come_is_known_before(pattern: Pattern, tasks: float) -> None:
+    assert pattern.expected() == tasks
+
+
 def test_the_same_number_gives_the_same_arrivals_and_another_one_others() -> None:
     coming = Pattern(duration=100, rate=4).load(distribution("exponential:2s"), "")
     first, again, other = (list(coming.arrivals(number)) for number in (1, 1, 2))
