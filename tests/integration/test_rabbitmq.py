@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import aio_pika
+import aiormq
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from cloudevents.core.v1.event import CloudEvent
@@ -90,6 +91,30 @@ async def test_deliveries_go_on_after_the_connection_was_cut(
         await queue.publish([event("after")])
         assert await next_id(deliveries) == "after"
     assert await eventually(lambda: _is(queue, Depth(ready=0, in_flight=0)))
+
+
+async def test_a_delivery_whose_return_was_never_sent_is_not_acknowledged_with_a_later_one(
+    proxied: tuple[Proxy, RabbitQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame that acknowledges all up to a delivery would take it along: to the broker it is as unsettled as the others."""
+    proxy, cut_queue = proxied
+    monkeypatch.setattr("jobs.adapters.rabbitmq.session.CALL_SECONDS", 0.1)
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    await cut_queue.publish([event("returned")])
+    await cut_queue.publish([event("done")])
+    async with cut_queue.deliveries(2) as deliveries:
+        returned, done = await next_of(deliveries), await next_of(deliveries)
+        with monkeypatch.context() as stalled:
+            stalled.setattr(aiormq.Channel, "basic_nack", never)
+            with pytest.raises(UnavailableError):
+                await returned.release()
+        await done.ack()
+        assert await _is(cut_queue, Depth(ready=0, in_flight=0))  # as this process shows it; the broker knows of one
+        proxy.cut()
+        assert await next_id(deliveries) == "returned"
 
 
 async def test_a_wait_goes_on_while_the_broker_is_away(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 
 from jobs.backends import Backends
 from jobs.errors import QueueFullError
@@ -177,6 +178,27 @@ async def test_what_a_killed_worker_had_no_time_to_park_is_parked_by_the_next(
     await site.result((await site.submit(steps=1))[0])
     await site.eventually(lambda: _empty(site))
     assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"] * parked
+
+
+@pytest.mark.parametrize("site", ["services"], indirect=True)
+async def test_what_a_killed_worker_had_no_time_to_tell_the_job_is_parked_too(site: Site) -> None:
+    """MongoDB's documents change one by one: the task's has failed, the job's is still running."""
+    store, queue = site.backends.store, site.backends.queue
+    job, _ = await site.submit(tasks=2)
+    await store.begin(job, "killed")
+    await store.plan(job.id, 1, [b"{}"] * 2)
+    claimed = await store.claim(job.id, 1, "killed")
+    assert isinstance(claimed, Claimed)
+    await store.finish(claimed.claim, Problem("attempts-exhausted", "it was not its day"))
+    async with AsyncMongoClient[dict[str, Any]](site.house.settings.store_url) as client:
+        unheard = {"state": "running", "problem": None, "ended": None, "progress": None}
+        changed = await client.get_default_database().jobs.update_one({"_id": job.id}, {"$set": unheard})
+    assert changed.modified_count == 1
+    await queue.publish([to_event(TaskReady(job.id, 1), "dev")])
+    site.house.start()
+    assert (await site.ended(job)).state is State.FAILED
+    await site.eventually(lambda: _empty(site))
+    assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"]
 
 
 async def test_a_failed_job_can_be_retried_and_what_has_succeeded_stays(site: Site) -> None:
