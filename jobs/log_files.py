@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from jobs.log_lines import Fields, plain, trouble
+from jobs.log_lines import Fields, plain, raised, trouble
 
 SUFFIX = ".jsonl"
 
@@ -86,4 +86,4 @@ def _said(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
         yield "event", record.msg
     else:
         yield from {"logger": record.name, "message": record.getMessage()}.items()
-    yield from ((name.replace(".", "_"), value) for name, value in trouble(record).items())
+    yield from ((name.replace(".", "_"), value) for name, value in trouble(raised(record)).items())

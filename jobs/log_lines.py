@@ -17,16 +17,25 @@ def sentence(record: logging.LogRecord) -> str:
 
 def plain(value: object) -> str | int | float | bool:
     """What a field's value is outside of this process."""
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    return value if isinstance(value, int | float) else encodable(str(value))
 
 
-def trouble(record: logging.LogRecord) -> dict[str, str]:
-    """The exception that it is about, if there is one, under OpenTelemetry's names."""
-    error = record.exc_info[1] if record.exc_info else None
+def encodable(text: str) -> str:
+    """With half surrogate pairs, as file names and error messages may have them, escaped: UTF-8 has none."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def raised(record: logging.LogRecord) -> BaseException | None:
+    """The exception that it is about."""
+    return record.exc_info[1] if record.exc_info else None
+
+
+def trouble(error: BaseException | None) -> dict[str, str]:
+    """What went wrong, under OpenTelemetry's names."""
     if error is None:
         return {}
     return {
         "exception.type": type(error).__qualname__,
-        "exception.message": str(error),
-        "exception.stacktrace": "".join(traceback.format_exception(error)),
+        "exception.message": encodable(str(error)),
+        "exception.stacktrace": encodable("".join(traceback.format_exception(error))),
     }

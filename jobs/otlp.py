@@ -15,11 +15,11 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from jobs.exporters import Signals
-from jobs.log_lines import Fields, Kind, plain, sentence, trouble
+from jobs.log_lines import Fields, Kind, encodable, plain, raised, sentence, trouble
 
 if TYPE_CHECKING:  # start-up time
     from fastapi.telemetry import TelemetryConfig
@@ -46,8 +46,13 @@ class Otlp:
         links = [Link(_context(link))] if link else []
         attributes = {key: plain(value) for key, value in fields.items()}
         started = self._tracer.start_span(name, context, KINDS[kind], attributes, links)
-        with trace.use_span(started, end_on_exit=True):
-            yield
+        with trace.use_span(started, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+            try:
+                yield
+            except Exception as error:
+                started.add_event("exception", trouble(error))
+                started.set_status(StatusCode.ERROR, encodable(f"{type(error).__name__}: {error}"))
+                raise
 
     def traceparent(self) -> str | None:
         carrier: dict[str, str] = {}
@@ -130,8 +135,8 @@ class OtlpHandler(logging.Handler):
                 observed_timestamp=at,
                 severity_text=record.levelname,
                 severity_number=_severity(record.levelno),
-                body=sentence(record),
-                attributes={**attributes, **trouble(record)},
+                body=encodable(sentence(record)),
+                attributes={**attributes, **trouble(raised(record))},
                 event_name=record.msg if record.name == "essaim" else None,
             )
         )

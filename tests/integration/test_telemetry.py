@@ -27,6 +27,21 @@ OF_A_JOB = frozenset({"POST /v1/jobs", "submit", "handle", "attempt", "merge"})
 IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.stopped"}
 
 
+# File names and error messages may have half surrogate pairs, which UTF-8 has not.
+HALF = """
+from contextlib import suppress
+from jobs import telemetry
+telemetry.export("rollout", "cli", "tester")
+telemetry.log("rollout.moved", reason="half \\udce9")
+telemetry.log("rollout.moved", reason="whole", error=ValueError("half \\udce9"))
+for name in ("one", "two"):
+    with suppress(ValueError), telemetry.span(name, reason="half \\udce9"):
+        if name == "two":
+            raise ValueError("half \\udce9")
+telemetry.close(60)
+"""
+
+
 @dataclass
 class Site:
     """A house whose processes send what they do to `collected`."""
@@ -187,6 +202,16 @@ async def test_no_token_no_secret_and_no_text_leaves_the_house(site: Site, event
     assert "job.succeeded" in everything
     for secret in (TOKEN, *CONTENT.split()):
         assert secret not in everything
+
+
+def test_what_utf_8_has_not_is_escaped(collected: tuple[str, Collected]) -> None:
+    endpoint, found = collected
+    code = [sys.executable, "-c", HALF]
+    subprocess.run(code, check=True, cwd=ROOT, env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **BRISK})
+    assert [line["attributes"]["reason"] for line in found.events("rollout.moved")] == [r"half \udce9", "whole"]
+    assert found.events("rollout.moved")[1]["attributes"]["exception.message"] == r"half \udce9"
+    assert [one["name"] for one in found.spans] == ["one", "two"]
+    assert [line["attributes"]["status"] for line in found.events("span.ended")] == ["unset", "error"]
 
 
 async def test_a_worker_that_leaves_has_sent_all_it_had_to_say(site: Site, eventually: Eventually) -> None:
