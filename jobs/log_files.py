@@ -42,6 +42,7 @@ class LogFiles(logging.Handler):
         self._day: date | None = None
         self._file = -1
         self._failing = False
+        self._torn = b""  # what ends the last line, of which a full disk took only a part
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -50,7 +51,9 @@ class LogFiles(logging.Handler):
                 self._turn(at.date())
             line = {"time": at.isoformat(timespec="microseconds"), "level": record.levelname}
             fields = {**line, **dict(_said(record)), **self._fields, **getattr(record, "fields", {})}
-            os.write(self._file, json.dumps({name: plain(value) for name, value in fields.items()}).encode() + b"\n")
+            text = json.dumps({name: plain(value) for name, value in fields.items()})
+            data = self._torn + text.encode() + b"\n"
+            self._torn = b"" if os.write(self._file, data) == len(data) else b"\n"
             self._failing = False
         except OSError as error:
             self._complain(error)

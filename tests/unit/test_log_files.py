@@ -3,6 +3,8 @@
 import json
 import logging
 import multiprocessing
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from jobs.exporters import Signals
 from jobs.log_files import LogFiles, files
 from jobs.otlp import OtlpHandler
+from tests.conftest import ROOT
 
 WEEK = 7 * 86400.0
 WHO = {"release": "v1", "worker": "w1"}
@@ -109,3 +112,28 @@ def test_lines_of_several_processes_stay_whole(tmp_path: Path) -> None:
     assert sorted((line["worker"], line["number"]) for line in lines(tmp_path)) == [
         (worker, number) for worker in range(3) for number in range(300)
     ]
+
+
+FULL = """
+import logging, resource, signal, sys
+from pathlib import Path
+from jobs.log_files import LogFiles
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+handler = LogFiles(Path(sys.argv[1]), {}, 60.0)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+for event, most in (("first", hard), ("torn", 150), ("lost", 150), ("last", hard)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    handler.emit(logging.LogRecord("essaim", logging.INFO, "", 1, event, None, None))
+"""
+
+
+def test_a_line_of_which_only_a_part_could_be_written_does_not_take_the_next_along(tmp_path: Path) -> None:
+    """As on a disk that was full for a while."""
+    said = subprocess.run([sys.executable, "-c", FULL, tmp_path], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert said.stderr.startswith(f"no log lines go to {tmp_path}: ")
+    (path,) = files(tmp_path)
+    first, torn, last = path.read_text().splitlines()
+    assert (json.loads(first)["event"], json.loads(last)["event"]) == ("first", "last")
+    assert torn
+    assert "lost" not in torn
