@@ -1,6 +1,6 @@
 """What log lines tell of one job: who had it when, for how long, and how it ended."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,7 +8,8 @@ from cli.output import duration, plural, printable
 from jobs.log_events import EVENTS
 
 ENDS = {"job.succeeded": "succeeded", "job.failed": "failed", "job.cancelled": "was cancelled"}
-ATTEMPT_ENDS = frozenset({"task.finished", "task.failed", "task.stopped"})
+SPLIT = "job.announced"  # by an attempt that found several tasks, and gave its own back
+ATTEMPT_ENDS = frozenset({"task.finished", "task.failed", "task.stopped", SPLIT})
 GONE = frozenset({"worker.crashed", "worker.lost"})
 OF_WORKERS = GONE | {"worker.draining"}
 FIELDS = {name: fields for events in EVENTS.values() for name, (_, fields) in events.items()}
@@ -58,8 +59,11 @@ class Story:
     workers: set[str] = field(default_factory=set)
     _open: dict[tuple[int, int], Line] = field(default_factory=dict)
     _orphaned: set[tuple[int, int]] = field(default_factory=set)
+    _split: set[tuple[int, int]] = field(default_factory=set)
 
-    def tell(self, lines: Iterable[Line]) -> Iterator[Scene]:
+    def tell(self, lines: Sequence[Line]) -> Iterator[Scene]:
+        # The next attempt may be there before this has been said.
+        self._split |= {line.attempt for line in lines if line.event == SPLIT and line.attempt}
         for line in lines:
             if line.event == "span.ended":
                 yield Scene(line, "")
@@ -107,9 +111,10 @@ class Story:
         self.attempts.add(attempt)
         self.workers.add(line.who)
         for before in sorted(other for other in self._open if other[0] == attempt[0]):
-            self.lost += 1
             held = duration((line.at - self._open.pop(before).at).total_seconds())
-            yield f"attempt {before[1]}, claimed {held} before, was lost"
+            if before not in self._split:
+                self.lost += 1
+                yield f"attempt {before[1]}, claimed {held} before, was lost"
         self._open[attempt] = line
 
     def _row(self, line: Line, notes: list[str]) -> str:

@@ -195,7 +195,7 @@ async def test_loki_tells_the_same_story(
     assert story[-1][0] == "job.succeeded"
     finished = [attempt for event, attempt, _ in story if event == "task.finished"]
     assert sorted(attempt.split("/")[0] for attempt in finished) == ["0", "1", "2"]
-    assert said.out.splitlines()[-1].startswith("succeeded after ")
+    assert re.fullmatch(r"succeeded after .+ s; 3 tasks, 4 attempts, on 1 worker", said.out.splitlines()[-1])
     started = UUID(job).int >> 80
     assert all(started - 61_000 <= int(asked["start"]) / 1e6 <= started for asked in server.asked)
 
@@ -244,6 +244,20 @@ def test_what_befell_the_workers_of_the_job_is_told_from_loki_too(loki: tuple[st
         ("task.stopped", "0/1", "w1                after 2.0 s  reason=draining"),
     ]
     assert said.out.splitlines()[-1] == "not ended yet; 1 task, 1 attempt, on 1 worker"
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "said late"])
+def test_an_attempt_that_has_split_the_job_is_not_lost(loki: tuple[str, LokiServer], late: bool) -> None:
+    url, server = loki
+    start = (UUID(NOBODY).int >> 80) * 1_000_000
+    record(server, NOBODY, start, "task.claimed", task=0, attempt=1)
+    record(server, NOBODY, start + (3_000_000 if late else 1_000_000), "job.announced", task=0, attempt=1, tasks=2)
+    record(server, NOBODY, start + 2_000_000, "task.claimed", task=0, attempt=2)
+    record(server, NOBODY, start + 2_000_000_000, "task.claimed", task=0, attempt=3)
+    said = essaim("logs", NOBODY, "--loki", url)
+    assert said.out.count("was lost") == 1
+    assert told(said)[-1] == ("task.claimed", "0/3", "w1                attempt 2, claimed 2.0 s before, was lost")
+    assert said.out.splitlines()[-1] == "not ended yet; 1 task, 3 attempts, 1 of them lost, on 1 worker"
 
 
 def test_an_id_without_a_time_is_looked_for_as_long_as_jobs_are_kept(loki: tuple[str, LokiServer]) -> None:
