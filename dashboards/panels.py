@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from dashboards.queries import ALIVE
+from dashboards.queries import ALIVE, lines
 
 LOKI = common.DataSourceRef(type_val="loki", uid="loki")
 HEIGHT = 8
@@ -46,8 +46,8 @@ def board(uid: str, title: str, description: str) -> dashboard.Dashboard:
 
 
 def release(name: str, label: str) -> dashboard.QueryVariable:
-    """A choice among the releases that have logged something."""
-    query = {"label": "service_version", "refId": name, "stream": '{service_name=~"essaim-.+"}', "type": 1}
+    """A choice among the releases whose API or workers have logged something."""
+    query = {"label": "service_version", "refId": name, "stream": lines(), "type": 1}
     return (
         dashboard.QueryVariable(name)
         .label(label)

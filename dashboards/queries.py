@@ -43,6 +43,10 @@ def highest(query: str, field: str, by: str, over: str = "$__auto") -> str:
     return f"max_over_time({query} | unwrap {field} [{over}]) by ({by})"
 
 
+def latest(query: str, field: str, by: str, over: str = "$__auto") -> str:
+    return f"last_over_time({query} | unwrap {field} [{over}]) by ({by})"
+
+
 def quantile(share: float, query: str, field: str, by: str, over: str = "$__auto") -> str:
     return f"quantile_over_time({share}, {query} | unwrap {field} [{over}]) by ({by})"
 

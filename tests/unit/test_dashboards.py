@@ -9,8 +9,8 @@ from dashboards.__main__ import DASHBOARDS, FOLDER, files
 from jobs.log_events import EVENTS
 from jobs.watching import QUIET_SECONDS
 from tests.conftest import ROOT
-from tests.dashboard_queries import boards, queries
-from tests.logql import Line, faults, missing, parse
+from tests.dashboard_queries import boards, choices, queries
+from tests.logql import Line, faults, missing, parse, taken
 
 KNOWN = {name: set(fields) for events in EVENTS.values() for name, (_, fields) in events.items()}
 
@@ -67,6 +67,12 @@ def test_every_event_and_field_that_is_asked_for_is_in_the_table(name: str) -> N
             assert set(events) <= KNOWN.keys(), query
             fields = set(re.findall(r"unwrap (\w+)", part)) - {"size"}
             assert all(fields <= KNOWN[event] for event in events), query
+
+
+def test_what_a_rollout_has_for_its_own_release_cannot_be_chosen() -> None:
+    lines = [Line({"service_name": f"essaim-{it}", "service_version": it}, "") for it in ("api", "worker", "rollout")]
+    (streams,) = parse(choices())
+    assert [line.labels["service_version"] for line in taken(streams, lines)] == ["api", "worker"]
 
 
 def test_links_lead_to_dashboards_that_are_there() -> None:
