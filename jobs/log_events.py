@@ -14,7 +14,7 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "job.succeeded": ("It has its result, `seconds` after its submission.", ("seconds",)),
         "job.failed": ("It has ended with a problem of this `kind`.", ("kind", "reason", "seconds")),
         "job.merge_failed": ("The workload's `merge` raised.", ()),
-        "job.cancelled": ("A client wanted no more of it.", ("job", "state", "seconds")),
+        "job.cancelled": ("A client wanted no more of it.", ("job", "seconds")),
         "job.retried": ("A client had it run again, here; before, it was the release's `was`.", ("run", "was")),
         "jobs.purged": ("Ended jobs were deleted after the retention.", ("count",)),
         "callback.delivered": ("The receiver knows that the job has ended.", ("run", "host", "status")),

@@ -86,8 +86,8 @@ class JobService:
             return job
         await endings.promise(self.backends.queue, job)
         job = await self.backends.store.cancel(job_id)
-        log("job.cancelled", job=job_id, state=job.state, seconds=since(job.created))
-        if job.state is State.CANCELLED:
+        if job.state is State.CANCELLED:  # and not ended otherwise in this very moment
+            log("job.cancelled", job=job_id, seconds=since(job.created))
             self.backends.queue.notify(state_event(job))
         return job
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
+from jobs import endings
 from jobs.backends import Backends
 from jobs.errors import QueueFullError
 from jobs.events import JobSubmitted, TaskReady, to_event
@@ -199,6 +200,30 @@ async def test_what_a_killed_worker_had_no_time_to_tell_the_job_is_parked_too(si
     assert (await site.ended(job)).state is State.FAILED
     await site.eventually(lambda: _empty(site))
     assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"]
+
+
+async def test_a_job_that_succeeds_while_it_is_cancelled_is_not_said_to_be_cancelled(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job, _ = await site.submit()
+    store, promise = site.backends.store, endings.promise
+
+    async def meanwhile(*asked: Any) -> None:
+        await promise(*asked)
+        claimed = await store.claim(job.id, 0, "faster")
+        assert isinstance(claimed, Claimed)
+        await store.plan(job.id, 1, [b"{}"])
+        await store.finish(claimed.claim, b"{}")
+        assert await store.complete(job.id, 1, b"{}")
+
+    monkeypatch.setattr(endings, "promise", meanwhile)
+    with caplog.at_level("INFO", "essaim"):
+        assert (await site.service.cancel(job.id)).state is State.SUCCEEDED
+        assert "job.cancelled" not in caplog.messages
+        monkeypatch.undo()
+        other, _ = await site.submit()
+        assert (await site.service.cancel(other.id)).state is State.CANCELLED
+        assert caplog.messages.count("job.cancelled") == 1
 
 
 async def test_a_failed_job_can_be_retried_and_what_has_succeeded_stays(site: Site) -> None:
