@@ -7,8 +7,14 @@ JsonObject = dict[str, Any]
 
 VERSION = "app.kubernetes.io/version"  # all that belongs to a release has this label
 RELEASE = "ESSAIM_RELEASE"
-CONTAINERS = ("api", "worker")
-NOT_OURS = ("scaledobject.keda.sh/", "deployment.kubernetes.io/", "kubectl.kubernetes.io/", "serving.knative.dev/")
+CONTAINERS = ("api", "worker", "warm")
+NOT_OURS = (
+    "scaledobject.keda.sh/",
+    "deployment.kubernetes.io/",
+    "deprecated.daemonset.template.generation",
+    "kubectl.kubernetes.io/",
+    "serving.knative.dev/",
+)
 
 
 def copied(live: JsonObject, names: Mapping[str, str], release: str, image: str) -> JsonObject:
@@ -35,8 +41,8 @@ def template(live: JsonObject, names: Mapping[str, str], release: str, image: st
 
 
 def renames(service: str, old: str, new: str) -> dict[str, str]:
-    """What carries the name of a release, old → new: revision, workers, settings, queue (`platform/components/release`)."""
-    made = (f"{service}-", f"{service}-worker-", f"{service}-settings-", "jobs.")
+    """What carries the name of a release, old → new; `platform/components/release` has the same names."""
+    made = (f"{service}-", f"{service}-worker-", f"{service}-warm-", f"{service}-settings-", "jobs.")
     return {f"{name}{old}": f"{name}{new}" for name in made}
 
 

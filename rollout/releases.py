@@ -8,15 +8,16 @@ from jobs.kubernetes import JsonObject, Kubernetes, Resource
 from rollout.copies import VERSION, copied, given, renames, template
 from rollout.errors import RolloutRefusedError
 
-# In the order in which they are made; `essaim releases --help` and README.md name the same ones to be removed.
-COPIED = (
-    ("configmaps", "", "v1"),
-    ("deployments", "apps", "v1"),
-    ("poddisruptionbudgets", "policy", "v1"),
-    ("scaledobjects", "keda.sh", "v1alpha1"),
-)
+CONFIG_MAPS = ("configmaps", "", "v1")
+DAEMON_SETS = ("daemonsets", "apps", "v1")
+DEPLOYMENTS = ("deployments", "apps", "v1")
+DISRUPTION_BUDGETS = ("poddisruptionbudgets", "policy", "v1")
+SCALED_OBJECTS = ("scaledobjects", "keda.sh", "v1alpha1")
+JOBS = ("jobs", "batch", "v1")
 REVISIONS = ("revisions", "serving.knative.dev", "v1")
-REMOVED = (COPIED[3], COPIED[1], COPIED[2], COPIED[0], ("jobs", "batch", "v1"), REVISIONS)
+# In the order in which they are made and removed; README.md names the same ones to be removed.
+COPIED = (CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, DISRUPTION_BUDGETS, SCALED_OBJECTS)
+REMOVED = (SCALED_OBJECTS, DEPLOYMENTS, DAEMON_SETS, DISRUPTION_BUDGETS, CONFIG_MAPS, JOBS, REVISIONS)
 
 
 class Objects(Protocol):
@@ -105,7 +106,7 @@ class ClusterObjects:
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
         worker, revision = self._worker(release), f"{self.service}-{release}"
         lacking = []
-        if await self.kubernetes.get(self._resource(COPIED[1], worker)) is None:
+        if await self.kubernetes.get(self._resource(DEPLOYMENTS, worker)) is None:
             lacking.append(f"Deployment {worker}")
         if (found := await self.kubernetes.get(self._resource(REVISIONS, revision))) is None:
             lacking.append(f"revision {revision}")
@@ -114,7 +115,7 @@ class ClusterObjects:
         return lacking
 
     async def workers(self, release: str) -> int:
-        found = await self.kubernetes.get(self._resource(COPIED[1], self._worker(release))) or {}
+        found = await self.kubernetes.get(self._resource(DEPLOYMENTS, self._worker(release))) or {}
         return int(found.get("spec", {}).get("replicas", 0))
 
     async def retire(self, release: str) -> Sequence[str]:

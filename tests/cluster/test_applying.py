@@ -11,9 +11,9 @@ from tests.cluster.load import Load
 from tests.cluster.place import write_overlay
 
 KINDS = (
-    "deployment,statefulset,service,configmap,secret,role,rolebinding,serviceaccount,networkpolicy,poddisruptionbudget,"
+    "daemonset,deployment,statefulset,service,configmap,secret,role,rolebinding,serviceaccount,networkpolicy,"
+    "poddisruptionbudget,job,persistentvolumeclaim,scaledobject,triggerauthentication,ksvc,revision"
 )
-KINDS += "job,persistentvolumeclaim,scaledobject,triggerauthentication,ksvc,revision"
 
 
 def generations(cluster: Cluster) -> dict[str, str]:

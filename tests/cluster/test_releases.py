@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 REVISIONS = "/apis/serving.knative.dev/v1/namespaces/{}/revisions"
 REMOVING = re.compile(r"^\$ kubectl -n essaim (delete \S+ -l \S+|exec .*delete_queue.*)$", re.M)
-KINDS = "deployment,replicaset,scaledobject,hpa,poddisruptionbudget,configmap,job,revision,service"
+KINDS = "deployment,daemonset,replicaset,scaledobject,hpa,poddisruptionbudget,configmap,job,revision,service"
 
 
 def split_traffic(cluster: Cluster, percent: dict[str, int]) -> None:

@@ -7,11 +7,25 @@ import pytest
 from jobs.kubernetes import open_kubernetes
 from rollout.errors import ConflictError, RolloutRefusedError
 from rollout.knative import KnativeService
-from rollout.releases import COPIED, REVISIONS, ClusterObjects
+from rollout.releases import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    REVISIONS,
+    SCALED_OBJECTS,
+    ClusterObjects,
+)
 from tests.api_server import ApiServer
 from tests.unit.platform_builds import Object, build, copy
 
-FOLDERS = {"PodDisruptionBudget": COPIED[2], "ScaledObject": COPIED[3], "Deployment": COPIED[1], "ConfigMap": COPIED[0]}
+FOLDERS = {
+    "ConfigMap": CONFIG_MAPS,
+    "DaemonSet": DAEMON_SETS,
+    "Deployment": DEPLOYMENTS,
+    "PodDisruptionBudget": DISRUPTION_BUDGETS,
+    "ScaledObject": SCALED_OBJECTS,
+}
 SERVICE = "/apis/serving.knative.dev/v1/namespaces/essaim/services/essaim"
 
 
@@ -30,7 +44,7 @@ def cluster(kubernetes: ApiServer, tmp_path: Path) -> ApiServer:
             kubernetes.objects[path(FOLDERS[it["kind"]], it["metadata"]["name"])] = it
     other: Object = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "theirs"}}
     other["metadata"]["labels"] = {"app.kubernetes.io/version": "dev"}  # of another thing that has a version, too
-    kubernetes.objects[path(COPIED[0], "theirs")] = other
+    kubernetes.objects[path(CONFIG_MAPS, "theirs")] = other
     return kubernetes
 
 
@@ -41,7 +55,11 @@ async def test_a_release_is_made_found_and_taken_away_and_nothing_else_is(cluste
         service = await KnativeService(kubernetes, "essaim", "essaim").read()
         assert await objects.missing(service, "v2") == ["Deployment essaim-worker-v2", "revision essaim-v2"]
         made = await objects.bring_up("dev", "v2", "dev.local/essaim:2")
-        assert [it.split()[1] for it in made] == ["'essaim-settings-v2'", *["'essaim-worker-v2'"] * 3]
+        assert [it.split()[1] for it in made] == [
+            "'essaim-settings-v2'",
+            "'essaim-warm-v2'",
+            *["'essaim-worker-v2'"] * 3,
+        ]
         assert await objects.bring_up("dev", "v2", "dev.local/essaim:2") == []
         assert await objects.missing(service, "v2") == ["revision essaim-v2"]
         ready = {"type": "Ready", "status": "Unknown", "message": "pulling"}
@@ -54,7 +72,7 @@ async def test_a_release_is_made_found_and_taken_away_and_nothing_else_is(cluste
         assert await objects.missing(service, "v2") == ["revision essaim-v2 that is ready (pulling)"]
         ready["status"] = "True"
         assert await objects.missing(service, "v2") == []
-        assert len(await objects.retire("v2")) == 5
+        assert len(await objects.retire("v2")) == 6
     assert cluster.objects == before
 
 

@@ -92,7 +92,8 @@ def test_no_pod_has_privileges(objects: list[Object]) -> None:
             continue
         assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}, name
         assert all(
-            volume.keys() & {"emptyDir", "configMap", "secret", "persistentVolumeClaim"} for volume in pod["volumes"]
+            volume.keys() & {"emptyDir", "configMap", "secret", "persistentVolumeClaim"}
+            for volume in pod.get("volumes", [])
         )
         assert pod["enableServiceLinks"] is False, name
         for container in pod["containers"]:

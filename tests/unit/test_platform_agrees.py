@@ -73,7 +73,7 @@ def test_another_release_adds_and_changes_nothing_that_is_there(tmp_path: Path) 
     ]
     assert changed == [("Service", "serving.knative.dev/v1", "essaim")]
     added = {it["metadata"]["name"] for it in other} - {name for _, _, name in before}
-    assert added == {"essaim-worker-v3", "essaim-settings-v3", "essaim-credentials-v3"}
+    assert added == {"essaim-worker-v3", "essaim-settings-v3", "essaim-credentials-v3", "essaim-warm-v3"}
 
 
 def test_times_and_ports_leave_room_for_the_code(objects: list[Object]) -> None:

@@ -58,6 +58,13 @@ def image(it: Object) -> Any:
     return it["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
+def test_the_pods_that_keep_nodes_warm_too(tmp_path: Path) -> None:
+    old, new = (one(built(tmp_path / it, "local", it), "DaemonSet", "essaim-warm") for it in ("dev", "next"))
+    live = lived(old)
+    live["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = "1"
+    assert bare(copied(live, NAMES, "next", image(new))) == bare(new)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_what_applying_it_would_have_made(overlays: tuple[list[Object], list[Object]], kind: str) -> None:
     name = "essaim-settings" if kind == "ConfigMap" else "essaim-worker"
