@@ -12,7 +12,7 @@ ROLLOUT = "essaim-rollout"
 FORWARD = ("rollout.started", "rollout.stepped", "rollout.promoted")
 BACK = ("rollout.rolled_back", "rollout.aborted")
 SAID = (*FORWARD, "rollout.judged", *BACK)
-STEPPED = event("rollout.stepped", service=ROLLOUT)
+SHARE = lines('percent=~".+"', service=ROLLOUT)  # with each step, look and end
 TITLE = "{{new}}: {{reason}}"
 
 
@@ -26,7 +26,7 @@ def build() -> Dashboard:
         .with_panel(
             plot(
                 "Share of the requests",
-                {"{{new}}, in %": latest(STEPPED, "percent", "new")},
+                {"{{new}}, in %": latest(SHARE, "percent", "new")},
             )
         )
         .with_panel(

@@ -100,9 +100,9 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         ),
         "rollout.paused": ("A person wants no step forward.", ("holder", "percent")),
         "rollout.resumed": ("A person has looked.", ("holder", "percent")),
-        "rollout.promoted": ("All requests go to `new`.", ("reason",)),
-        "rollout.rolled_back": ("All requests go to `old`.", ("reason",)),
-        "rollout.aborted": ("The same, because a person wanted it.", ("reason",)),
+        "rollout.promoted": ("All requests go to `new`.", ("percent", "reason")),
+        "rollout.rolled_back": ("All requests go to `old`.", ("percent", "reason")),
+        "rollout.aborted": ("The same, because a person wanted it.", ("percent", "reason")),
     },
     REST: {
         "backend.awaited": ("At start, it does not answer yet.", ("backend", "reason")),

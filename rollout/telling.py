@@ -65,11 +65,11 @@ class Voice:
         with self._about(rollout):
             match rollout.phase:
                 case Phase.ROLLED_BACK:
-                    log("rollout.rolled_back", reason=rollout.reason)
+                    log("rollout.rolled_back", percent=rollout.percent, reason=rollout.reason)
                 case Phase.ABORTED:
-                    log("rollout.aborted", reason=rollout.reason)
+                    log("rollout.aborted", percent=rollout.percent, reason=rollout.reason)
                 case Phase.PROMOTED:
-                    log("rollout.promoted", reason=rollout.reason)
+                    log("rollout.promoted", percent=rollout.percent, reason=rollout.reason)
                 case _:
                     log("rollout.stepped", phase=rollout.phase.value, percent=rollout.percent, reason=rollout.reason)
         because = "" if judged else f": {rollout.reason}"
