@@ -10,6 +10,7 @@ from api.edge import Edge
 from api.endpoint import add
 from api.handlers import handle_problems
 from api.openapi import Api
+from api.readiness import Readiness
 from api.routes import health, house, jobs, page, texts
 from api.security import digests
 from jobs import telemetry
@@ -35,7 +36,7 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
         telemetry=telemetry.http(),
     )
     service, tokens = JobService(backends, settings), digests(settings.tokens())
-    app.state.context = Context(settings, backends, service, tokens, draining or asyncio.Event())
+    app.state.context = Context(settings, backends, service, Readiness(backends), tokens, draining or asyncio.Event())
     app.add_middleware(Edge, limit=settings.max_open_requests)
     handle_problems(app)
     register(app.router)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from api.readiness import Readiness
+
 if TYPE_CHECKING:  # neither is needed to import a route, and both cost start-up time
     from jobs.backends import Backends
     from jobs.service import JobService
@@ -19,6 +21,7 @@ class Context:
     settings: "Settings"
     backends: "Backends"
     service: "JobService"
+    readiness: Readiness
     tokens: dict[bytes, str] = field(repr=False)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 

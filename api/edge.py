@@ -11,12 +11,12 @@ from uuid_utils import uuid4
 
 from api.errors import BusyError, FailedError, MalformedError
 from api.problems import respond
+from api.readiness import PROBES
 from jobs.errors import EssaimError
 from jobs.telemetry import log
 
 REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 CONTROL = re.compile("[\x00-\x1f\x7f]")
-PROBES = ("/livez", "/readyz")
 
 
 class Edge:

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from api.errors import MalformedError, MethodError, ParameterInvalidError, RouteNotFoundError
 from api.problems import kind_of, respond
+from api.readiness import PROBES
 from jobs.errors import EssaimError
 from jobs.telemetry import log
 
@@ -22,7 +23,9 @@ def handle_problems(app: FastAPI) -> None:
 
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, EssaimError)  # noqa: S101  # it was registered for these
-        if kind_of(type(error)).status >= 500:
+        if (
+            kind_of(type(error)).status >= 500 and request.scope["path"] not in PROBES
+        ):  # those say it once by themselves
             log("http.refused", level=logging.WARNING, reason=repr(error))
         return respond(request.scope, error)
 

@@ -106,6 +106,7 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     },
     REST: {
         "backend.awaited": ("At start, it does not answer yet.", ("backend", "reason")),
+        "backend.silent": ("An API that was asked whether it is ready has had no answer of it.", ("backend", "reason")),
         "backend.reached": ("It answers now.", ("backend",)),
         "store.index_refused": ("The server cannot have this index; done without.", ("collection", "reason")),
         "telemetry.lost": ("Records that the collector did not take in time.", ("count",)),

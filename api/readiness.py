@@ -1,0 +1,73 @@
+"""Whether the backends answer, for probes: some ask many times a second, of every process."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from jobs.errors import JobNotFoundError, TextNotFoundError, UnavailableError
+from jobs.telemetry import log
+
+if TYPE_CHECKING:  # start-up time
+    from jobs.backends import Backends
+
+PROBES = ("/livez", "/readyz")
+PATIENCE_SECONDS = 2.0  # probes commonly give up after one to three
+HOLDS_SECONDS = 1.0
+TOLERATED_SECONDS = 30.0
+NOBODY = str(UUID(int=0))
+
+
+class Readiness:
+    """Ready is who has lately had an answer of each backend.
+
+    A backend that is slow for a while is so for every process. If all of them were not ready then, nobody would be left to
+    say `503` and when to come again; and what asks them whether they are ready again, ten times a second, would keep the
+    backend slow. So there is one look at a time, whoever asks, and what it has found holds for a second.
+    """
+
+    def __init__(self, backends: "Backends") -> None:
+        self._backends = backends
+        self._looking: asyncio.Task[None] | None = None
+        self._looked = -inf
+        self._answered: dict[str, float] = {}
+        self._silent: dict[str, str] = {}  # at the last look, and why
+
+    async def check(self) -> None:
+        """Raises `UnavailableError` with the backends that have not answered for `TOLERATED_SECONDS`, or never."""
+        if self._looking is None or (self._looking.done() and monotonic() > self._looked + HOLDS_SECONDS):
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)  # others may wait for it, too
+        last = monotonic() - TOLERATED_SECONDS
+        silent = [why for name, why in self._silent.items() if self._answered.get(name, -inf) < last]
+        if silent:
+            raise UnavailableError("; ".join(silent))
+
+    async def _look(self) -> None:
+        try:
+            await asyncio.gather(
+                self._ask("the queue", self._backends.queue.depth()),
+                self._ask("the job store", self._backends.store.get(NOBODY)),
+                self._ask("the text store", self._backends.texts.stat(NOBODY)),
+            )
+        finally:
+            self._looked = monotonic()
+
+    async def _ask(self, name: str, question: Awaitable[object]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await question
+        except (JobNotFoundError, TextNotFoundError):
+            pass
+        except (UnavailableError, TimeoutError) as error:
+            reason = str(error) or "it is too slow"
+            if name not in self._silent:
+                log("backend.silent", level=logging.WARNING, backend=name, reason=reason)
+            self._silent[name] = f"{name} does not answer: {reason}"
+            return
+        self._answered[name] = monotonic()
+        if self._silent.pop(name, None) is not None:
+            log("backend.reached", backend=name)
