@@ -23,9 +23,8 @@ def handle_problems(app: FastAPI) -> None:
 
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, EssaimError)  # noqa: S101  # it was registered for these
-        if (
-            kind_of(type(error)).status >= 500 and request.scope["path"] not in PROBES
-        ):  # those say it once by themselves
+        is_probe = request.scope["path"] in PROBES  # what those find is logged once, see `api.readiness`
+        if kind_of(type(error)).status >= 500 and not is_probe:
             log("http.refused", level=logging.WARNING, reason=repr(error))
         return respond(request.scope, error)
 

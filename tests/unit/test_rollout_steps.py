@@ -9,6 +9,7 @@ import pytest
 from rollout import steps
 from rollout.errors import RolloutError, RolloutRefusedError
 from rollout.state import Phase, Plan, Rollout, dump, load
+from rollout.telling import Voice
 from rollout.verdict import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -47,6 +48,16 @@ def test_requests_are_open_to_it_from_its_first_step_on() -> None:
     for before, after in pairwise(way(PLAN)):
         assert (after.opened is None) == (after.percent == 0)
         assert before.opened in (None, after.opened)
+
+
+def test_every_move_is_logged_with_the_share_that_the_new_release_has_then(caplog: pytest.LogCaptureFixture) -> None:
+    """The dashboard draws it from there, down to 0 again where it is taken back."""
+    caplog.set_level("INFO", "essaim")
+    moves = [at(Phase.STEPPING, 1), *(at(phase, 1) for phase in Phase if phase.decided)]
+    for move in moves:
+        Voice(lambda line: None).moved(move)
+    logged = [record.__dict__["fields"]["percent"] for record in caplog.records]
+    assert logged == [5, *(100 if move.phase is Phase.PROMOTED else 0 for move in moves[1:])]
 
 
 @pytest.mark.parametrize("phase", [it for it in Phase if not it.decided])
