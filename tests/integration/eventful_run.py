@@ -83,14 +83,17 @@ async def eventful_run(
 
 async def _everything_happens(site: Site, eventually: Eventually) -> list[str]:
     """One job goes well, one at the second try, one cannot, one never does, one is cancelled, and its worker leaves."""
-    journal = str(site.house.folder / "journal")
+
+    def journal(name: str) -> str:
+        return str(site.house.folder / name)
+
     jobs = [
-        await site.submit(journal=journal, tasks=2),
-        await site.submit(journal=journal, raises=1),
-        await site.submit(journal=journal, rejects=True),
-        await site.submit(journal=journal, raises=99),
+        await site.submit(journal=journal("good"), tasks=2),
+        await site.submit(journal=journal("second try"), raises=1),
+        await site.submit(journal=journal("rejected"), rejects=True),
+        await site.submit(journal=journal("never"), raises=99),
     ]
-    long = await site.submit(wait=0, journal=journal, steps=100_000)
+    long = await site.submit(wait=0, journal=journal("long"), steps=100_000)
     await site.state(long, "running")
     await eventually(lambda: _depth(site, "in_flight"))
     worker = site.house.processes[1]

@@ -33,7 +33,7 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
     for step in range(state.next_step, request.steps):
         write(request, f"{task.number} {attempt.number} {step}")
         attempt.sleep(request.step_seconds)
-        if request.raises >= attempt.number and step == request.steps // 2:
+        if step == request.steps // 2 and comes(request, task, step) <= request.raises:
             raise ValueError(f"attempt {attempt.number} is not its day")
         state = Checkpoint(next_step=step + 1, total=state.total + step)
         attempt.save((step + 1) / request.steps, state)
@@ -45,6 +45,12 @@ def merge(request: Request, results: Iterable[TaskResult]) -> Result:
         raise ZeroDivisionError("the merge is broken")
     done = list(results)
     return Result(total=sum(result.total for result in done), numbers=[result.number for result in done])
+
+
+def comes(request: Request, task: TaskInput, step: int) -> int:
+    """How often the task has come to that step. An attempt has a number even where it was given back before any step."""
+    lines = (line.split() for line in Path(request.journal).read_text().splitlines())
+    return sum((int(number), int(done)) == (task.number, step) for number, _, done in lines)
 
 
 def write(request: Request, line: str) -> None:
