@@ -1,4 +1,4 @@
-"""`essaim rollout` as a person runs it, and releases that it must find out."""
+"""`essaim rollout` as a person runs it, releases that it must find out, and what has become of the Service."""
 
 import os
 import re
@@ -8,12 +8,20 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.cluster.access import Cluster, kubectl
 from tests.cluster.place import write_overlay
+from tests.cluster.visitors import Visitors
 from tests.conftest import ROOT
+
+SERVICE = "/apis/serving.knative.dev/v1/namespaces/{}/services/essaim"
+DEPLOYMENT = "/apis/apps/v1/namespaces/{}/deployments/essaim-worker-%s"
+STATE = "essaim.dev/rollout"
+LATER = ("status", "metadata.resourceVersion", "metadata.generation", "metadata.managedFields")
+LAST_CHANGED = {"metadata.annotations.serving.knative.dev/lastModifier"}
 
 # Found by Python before anything else: the workload of this release alone is another.
 BAD = """
@@ -98,3 +106,35 @@ def smoke(folder: Path) -> str:
     file = folder / "smoke.json"
     file.write_text('{"words": ["a"], "text": "a"}')
     return str(file)
+
+
+def serving(cluster: Cluster) -> str:
+    (entry,) = [it for it in cluster.read(SERVICE)["status"]["traffic"] if it.get("percent")]
+    return str(entry["revisionName"]).removeprefix("essaim-")
+
+
+def show(visitors: Visitors, *rollouts: Rollout) -> None:
+    """What was said, and what the visitors saw, by the same clock."""
+    events = sorted([*visitors.rows(), *(said for rollout in rollouts for said in rollout.said)])
+    print("\n".join(f"  {at - events[0][0]:6.1f} s  {what}" for at, what in events))
+    print(f"  jobs by release: {dict(visitors.taken())}; failed requests: {visitors.failed_requests}")
+
+
+def states(visitors: Visitors) -> set[str]:
+    """In which their jobs are, now that all have left."""
+    return {job.state for job in visitors.recording.jobs}
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {
+            name: leaf for key, each in value.items() for name, leaf in flat(each, f"{path}.{key}".strip(".")).items()
+        }
+    return {path: value}
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    """The paths of what is another, beyond what the API server counts and Knative reports."""
+    one, two = flat(before), flat(after)
+    paths = {path for path in one.keys() | two.keys() if one.get(path) != two.get(path)}
+    return {path for path in paths if not path.startswith(LATER)}
