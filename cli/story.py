@@ -9,7 +9,7 @@ from jobs.log_events import EVENTS
 
 ENDS = {"job.succeeded": "succeeded", "job.failed": "failed", "job.cancelled": "was cancelled"}
 SPLIT = "job.announced"  # by an attempt that found several tasks, and gave its own back
-ATTEMPT_ENDS = frozenset({"task.finished", "task.failed", "task.stopped", SPLIT})
+ATTEMPT_ENDS = frozenset({"task.finished", "task.failed", "task.rejected", "task.stopped", SPLIT})
 GONE = frozenset({"worker.crashed", "worker.lost"})
 OF_WORKERS = GONE | {"worker.draining"}
 FIELDS = {name: fields for events in EVENTS.values() for name, (_, fields) in events.items()}

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.panels import annotation, bars, board, number, plot, release, rows
-from dashboards.queries import ENDED, count, event, latest, lines, quantile, total, workers
+from dashboards.queries import ENDED, RAISED, count, event, latest, lines, quantile, total, workers
 
 ROLLOUT = "essaim-rollout"
 FORWARD = ("rollout.started", "rollout.stepped", "rollout.promoted")
@@ -77,7 +77,7 @@ def column(name: str) -> Iterator[stat.Panel | timeseries.Panel]:
         f"{name}: failures by kind",
         {
             "job: {{kind}}": count(failed, "kind"),
-            "attempt": count(event("task.failed", release=name), "event"),
+            "{{event}}": count(event(*RAISED, release=name), "event"),
             "parked": count(event("message.parked", release=name), "event"),
         },
     )

@@ -4,9 +4,9 @@ from grafana_foundation_sdk.builders.dashboard import TextBoxVariable
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.panels import board, number, rows, story
-from dashboards.queries import ENDED, about, event, highest, lines, total
+from dashboards.queries import ENDED, RAISED, about, event, highest, lines, total
 
-ATTEMPTS = ("task.claimed", "task.finished", "task.stopped", "task.failed")
+ATTEMPTS = ("task.claimed", "task.finished", "task.stopped", *RAISED)
 
 
 def build() -> Dashboard:
@@ -26,7 +26,7 @@ def build() -> Dashboard:
         )
         .with_panel(number("Attempts", total(event("task.claimed", where=about()))))
         .with_panel(number("Finished tasks", total(event("task.finished", where=about()))))
-        .with_panel(number("Attempts that failed", total(event("task.failed", where=about()))))
+        .with_panel(number("Attempts that failed", total(event(*RAISED, where=about()))))
         .with_panel(number("Attempts stopped early", total(event("task.stopped", where=about()))))
         .with_panel(story("Its story", lines(about(), 'event!="span.ended"'), newest_first=False))
         .with_panel(

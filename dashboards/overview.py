@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.panels import bars, board, number, plot, rows, story
-from dashboards.queries import ENDED, count, event, highest, lines, quantile, total, workers
+from dashboards.queries import ENDED, RAISED, count, event, highest, lines, quantile, total, workers
 
 RELEASE = "service_version"
 DEPTH = event("queue.depth")
@@ -16,7 +16,7 @@ def build() -> Dashboard:
         .with_panel(number("Accepted", total(event("job.submitted", service="essaim-api"))))
         .with_panel(number("Succeeded", total(SUCCEEDED)))
         .with_panel(number("Failed", total(event("job.failed"))))
-        .with_panel(number("Attempts that failed", total(event("task.failed"))))
+        .with_panel(number("Attempts that failed", total(event(*RAISED))))
         .with_panel(number("Time to result, p95", quantile(0.95, SUCCEEDED, "seconds", "", "$__range"), unit="s"))
         .with_panel(number("Workers now", "sum(" + workers() + ")", none="0"))
         .with_panel(
@@ -57,7 +57,7 @@ def build() -> Dashboard:
                 "Failures by kind",
                 {
                     "job: {{kind}}": count(event("job.failed"), "kind"),
-                    "attempt": count(event("task.failed"), "event"),
+                    "{{event}}": count(event(*RAISED), "event"),
                     "parked": count(event("message.parked"), "event"),
                 },
             )

@@ -6,6 +6,7 @@ Streams have the labels `service_name` and `service_version` (the release); all 
 
 ESSAIM = "essaim-api|essaim-worker"
 ENDED = ("job.succeeded", "job.failed", "job.cancelled")
+RAISED = ("task.failed", "task.rejected")
 ALIVE = "20s"  # a worker or API says something every 15 seconds at least (jobs/watching.py)
 
 
@@ -26,8 +27,8 @@ def _is(value: str) -> str:
 
 
 def about(job: str = "$job") -> str:
-    """A filter: lines of that job, or of the trace with that id."""
-    return f'job="{job}" or trace_id="{job}"'
+    """A filter: lines of that job, or of the trace with that id; none for "", which a line without a job would equal."""
+    return f'(job="{job}" and job!="") or (trace_id="{job}" and trace_id!="")'
 
 
 def count(query: str, by: str, over: str = "$__auto") -> str:

@@ -25,6 +25,7 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "task.claimed": ("An attempt begins, `waited` seconds after the job was submitted.", ("waited",)),
         "task.finished": ("The attempt's result counts.", ()),
         "task.stopped": ("The attempt ended early: `ended`, `lost` or `draining`.", ("reason",)),
+        "task.rejected": ("The workload raised `JobError`: no other attempt could succeed.", ("reason",)),
         "task.failed": ("The workload raised, for the `failures`th time.", ("failures",)),
         "task.beat_missed": ("The lease could not be extended just now.", ("reason",)),
     },

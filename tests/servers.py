@@ -4,13 +4,14 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aio_pika
 import pytest
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import ServerSelectionTimeoutError
 
 MONGODB_URL = os.environ.get("ESSAIM_TEST_MONGODB_URL", "mongodb://127.0.0.1:27017")
@@ -34,6 +35,17 @@ def absent(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+@cache
+def mongodb_silent() -> str:
+    """Why it does not answer; empty if it does. One that is not there is waited for once, not in every test."""
+    with MongoClient[dict[str, Any]](MONGODB_URL, serverSelectionTimeoutMS=5000) as client:
+        try:
+            client.admin.command("ping")
+        except ServerSelectionTimeoutError as error:
+            return str(error)
+    return ""
+
+
 async def delete_queues(url: str, release: str) -> None:
     """A broker's queues outlive a test, unlike a temporary folder."""
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:
@@ -49,13 +61,14 @@ async def services() -> AsyncIterator[dict[str, str]]:
     """
     name = f"test-{uuid4().hex[:12]}"
     store = urlsplit(MONGODB_URL)._replace(path=f"/essaim-{name}").geturl()
-    async with AsyncMongoClient[dict[str, Any]](MONGODB_URL, serverSelectionTimeoutMS=5000) as client:
-        try:
-            await client.admin.command("ping")
-            await delete_queues(RABBITMQ_URL, name)
-        except (OSError, ServerSelectionTimeoutError) as error:
-            absent(str(error))
-        queue = f"{RABBITMQ_URL}?heartbeat=2"  # a frozen process loses its deliveries twice as late
-        yield {"release": name, "queue_url": queue, "store_url": store, "texts_url": f"{S3_URL}/{name}"}
+    if silent := mongodb_silent():
+        absent(silent)
+    try:
+        await delete_queues(RABBITMQ_URL, name)
+    except OSError as error:
+        absent(str(error))
+    queue = f"{RABBITMQ_URL}?heartbeat=2"  # a frozen process loses its deliveries twice as late
+    yield {"release": name, "queue_url": queue, "store_url": store, "texts_url": f"{S3_URL}/{name}"}
+    async with AsyncMongoClient[dict[str, Any]](MONGODB_URL) as client:
         await client.drop_database(f"essaim-{name}")
     await delete_queues(RABBITMQ_URL, name)

@@ -135,6 +135,7 @@ class Handler:
         except (UnavailableError, QueueFullError):
             raise
         except JobError as error:
+            log("task.rejected", reason=error)
             await fail_job(self._backends, job, claim, Problem("job-error", str(error)))
             await self._settle(delivery.ack())
         except Exception as error:

@@ -13,7 +13,6 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +23,6 @@ import aio_pika
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 from pymongo import MongoClient
-from pymongo.errors import ServerSelectionTimeoutError
 from uuid_utils import uuid7
 
 from jobs.adapters.mongodb.store import open_mongodb_store
@@ -34,7 +32,7 @@ from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import UnavailableError
 from jobs.model import Claimed, Job
 from jobs.ports import JobQueue, JobStore
-from tests.servers import MONGODB_URL, RABBITMQ_310_URL, RABBITMQ_URL, absent, delete_queues
+from tests.servers import MONGODB_URL, RABBITMQ_310_URL, RABBITMQ_URL, absent, delete_queues, mongodb_silent
 
 T = TypeVar("T")
 
@@ -67,17 +65,6 @@ def sqlite_queue(folder: Path) -> QueueBackend:
 @contextmanager
 def sqlite_store(folder: Path) -> Iterator[StoreBackend]:
     yield StoreBackend(lambda lease_seconds: open_sqlite_store(f"sqlite:///{folder / 'store.db'}", lease_seconds))
-
-
-@cache
-def mongodb_silent() -> str:
-    """Why it does not answer; empty if it does. One that is not there is waited for once, not in every test."""
-    with MongoClient[dict[str, Any]](MONGODB_URL, serverSelectionTimeoutMS=5000) as client:
-        try:
-            client.admin.command("ping")
-        except ServerSelectionTimeoutError as error:
-            return str(error)
-    return ""
 
 
 @contextmanager

@@ -28,7 +28,7 @@ Eventually = Callable[..., Awaitable[Any]]
 
 SECRET, CONTENT = "a-secret-of-callbacks", "xylophone quartz"
 ATTEMPT = ("task.claimed", "task.finished")
-IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.stopped"}
+IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.rejected", "task.stopped"}
 
 
 @pytest.mark.parametrize(

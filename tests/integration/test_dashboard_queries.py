@@ -66,12 +66,12 @@ async def test_single_numbers_are_those_of_what_happened(loki: RealLoki, run: Ru
         "Accepted": 5,
         "Succeeded": 2,
         "Failed": 2,
-        "Attempts that failed": 3,
+        "Attempts that failed": 4,
         "Time to result, p95": p95,
     }
     assert await shown("canary") == {f"{run.release}: failed jobs": 0.5, f"{run.release}: time to result, p95": p95}
     # Claimed, finished, failed, stopped. The first attempt of the first job has only found that there are two tasks.
-    attempts = [(3, 2, 0, 0), (2, 1, 1, 0), (1, 0, 0, 0), (2, 0, 2, 0), (1, 0, 0, 1)]
+    attempts = [(3, 2, 0, 0), (2, 1, 1, 0), (1, 0, 1, 0), (2, 0, 2, 0), (1, 0, 0, 1)]
     for job, lasted, (claimed, finished, failed, stopped) in zip(run.jobs, seconds, attempts, strict=True):
         assert await shown("job", job=job) == {
             "Time to its end": lasted,
@@ -96,7 +96,7 @@ async def test_bars_lose_nothing_and_count_nothing_twice(loki: RealLoki, run: Ru
     ]
     assert await sums("canary", f"{name}: failures by kind") == [
         {("job-error",): 1, ("attempts-exhausted",): 1},
-        {("task.failed",): 3},
+        {("task.failed",): 3, ("task.rejected",): 1},
         {("message.parked",): 1},
     ]
     assert await sums("canary", f"{name}: warnings and errors") == [{("WARNING",): 3, ("ERROR",): 1}]

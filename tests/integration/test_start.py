@@ -13,10 +13,9 @@ import aio_pika
 import httpx
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
 
 from tests.conftest import House
-from tests.servers import MONGODB_URL, RABBITMQ_URL, absent, delete_queues
+from tests.servers import MONGODB_URL, RABBITMQ_URL, absent, delete_queues, mongodb_silent
 
 Build = Callable[..., House]
 Eventually = Callable[..., Awaitable[Any]]
@@ -83,13 +82,11 @@ async def release() -> AsyncIterator[str]:
 @pytest.fixture
 async def database() -> AsyncIterator[str]:
     """The URL of a database of its own."""
+    if silent := mongodb_silent():
+        absent(f"MongoDB: {silent}")
     name = f"essaim-test-{uuid4().hex[:12]}"
-    async with AsyncMongoClient[dict[str, Any]](MONGODB_URL, serverSelectionTimeoutMS=5000) as client:
-        try:
-            await client.admin.command("ping")
-        except PyMongoError as error:
-            absent(f"MongoDB: {error}")
-        yield urlsplit(MONGODB_URL)._replace(path=f"/{name}").geturl()
+    yield urlsplit(MONGODB_URL)._replace(path=f"/{name}").geturl()
+    async with AsyncMongoClient[dict[str, Any]](MONGODB_URL) as client:
         await client.drop_database(name)
 
 

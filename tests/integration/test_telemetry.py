@@ -24,7 +24,7 @@ TRACE, CLIENT_SPAN = CLIENT.split("-")[1:3]
 TOKEN, CONTENT = "a-token-that-nobody-may-log", "xylophone quartz"
 BRISK = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_BLRP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
 OF_A_JOB = frozenset({"POST /v1/jobs", "submit", "handle", "attempt", "merge"})
-IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.stopped"}
+IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.rejected", "task.stopped"}
 
 
 # File names and error messages may have half surrogate pairs, which UTF-8 has not.

@@ -249,6 +249,7 @@ async def test_what_the_workload_rejects_fails_at_once_and_is_not_parked(site: S
     (task,) = await site.backends.store.tasks(job.id)
     assert task.attempts == 1
     assert not await site.backends.queue.dead_letters()
+    assert "task.rejected" in site.house.logs()
 
 
 @pytest.mark.parametrize("raised", ["SystemExit", "StopIteration"])

@@ -69,6 +69,19 @@ def test_every_event_and_field_that_is_asked_for_is_in_the_table(name: str) -> N
             assert all(fields <= KNOWN[event] for event in events), query
 
 
+def test_an_empty_box_for_the_job_takes_no_line() -> None:
+    """A line without a job equals "" there, and one without a trace."""
+    other = {"service_name": "essaim-worker", "event": "queue.depth"}
+    lines = [Line(other, ""), Line({**other, "trace_id": "t"}, ""), Line({**other, "job": "j"}, "")]
+    (story,) = (query for query in queries("job", job="?") if 'event!="span.ended"' in query)
+    of_none, of_trace, of_job = parse([story.replace("?", job) for job in ("", "t", "j")])
+    assert [list(taken(query["LogExpr"], lines)) for query in (of_none, of_trace, of_job)] == [
+        [],
+        [lines[1]],
+        [lines[2]],
+    ]
+
+
 def test_what_a_rollout_has_for_its_own_release_cannot_be_chosen() -> None:
     lines = [Line({"service_name": f"essaim-{it}", "service_version": it}, "") for it in ("api", "worker", "rollout")]
     (streams,) = parse(choices())
