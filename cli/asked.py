@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from cli.errors import CliError
+from cli.names import release_name
 from rollout import traffic
 from rollout.errors import RolloutRefusedError
 from rollout.service import JsonObject
@@ -11,7 +12,6 @@ from rollout.state import Plan
 from rollout.verdict import Rules
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,8 @@ class Asked:
         retire: bool,
     ) -> "Asked":
         """Raises `CliError` for what cannot be meant."""
-        if not NAME.fullmatch(release):
-            raise CliError(f"{release!r} is no name of a release: lower case letters, digits and dashes, 20 at most")
         rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
-        return cls(release, image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
+        return cls(release_name(release), image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
 
     def serves(self, service: JsonObject) -> bool:
         return traffic.serving(service) == f"{service['metadata']['name']}-{self.release}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from cli.errors import CliError
+from cli.names import release_name
 from cli.output import note
 from cli.running import run
 
@@ -79,8 +80,6 @@ async def _up(
     given = {"api_port": port, "data_dir": data}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     releases = folders(named)
-    for name in releases:
-        load_settings(release=name)
     async with open_local(settings, rules(scaledobject), speed=speed, releases=releases) as local:
         note(f"Essaim answers at {local.server}; a browser finds a live page there")
         note(f"data and logs are in {settings.data_dir}; Ctrl-C ends it")
@@ -94,12 +93,12 @@ async def _up(
 
 
 def folders(named: list[str]) -> dict[str, Path | None]:
-    """The folder with the code of each release, by its name. Raises `CliError` for a name that comes twice."""
+    """The folder with the code of each release, by its name. Raises `CliError` for one that comes twice, or is none."""
     found: dict[str, Path | None] = {}
     for name, _, path in (one.partition("=") for one in named):
         if name in found:
             raise CliError(f"two releases are named {name!r}")
-        found[name] = Path(path) if path else None
+        found[release_name(name)] = Path(path) if path else None
     return found
 
 
