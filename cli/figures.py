@@ -137,6 +137,11 @@ def warnings_of(recording: Recording, footprints: Sequence[Footprint], traffic: 
             f"The server was slow to tell of queue and workers: {plural(len(gaps), 'gap')} of up to {longest:.0f} s, "
             "in which their lines are what was last known."
         )
+    if len(releases := recording.run.releases) > 1:
+        found.append(
+            f"Requests went to several releases, {' and '.join(releases)}: each look at queue and workers is of the one that "
+            "answered it, so that these lines and numbers are of no single one."
+        )
     return found
 
 

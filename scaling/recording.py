@@ -28,7 +28,8 @@ class Run(BaseModel):
 
     `speed`: simulated seconds per real second in the autoscaler. `generator_cpu`: share of one core that the load
     generator took. `faults`: jobs that are not as they must be, in sentences. `gaps`: from when to when nothing
-    was heard of queue and workers, so that the moments in between tell what was last known. Whoever records may add fields.
+    was heard of queue and workers, so that the moments in between tell what was last known. `releases`: which have answered;
+    of several, each moment tells of one. Whoever records may add fields.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -43,6 +44,7 @@ class Run(BaseModel):
     generator_cpu: float | None = None
     faults: tuple[str, ...] = ()
     gaps: tuple[tuple[float, float], ...] = ()
+    releases: tuple[str, ...] = ()
     versions: dict[str, str] = {}
 
 

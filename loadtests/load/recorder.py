@@ -31,11 +31,12 @@ def record(folder: Path, shape: str, jobs: int, site: Site, seen: Sequence[Seen]
         generator_cpu=round(share, 3),
         faults=tuple(faults),
         gaps=gaps_in([look.seconds for look in sampler.looks]),
+        releases=tuple(sampler.releases),
         versions={
             "essaim": metadata.version("essaim"),
             "locust": metadata.version("locust"),
             "python": platform.python_version(),
-            "release": sampler.release,
+            "release": ", ".join(sampler.releases),
         },
     )
     recording.write(folder, Recording(run, tuple(moments(sampler.looks, sampler.replicas)), tuple(rows)))

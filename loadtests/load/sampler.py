@@ -23,8 +23,9 @@ Replicas = Callable[[], Awaitable[Counts]]
 class Sampler:
     """`looks`, `replicas` and `footprints` grow while `run` does. `began`: what all seconds are counted from, since 1970.
 
-    `house`: the process whose children are the API and the workers, where they are on this machine. `release`: whose
-    workers are counted, since others may share the store; known after the first look, as `concurrency` of one worker.
+    `house`: the process whose children are the API and the workers, where they are on this machine. `releases`: those that have
+    answered, in turn; a look counts the workers of whichever did, since others may share the store. Known after the first
+    look, as `concurrency` of one worker.
     """
 
     def __init__(self, client: Client, replicas: Replicas | None, house: int | None) -> None:
@@ -32,7 +33,7 @@ class Sampler:
         self.looks: list[Moment] = []
         self.replicas: list[tuple[float, Counts]] = []
         self.footprints: list[Footprint] = []
-        self.release = ""
+        self.releases: list[str] = []
         self.concurrency = 1
         self._client = client
         self._ask_replicas = replicas
@@ -72,8 +73,9 @@ class Sampler:
         """What goes on now: in the middle of the time that asking takes. Raises as the client does."""
         before = self.seconds
         stats, found = await asyncio.gather(self._client.get("/v1/stats"), self._client.get("/v1/workers"))
-        self.release = stats["release"]
-        workers = [worker for worker in found["workers"] if worker["release"] == self.release]
+        release = stats["release"]
+        self.releases += [] if release in self.releases else [release]
+        workers = [worker for worker in found["workers"] if worker["release"] == release]
         self.concurrency = max([self.concurrency, *(worker["concurrency"] for worker in workers)])
         return Moment(
             seconds=(before + self.seconds) / 2,

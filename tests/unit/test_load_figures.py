@@ -110,6 +110,13 @@ def test_gaps_in_what_was_heard_are_one_warning() -> None:
     assert "2 gaps of up to 9 s" in warning
 
 
+def test_that_several_releases_answered_is_a_warning() -> None:
+    one, two = (Recording(RUN.model_copy(update={"releases": it}), (), ()) for it in (("v1",), ("v1", "v2")))
+    assert warnings_of(one, [], []) == []
+    (warning,) = warnings_of(two, [], [])
+    assert "v1 and v2" in warning
+
+
 def test_memory_is_compared_between_the_first_and_the_last_quarter() -> None:
     leaking = [Footprint(float(second), "api", 1, 100 + second, 0.0) for second in range(101)]
     steady = [Footprint(float(second), "worker", 2 + second % 3, 50, 0.0) for second in range(101)]

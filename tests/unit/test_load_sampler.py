@@ -1,30 +1,25 @@
-"""What was asked at different times comes together as rows of one table."""
+"""What a look at the house counts."""
 
-from loadtests.load.cluster import Counts
-from loadtests.load.sampler import moments
-from scaling.recording import Moment
+from typing import Any, cast
 
-
-def counts(desired: int, ready: int) -> Counts:
-    return Counts(desired, ready, None)
+from cli.client import Client
+from loadtests.load.sampler import Sampler
 
 
-def test_without_a_cluster_each_look_is_a_moment() -> None:
-    looks = [Moment(0.5, 0, 0, 0, 0), Moment(1.5, 3, 1, 2, 1)]
-    assert moments(looks, []) == looks
+class Server:
+    """Answers as the API of whichever release has its turn, over one store."""
+
+    def __init__(self, *turns: str) -> None:
+        self._turns = iter(turns)
+
+    async def get(self, path: str) -> dict[str, Any]:
+        if path == "/v1/workers":
+            names = ["v1", "v1", "v2"]
+            return {"workers": [{"release": name, "concurrency": 1, "tasks": []} for name in names]}
+        return {"release": next(self._turns), "queue": {"ready": 3, "in_flight": 0}}
 
 
-def test_what_was_not_asked_is_as_it_was_last_known() -> None:
-    looks = [Moment(1.0, 5, 0, 0, 0), Moment(9.0, 0, 2, 2, 2)]
-    replicas = [(0.5, counts(0, 0)), (1.2, counts(1, 0)), (2.2, counts(3, 1)), (9.5, counts(3, 3))]
-    assert moments(looks, replicas) == [
-        Moment(1.0, 5, 0, 0, 0, 0, 0),
-        Moment(1.2, 5, 0, 0, 0, 1, 0),
-        Moment(2.2, 5, 0, 0, 0, 3, 1),
-        Moment(9.0, 0, 2, 2, 2, 3, 1),
-        Moment(9.5, 0, 2, 2, 2, 3, 3),
-    ]
-
-
-def test_nothing_is_known_before_the_first_look() -> None:
-    assert moments([], [(0.5, counts(1, 1))]) == []
+async def test_a_look_counts_the_workers_of_the_release_that_answered_and_notes_it() -> None:
+    sampler = Sampler(cast("Client", Server("v1", "v2", "v1")), None, None)
+    assert [(await sampler.look()).workers for _ in range(3)] == [2, 1, 2]
+    assert sampler.releases == ["v1", "v2"]
