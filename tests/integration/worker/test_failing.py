@@ -1,0 +1,163 @@
+"""What becomes of a task, a job and a message when the workload raises, or whoever had them could not go on."""
+
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from jobs.events import JobSubmitted, TaskReady, to_event
+from jobs.model import Claimed, Depth, Job, Problem, State
+from tests.integration.worker.conftest import Site, redone, steps
+
+
+async def test_an_exception_is_retried_and_resumes_from_the_checkpoint(site: Site) -> None:
+    site.house.start()
+    job, journal = await site.submit(steps=6, raises=2)
+    assert await site.result(job) == {"total": 15, "numbers": [0]}
+    (task,) = await site.backends.store.tasks(job.id)
+    assert (task.attempts, task.failures) == (3, 2)
+    assert [line for line in steps(journal) if line.endswith(" 0")] == ["0 1 0"]  # the first step is not done again
+
+
+async def test_a_task_that_always_raises_is_parked_and_a_replay_revives_it(site: Site) -> None:
+    site.house.start(ESSAIM_MAX_ATTEMPTS="3")
+    job, _ = await site.submit(tasks=2, steps=2, raises=3)
+    ended = await site.ended(job)
+    assert ended.state is State.FAILED
+    assert ended.problem is not None
+    assert ended.problem.type == "attempts-exhausted"
+    letters = await site.eventually(site.backends.queue.dead_letters)
+    assert "not its day" in letters[0].reason
+    assert await site.service.replay([letters[0].id]) == 1
+    await site.eventually(lambda: _running_again(site, job))
+    assert await site.result(job) == {"total": 2, "numbers": [0, 1]}  # the fourth attempt is its day
+    assert not await site.backends.queue.dead_letters()
+
+
+@pytest.mark.parametrize(("kind", "parked"), [("attempts-exhausted", 1), ("job-error", 0)])
+@pytest.mark.parametrize("tasks", [1, 2])
+async def test_what_a_killed_worker_had_no_time_to_park_is_parked_by_the_next(
+    site: Site, tasks: int, kind: str, parked: int
+) -> None:
+    """It had written down that the last task has failed, and its messages come back."""
+    store, queue = site.backends.store, site.backends.queue
+    job, _ = await site.submit(tasks=tasks)
+    claimed = await store.begin(job, "killed")
+    if tasks > 1:
+        await store.plan(job.id, 1, [b"{}"] * tasks)
+        claimed = await store.claim(job.id, tasks - 1, "killed")  # type: ignore[assignment]  # nobody else has it
+        await queue.publish([to_event(TaskReady(job.id, number), "dev") for number in range(tasks)])
+    assert isinstance(claimed, Claimed)
+    await store.finish(claimed.claim, Problem(kind, "it was not its day"))
+    site.house.start()
+    await site.result((await site.submit(steps=1))[0])
+    await site.eventually(lambda: _empty(site))
+    assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"] * parked
+
+
+@pytest.mark.parametrize("site", ["services"], indirect=True)
+async def test_what_a_killed_worker_had_no_time_to_tell_the_job_is_parked_too(site: Site) -> None:
+    """MongoDB's documents change one by one: the task's has failed, the job's is still running."""
+    store, queue = site.backends.store, site.backends.queue
+    job, _ = await site.submit(tasks=2)
+    await store.begin(job, "killed")
+    await store.plan(job.id, 1, [b"{}"] * 2)
+    claimed = await store.claim(job.id, 1, "killed")
+    assert isinstance(claimed, Claimed)
+    await store.finish(claimed.claim, Problem("attempts-exhausted", "it was not its day"))
+    async with AsyncMongoClient[dict[str, Any]](site.house.settings.store_url) as client:
+        unheard = {"state": "running", "problem": None, "ended": None, "progress": None}
+        changed = await client.get_default_database().jobs.update_one({"_id": job.id}, {"$set": unheard})
+    assert changed.modified_count == 1
+    await queue.publish([to_event(TaskReady(job.id, 1), "dev")])
+    site.house.start()
+    assert (await site.ended(job)).state is State.FAILED
+    await site.eventually(lambda: _empty(site))
+    assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"]
+
+
+async def test_a_failed_job_can_be_retried_and_what_has_succeeded_stays(site: Site) -> None:
+    """Each task raises once, and one failure is allowed, so that the job fails once for each of them."""
+    site.house.start(ESSAIM_MAX_ATTEMPTS="1")
+    job, journal = await site.submit(tasks=3, steps=2, raises=1)
+    for run in (2, 3, 4):
+        assert (await site.ended(job)).state is State.FAILED
+        retried = await site.service.retry(job.id)
+        assert retried.run == run
+        assert not retried.state.ended  # the worker may have begun already
+    assert await site.result(job) == {"total": 3, "numbers": [0, 1, 2]}
+    assert redone(journal) == 3  # the failed step of each task; nothing that had succeeded
+
+
+async def test_what_the_workload_rejects_fails_at_once_and_is_not_parked(site: Site) -> None:
+    site.house.start()
+    job, _ = await site.submit(rejects=True)
+    ended = await site.ended(job)
+    assert ended.problem is not None
+    assert (ended.state, ended.problem.type) == (State.FAILED, "job-error")
+    assert ended.problem.detail == "this request cannot succeed"
+    (task,) = await site.backends.store.tasks(job.id)
+    assert task.attempts == 1
+    assert not await site.backends.queue.dead_letters()
+    assert "task.rejected" in site.house.logs()
+
+
+@pytest.mark.parametrize("raised", ["SystemExit", "StopIteration"])
+async def test_what_no_program_should_raise_fails_a_task_like_any_exception(site: Site, raised: str) -> None:
+    worker = site.house.start(ESSAIM_MAX_ATTEMPTS="1")
+    job, _ = await site.submit(leaves=raised)
+    ended = await site.ended(job)
+    assert ended.problem is not None
+    assert ended.problem.type == "attempts-exhausted"
+    assert raised in ended.problem.detail
+    assert worker.poll() is None
+
+
+async def test_a_split_that_raises_is_retried_like_a_task(site: Site) -> None:
+    site.house.start()
+    job, _ = await site.submit(tasks=3, steps=1, split_fails=2)
+    assert (await site.result(job))["numbers"] == [0, 1, 2]
+
+
+async def test_a_merge_that_raises_fails_the_job_with_its_reason(site: Site) -> None:
+    site.house.start()
+    job, _ = await site.submit(tasks=2, steps=1, merge_raises=True)
+    ended = await site.ended(job)
+    assert ended.problem is not None
+    assert (ended.state, ended.problem.type) == (State.FAILED, "merge-failed")
+    assert "the merge is broken" in ended.problem.detail
+
+
+async def test_more_tasks_than_allowed_fail_the_job(site: Site) -> None:
+    site.house.start(ESSAIM_MAX_TASKS_PER_JOB="5")
+    job, _ = await site.submit(tasks=6)
+    ended = await site.ended(job)
+    assert ended.problem is not None
+    assert "splits into 6 tasks" in ended.problem.detail
+
+
+async def test_a_poison_message_is_parked_and_the_rest_goes_on(site: Site) -> None:
+    event = to_event(JobSubmitted(await _unsubmitted(site)), "dev")
+    data = event.get_data()
+    assert isinstance(data, dict)
+    data.pop("request")
+    await site.backends.queue.publish([event])
+    job, _ = await site.submit(steps=1)
+    site.house.start()
+    await site.result(job)
+    (letter,) = await site.eventually(site.backends.queue.dead_letters)
+    assert "request" in letter.reason
+
+
+async def _running_again(site: Site, job: Job) -> bool:
+    return (await site.service.get(job.id)).run == 2
+
+
+async def _empty(site: Site) -> bool:
+    return await site.backends.queue.depth() == Depth(ready=0, in_flight=0)
+
+
+async def _unsubmitted(site: Site) -> Job:
+    job, _ = await site.submit(steps=1)
+    await site.service.cancel(job.id)
+    return job
