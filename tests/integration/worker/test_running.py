@@ -12,7 +12,8 @@ from jobs import endings
 from jobs.errors import QueueFullError
 from jobs.model import Claimed, State
 from tests.conftest import ROOT, House
-from tests.integration.worker.conftest import Eventually, Site, steps
+from tests.integration.worker.conftest import Site, steps
+from tests.integration.working import Eventually
 
 
 async def test_a_job_with_one_task_runs_to_its_result(site: Site) -> None:
