@@ -22,6 +22,7 @@ from uuid import uuid4
 import aio_pika
 import pytest
 from cloudevents.core.v1.event import CloudEvent
+from obstore.store import MemoryStore
 from pymongo import MongoClient
 from uuid_utils import uuid7
 
@@ -29,10 +30,12 @@ from jobs.adapters.mongodb.store import open_mongodb_store
 from jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
 from jobs.adapters.sqlite.queue import open_sqlite_queue
 from jobs.adapters.sqlite.store import open_sqlite_store
+from jobs.adapters.texts.opening import open_texts
+from jobs.adapters.texts.store import ObjectTexts
 from jobs.errors import UnavailableError
 from jobs.model import Claimed, Job
-from jobs.ports import JobQueue, JobStore
-from tests.servers import MONGODB_URL, RABBITMQ_310_URL, RABBITMQ_URL, absent, delete_queues, mongodb_silent
+from jobs.ports import JobQueue, JobStore, TextStore
+from tests.servers import MONGODB_URL, RABBITMQ_310_URL, RABBITMQ_URL, S3, S3_URL, absent, delete_queues, mongodb_silent
 
 T = TypeVar("T")
 
@@ -250,3 +253,21 @@ def claimed(store: JobStore) -> Callable[..., Awaitable[Claimed]]:
         return answer
 
     return claim
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+async def texts(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TextStore]:
+    """`file` is the local folder; `memory` goes the way of every remote object store, without the network."""
+    match request.param:
+        case "file":
+            async with open_texts(tmp_path.as_uri(), "texts") as store:
+                yield store
+        case "memory":
+            yield ObjectTexts(MemoryStore())
+        case "s3":
+            for name, value in S3.items():
+                monkeypatch.setenv(name, value)
+            async with reached(open_texts(f"{S3_URL}/{uuid4().hex}", "texts")) as store:
+                yield store
