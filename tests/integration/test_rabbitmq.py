@@ -76,7 +76,7 @@ async def next_id(deliveries: AsyncIterator[Delivery]) -> str:
 
 
 async def test_deliveries_go_on_after_the_connection_was_cut(
-    proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue, eventually: Eventually
+    proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy, cut_queue = proxied
     await cut_queue.publish([event("before")])
@@ -91,6 +91,7 @@ async def test_deliveries_go_on_after_the_connection_was_cut(
         await queue.publish([event("after")])
         assert await next_id(deliveries) == "after"
     assert await eventually(lambda: _is(queue, Depth(ready=0, in_flight=0)))
+    assert "Traceback" not in caplog.text  # the driver's, of a loss that is expected
 
 
 async def test_a_delivery_whose_return_was_never_sent_is_not_acknowledged_with_a_later_one(

@@ -14,7 +14,7 @@ from aio_pika.exceptions import (
     InvalidFrameError,
     ProbableAuthenticationError,
 )
-from aiormq.exceptions import ConnectionNotAllowed
+from aiormq.exceptions import AMQPError, ConnectionNotAllowed
 from yarl import URL
 
 from jobs.errors import SettingsError, UnavailableError
@@ -31,8 +31,9 @@ REFUSALS = (*WRONG_PASSWORD, *NO_ENTRY)
 
 
 def _news(record: logging.LogRecord) -> bool:
-    """The driver logs that it cannot connect, and then raises it: that is said once, by whoever catches it."""
-    return not str(record.msg).startswith("error when creating transport")
+    """The driver logs that it cannot connect, or where it noticed the loss, and then raises it: whoever catches it says so."""
+    lost = record.exc_info is not None and isinstance(record.exc_info[1], (AMQPError, OSError))
+    return not lost and not str(record.msg).startswith("error when creating transport")
 
 
 logging.getLogger("aiormq.connection").addFilter(_news)
