@@ -236,3 +236,20 @@ async def test_who_takes_nothing_of_an_answer_is_cut_off(
             client.sendall(b"GET /v1/texts/big HTTP/1.1\r\nHost: x\r\n\r\n")
             await eventually(lambda: len([message for message in caplog.messages if message == "http.answered"]) == 2)
     assert "http.failed" not in caplog.messages
+
+
+async def test_an_idle_connection_of_a_proxy_is_not_closed_under_its_next_request(site: Site) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+
+    async def ask() -> None:
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        await writer.drain()
+        assert b" 200 " in await reader.readline()
+        await reader.readuntil(b"}")
+
+    try:
+        await ask()
+        await asyncio.sleep(6)  # uvicorn's own limit is 5; no proxy keeps one for so short a time
+        await ask()
+    finally:
+        writer.close()
