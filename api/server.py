@@ -25,7 +25,7 @@ DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
 BACKLOG = 2048
 # Longer than a proxy keeps an idle connection: 90 seconds in Go (Knative's queue-proxy, Traefik), 60 in nginx and AWS, 600 in
 # Google Cloud. Who closes first may do so in the moment in which the other sends a request, which makes a 502 of a POST.
-KEEP_ALIVE_SECONDS = 620
+IDLE_CONNECTION_SECONDS = 620
 
 
 class ServerConfig(uvicorn.Config):
@@ -42,7 +42,7 @@ class ServerConfig(uvicorn.Config):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=IDLE_CONNECTION_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
         self.idle_seconds = settings.idle_seconds

@@ -14,9 +14,9 @@ from jobs.model import Job
 from jobs.telemetry import log
 
 LOOK_SECONDS = 0.25  # one small read each: fast enough for people
+FIRST_LOOK_SECONDS = 0.02  # small jobs end at once; doubles up to that
 QUIET_SHARE = 0.05  # of the time in which nothing has changed
 LONGEST_LOOK_SECONDS = 2.0
-FIRST_LOOK_SECONDS = 0.02  # small jobs end at once; doubles up to the above
 KEEP_ALIVE_SECONDS = 15.0  # proxies give up on connections that are silent for a minute, some for less
 RESUME_MILLISECONDS = 1000
 

@@ -74,7 +74,8 @@ class Sampler:
         before = self.seconds
         stats, found = await asyncio.gather(self._client.get("/v1/stats"), self._client.get("/v1/workers"))
         release = stats["release"]
-        self.releases += [] if release in self.releases else [release]
+        if release not in self.releases:
+            self.releases.append(release)
         workers = [worker for worker in found["workers"] if worker["release"] == release]
         self.concurrency = max([self.concurrency, *(worker["concurrency"] for worker in workers)])
         return Moment(

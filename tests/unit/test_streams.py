@@ -14,7 +14,7 @@ from jobs.model import Job, State
 JOB = Job("j", "ada", "v1", {}, "f", datetime(2026, 1, 31, tzinfo=UTC))
 
 
-class House:
+class FakeContext:
     """What `streams` needs of a `Context`, and the clock. `looks`: when. `states`: which the job has, from when on."""
 
     def __init__(self, states: dict[float, State]) -> None:
@@ -40,14 +40,14 @@ class House:
         return replace(JOB, state=past[-1]) if past else JOB
 
 
-def house(monkeypatch: pytest.MonkeyPatch, states: dict[float, State]) -> House:
-    found = House(states)
+def fake(monkeypatch: pytest.MonkeyPatch, states: dict[float, State]) -> FakeContext:
+    found = FakeContext(states)
     monkeypatch.setattr(streams, "time", found)
     return found
 
 
 async def test_a_stream_looks_at_a_job_more_seldom_the_longer_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = house(monkeypatch, {})
+    here = fake(monkeypatch, {})
     assert [event async for event in streams.events(cast("Context", here), JOB, None)]
     pauses = [after - before for before, after in zip([0.0, *here.looks], here.looks, strict=False)]
     assert pauses[0] == streams.LOOK_SECONDS
@@ -57,7 +57,7 @@ async def test_a_stream_looks_at_a_job_more_seldom_the_longer_nothing_changes(mo
 
 
 async def test_a_change_is_followed_closely_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = house(monkeypatch, {50: State.RUNNING, 51: State.SUCCEEDED})
+    here = fake(monkeypatch, {50: State.RUNNING, 51: State.SUCCEEDED})
     seen = [event async for event in streams.events(cast("Context", here), JOB, None)]
     assert sum(b"event: " in event for event in seen) == 3
     assert here.looks[-1] < 51 + 2 * streams.LOOK_SECONDS
@@ -67,7 +67,7 @@ async def test_who_waits_for_an_end_hears_of_a_quick_one_at_once_and_of_a_late_o
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for end in (0.05, 1, 10, 50):
-        here = house(monkeypatch, {end: State.SUCCEEDED})
+        here = fake(monkeypatch, {end: State.SUCCEEDED})
         job = await streams.until_ended(cast("Context", here), cast("Request", here), JOB, 60)
         assert job.state is State.SUCCEEDED
         assert here.now - end <= max(0.25, end * streams.QUIET_SHARE)
