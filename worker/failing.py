@@ -2,15 +2,19 @@
 
 import random
 
+from jobs.errors import JobError
 from jobs.model import Claimed, Problem, State
 from jobs.ports import JobStore
 from jobs.settings import Settings
 
 EXHAUSTED = "attempts-exhausted"
+REJECTED = "job-error"
 
 
 def problem_of(error: Exception, claimed: Claimed, settings: Settings) -> Problem:
-    """`EXHAUSTED` if that was the last attempt."""
+    """`REJECTED` if the workload says that none can succeed, `EXHAUSTED` if that was the last attempt."""
+    if isinstance(error, JobError):
+        return Problem(REJECTED, str(error))
     over = claimed.failures + 1 >= settings.max_attempts or claimed.lost >= settings.max_lost_attempts
     return Problem(EXHAUSTED if over else "exception", f"attempt {claimed.claim.attempt}: {error!r}")
 

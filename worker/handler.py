@@ -10,7 +10,6 @@ from contextlib import suppress
 
 from jobs.backends import Backends
 from jobs.errors import (
-    JobError,
     JobNotFoundError,
     LeaseLostError,
     MessageUnreadableError,
@@ -18,13 +17,13 @@ from jobs.errors import (
     UnavailableError,
 )
 from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, parent_span
-from jobs.model import Busy, Claimed, Ended, Job, Problem
+from jobs.model import Busy, Claimed, Ended, Job
 from jobs.ports import Delivery
 from jobs.settings import Settings
 from jobs.telemetry import bound, log, since, span
 from worker import steps
 from worker.announcing import announce
-from worker.failing import EXHAUSTED, backoff, left_unparked, problem_of
+from worker.failing import EXHAUSTED, REJECTED, backoff, left_unparked, problem_of
 from worker.merging import conclude_job, fail_job, merge_job
 from worker.runner import Reason, Runner, StoppedError, Threads
 from worker.telling import Teller
@@ -134,10 +133,6 @@ class Handler:
             await self._stopped(Reason.LOST, claimed, delivery)
         except (UnavailableError, QueueFullError):
             raise
-        except JobError as error:
-            log("task.rejected", reason=error)
-            await fail_job(self._backends, job, claim, Problem("job-error", str(error)))
-            await self._settle(delivery.ack())
         except Exception as error:
             await self._failed(job, claimed, error, delivery)
         else:
@@ -180,9 +175,14 @@ class Handler:
 
     async def _failed(self, job: Job, claimed: Claimed, error: Exception, delivery: Delivery) -> None:
         problem, failures = problem_of(error, claimed, self._settings), claimed.failures + 1
-        log("task.failed", level=logging.WARNING, error=error, failures=failures)
+        if problem.type != REJECTED:
+            log("task.failed", level=logging.WARNING, error=error, failures=failures)
         try:
-            if problem.type == EXHAUSTED:
+            if problem.type == REJECTED:
+                log("task.rejected", reason=error)
+                await fail_job(self._backends, job, claimed.claim, problem)
+                await self._settle(delivery.ack())
+            elif problem.type == EXHAUSTED:
                 await fail_job(self._backends, job, claimed.claim, problem)
                 await self._park(delivery, problem.detail)
             else:

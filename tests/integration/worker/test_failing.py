@@ -1,5 +1,7 @@
 """What becomes of a task, a job and a message when the workload raises, or whoever had them could not go on."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -102,6 +104,20 @@ async def test_what_the_workload_rejects_fails_at_once_and_is_not_parked(site: S
     assert "task.rejected" in site.house.logs()
 
 
+async def test_a_rejection_of_what_was_cancelled_meanwhile_is_no_mistake_of_ours(site: Site) -> None:
+    job, _ = await site.submit(rejects=True)
+    left = subprocess.run(
+        [sys.executable, "-c", CANCELS_BEFORE_THE_END],
+        cwd=site.house.folder / "house",
+        env=site.house.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert left.returncode == 0, left.stderr
+    assert (await site.service.get(job.id)).state is State.CANCELLED
+    assert not await site.backends.queue.dead_letters()
+
+
 @pytest.mark.parametrize("raised", ["SystemExit", "StopIteration"])
 async def test_what_no_program_should_raise_fails_a_task_like_any_exception(site: Site, raised: str) -> None:
     worker = site.house.start(ESSAIM_MAX_ATTEMPTS="1")
@@ -161,3 +177,29 @@ async def _unsubmitted(site: Site) -> Job:
     job, _ = await site.submit(steps=1)
     await site.service.cancel(job.id)
     return job
+
+
+CANCELS_BEFORE_THE_END = """
+import asyncio
+from dataclasses import replace
+from jobs.backends import open_backends
+from jobs.settings import load_settings
+from worker.consumer import Consumer
+
+class LateStore:
+    def __init__(self, store, leaving):
+        self.store, self.leaving = store, leaving
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+    async def finish(self, claim, outcome):
+        await self.store.cancel(claim.job_id)
+        self.leaving.set()
+        return await self.store.finish(claim, outcome)
+
+async def main():
+    settings, leaving = load_settings(), asyncio.Event()
+    async with open_backends(settings) as backends:
+        await Consumer(replace(backends, store=LateStore(backends.store, leaving)), settings, "late", leaving).run()
+
+asyncio.run(main())
+"""
