@@ -48,6 +48,7 @@ fix: $(RUN) ## let the tools repair what they can
 	@$(BIN)/ruff format -q
 
 .PHONY: test
+test: export PYTHONDONTWRITEBYTECODE = # the hundreds of processes that tests start need not compile the same each
 test: lint ## everything that must hold, without a cluster
 	@$(BIN)/pytest -q -n 2 --dist loadfile
 

@@ -71,8 +71,8 @@ def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
     def build(workload: Path | None, **settings: object) -> House:
         folder = tmp_path / f"house-{len(houses)}"
         for package in ("api", "jobs", "worker"):
-            unbuilt = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / package, folder / "house" / package, ignore=unbuilt)
+            being_compiled = shutil.ignore_patterns("*.pyc.*")
+            shutil.copytree(ROOT / package, folder / "house" / package, ignore=being_compiled)
         if workload is not None:
             shutil.copy(workload / "payload.py", folder / "house" / "jobs" / "payload.py")
             shutil.copy(workload / "workload.py", folder / "house" / "worker" / "workload.py")
