@@ -17,6 +17,7 @@ from jobs.model import Claimed, Job
 from jobs.settings import Settings, load_settings
 from tests.api_server import ApiServer, api_server
 from tests.integration.otlp_receiver import Collected, receiving
+from tests.integration.submissions import REQUEST
 
 Serving = Callable[..., AbstractAsyncContextManager["Site"]]
 
@@ -33,7 +34,7 @@ class Site:
 
     async def submit(self, **request: object) -> str:
         """The id of a new job."""
-        response = await self.http.post("/v1/jobs", json={"text": "a swarm of bees", "words": ["swarm"], **request})
+        response = await self.http.post("/v1/jobs", json={**REQUEST, **request})
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
 
@@ -49,6 +50,11 @@ class Site:
         packed = await self.backends.results.pack(f"{job_id}/0", result)
         await self.backends.store.finish(claimed.claim, packed)
         await self.backends.store.complete(job_id, 1, packed)
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        """The newest, as the API shows them."""
+        found: list[dict[str, Any]] = (await self.http.get("/v1/jobs")).json()["jobs"]
+        return found
 
     async def job(self, job_id: str) -> Job:
         return await self.backends.store.get(job_id)

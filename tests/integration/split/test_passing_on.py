@@ -1,0 +1,106 @@
+"""A request and its answer go through as they came, piece by piece."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.integration.split.conftest import OK, Connection, Site
+
+
+@pytest.mark.parametrize(
+    "target", [b"/a%2Fb/%E9t%c3%a9?x=%20&y=+&y=", b"/..%2f/../a//b/./c?", b"/v1/texts/a|b^c'(d)", b"/?a=1?b#"]
+)
+async def test_the_address_goes_through_as_it_came(site: Site, target: bytes) -> None:
+    await site.exchange(b"GET " + target + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    assert site.first.seen[0].line == b"GET " + target.rstrip(b"?").partition(b"#")[0] + b" HTTP/1.1"
+
+
+async def test_only_what_is_meant_for_the_other_end_goes_there(site: Site) -> None:
+    async def answer(connection: Connection) -> None:
+        await connection.write(
+            b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nX-Kept: 1\r\nX-Kept: 2\r\nConnection: keep-alive, X-Named\r\n"
+            b"Keep-Alive: timeout=5\r\nX-Named: no\r\nTrailer: X-End\r\nServer: theirs\r\nDate: then\r\n\r\n"
+        )
+
+    site.first.answer = answer
+    found = await site.exchange(
+        b"DELETE / HTTP/1.1\r\nHost: here\r\nConnection: close, X-Mine\r\nX-Mine: no\r\nTE: trailers\r\nUpgrade: h2c\r\n"
+        b"Proxy-Authorization: no\r\nAuthorization: Bearer yes\r\nX-Request-ID: yes\r\n\r\n"
+    )
+    got = site.first.seen[0].headers
+    assert (got[b"host"], got[b"authorization"], got[b"x-request-id"]) == (b"here", b"Bearer yes", b"yes")
+    assert got[b"via"] == b"1.1 essaim"
+    assert not got.keys() & {b"x-mine", b"te", b"upgrade", b"proxy-authorization", b"connection", b"accept-encoding"}
+    head = found.lower().partition(b"\r\n\r\n")[0].split(b"\r\n")
+    assert head[0] == b"http/1.1 201 created"
+    assert [line for line in head if line.startswith(b"x-")] == [b"x-kept: 1", b"x-kept: 2"]
+    assert [line for line in head if line.startswith((b"server", b"date"))] == [b"server: theirs", b"date: then"]
+    assert not [line for line in head if line.startswith((b"keep-alive", b"trailer"))]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_every_method_goes_through(site: Site, method: str) -> None:
+    async def answer(connection: Connection) -> None:
+        length = int(connection.headers.get(b"content-length", b"0"))
+        body = await connection.reader.readexactly(length)
+        assert body == (b"" if method in ("GET", "HEAD") else b"body")
+        await connection.write(OK[:-2] if method == "HEAD" else OK)
+
+    site.first.answer = answer
+    content = None if method in ("GET", "HEAD") else b"body"
+    answered = await site.http.request(method, "/", content=content)
+    assert (answered.status_code, answered.headers["content-length"]) == (200, "2")
+    assert answered.content == (b"" if method == "HEAD" else b"ok")
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_an_answer_without_a_body_has_none(site: Site, status: bytes) -> None:
+    site.first.answer = lambda connection: connection.write(b"HTTP/1.1 " + status + b"\r\nETag: x\r\n\r\n")
+    answered = await site.http.get("/")
+    assert (answered.status_code, answered.headers["etag"], answered.content) == (int(status[:3]), "x", b"")
+    assert (await site.http.get("/")).status_code == int(status[:3])  # on the same connection
+
+
+async def test_a_body_goes_up_piece_by_piece(site: Site) -> None:
+    """The second piece is only sent once the release has the first."""
+    arrived = asyncio.Event()
+    pieces: list[bytes] = []
+
+    async def answer(connection: Connection) -> None:
+        assert connection.headers[b"transfer-encoding"] == b"chunked"
+        while piece := await connection.chunk():
+            pieces.append(piece)
+            arrived.set()
+        await connection.write(OK)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        await arrived.wait()
+        yield b"second"
+
+    site.first.answer = answer
+    assert (await site.http.put("/v1/texts/a", content=body())).text == "ok"
+    assert pieces == [b"first", b"second"]
+
+
+async def test_an_answer_comes_down_piece_by_piece(site: Site) -> None:
+    """The second event is only sent once the client has the first."""
+    heard = asyncio.Event()
+
+    async def answer(connection: Connection) -> None:
+        await connection.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        await connection.write(b"9\r\ndata: 1\n\n\r\n")
+        await heard.wait()
+        await connection.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    site.first.answer = answer
+    found = []
+    async with site.http.stream("GET", "/v1/jobs/x/events") as stream:
+        async for piece in stream.aiter_bytes():
+            found.append(piece)
+            heard.set()
+    assert b"".join(found) == b"data: 1\n\ndata: 2\n\n"
+    assert found[0] == b"data: 1\n\n"

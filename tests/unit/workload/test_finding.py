@@ -1,0 +1,71 @@
+"""What a job finds, whatever its texts are cut into."""
+
+import pytest
+
+from jobs.errors import JobError
+from jobs.payload import MIB, Position, Request, WordMatches
+from tests.unit.workload.conftest import House, chunks
+from worker.attempt import Attempt
+from worker.workload import split
+
+
+def test_a_job_finds_what_stands_where(house: House) -> None:
+    house.put("hive", "A swarm.\nTwo swarms, one swarm.")
+    house.put("garden", "no bees")
+    result = house.job(Request(words=["swarm", "bees", "wasp"], texts=["hive", "garden"], positions=1))
+    assert result.counts == {"swarm": 2, "bees": 1, "wasp": 0}
+    assert result.texts["hive"].words == {
+        "swarm": WordMatches(count=2, positions=[Position(line=1, column=3, snippet="A swarm.")])
+    }
+    assert list(result.texts["garden"].words) == ["bees"]
+
+
+def test_the_request_s_own_text_is_called_text(house: House) -> None:
+    result = house.job(Request(words=["\u00e9t\u00e9"], text="l'\u00c9t\u00e9", ignore_case=True))
+    found = result.texts["text"].words["\u00e9t\u00e9"]
+    assert found == WordMatches(count=1, positions=[Position(line=1, column=3, snippet="l'\u00c9t\u00e9")])
+
+
+@pytest.mark.parametrize("piece_bytes", [64, 100, 1000])
+def test_pieces_together_find_what_the_whole_finds(house: House, piece_bytes: int) -> None:
+    text = "".join(f"{'ab' * (n % 7)}\u00e9aa aaa {n}{' ' if n % 5 else chr(10)}" for n in range(500))
+    house.put("text", text.encode() + b"\xff\xe2\x82 aa")
+    whole = Request(words=["aa", "aaa", "\u00e9a", "a a", "499"], texts=["text"], whole_words=False, positions=100)
+    pieces = whole.model_copy(update={"piece_bytes": piece_bytes})
+    assert len(split(pieces, house.texts)) > 5
+    assert house.job(pieces) == house.job(whole)
+
+
+def test_bytes_that_are_no_utf_8_are_searched_and_reported(house: House) -> None:
+    house.put("bad", b"\xffbee\xc3 bee \xe2\x82bee\n\xed\xa0\x80 caf\xc3\xa9")
+    result = house.job(Request(words=["bee", "caf\u00e9"], texts=["bad"], whole_words=False))
+    assert result.counts == {"bee": 3, "caf\u00e9": 1}
+    assert result.texts["bad"].invalid_bytes == 7
+    assert result.texts["bad"].words["bee"].positions[0] == Position(
+        line=1, column=2, snippet="\ufffdbee\ufffd bee \ufffd\ufffdbee"
+    )
+
+
+@pytest.mark.parametrize(("change", "sentence"), [("put", "changed while"), ("delete", "was deleted while")])
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_text_that_does_not_stay_as_it_was_fails_the_job(house: House, change: str, sentence: str, when: str) -> None:
+    house.put("text", b"swarm " * (60 * MIB // 6))
+    request = Request(words=["swarm"], texts=["text"])
+    _, task = split(request, house.texts)
+
+    async def interfere(attempt: Attempt | None = None) -> None:
+        if change == "delete":
+            await house.store.delete("text")
+        else:
+            await house.store.put("text", chunks(b"other"), limit=100)
+
+    async def interfere_once(attempt: Attempt) -> None:
+        nonlocal when
+        if when == "during":
+            when = "done"
+            await interfere()
+
+    if when == "before":
+        house.wait(interfere())
+    with pytest.raises(JobError, match=f"'text' {sentence} the job ran"):
+        house.attempt(request, task, on_save=interfere_once)

@@ -1,0 +1,114 @@
+"""An attempt saves where it is, can be stopped, and goes on from there."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from jobs.payload import MIB, Request
+from tests.unit.workload.conftest import House, running_loop
+from worker.attempt import Attempt, AttemptStopped
+from worker.workload import Checkpoint, run, split
+
+CHUNK = 8 * MIB
+
+
+async def _stop(attempt: Attempt) -> None:
+    attempt.stop()
+
+
+async def _never_saved(progress: float, checkpoint: bytes) -> None:
+    raise AssertionError("the chunk cannot have been searched yet")
+
+
+def test_an_attempt_saves_after_each_chunk_and_comes_to_its_end(house: House) -> None:
+    house.put("text", b"swarm " * (20 * MIB // 6))
+    request = Request(words=["swarm"], texts=["text"])
+    [task] = split(request, house.texts)
+    _, saved = house.attempt(request, task)
+    places = [Checkpoint.model_validate_json(checkpoint).tally.at for checkpoint in saved.checkpoints]
+    assert max(after - before for before, after in zip([0, *places], places, strict=False)) <= CHUNK + 1000
+    assert saved.progress == sorted(saved.progress)
+    assert saved.progress[-1] == 1.0
+
+
+@pytest.mark.parametrize("saves", [1, 2])
+def test_an_attempt_that_goes_on_reads_only_the_rest(house: House, saves: int) -> None:
+    size = len(data := b"".join(b"%d swarm\n" % n for n in range(1_300_000)))
+    house.put("text", data)
+    request = Request(words=["swarm", "1299999"], texts=["text"])
+    [task] = split(request, house.texts)
+    whole, _ = house.attempt(request, task)
+
+    async def stop_late(attempt: Attempt) -> None:
+        nonlocal saves
+        saves -= 1
+        if not saves:
+            attempt.stop()
+
+    stopped, saved = house.attempt(request, task, on_save=stop_late)
+    assert stopped is None
+    at = Checkpoint.model_validate_json(saved.checkpoints[-1]).tally.at
+    house.store.reads.clear()
+    resumed, _ = house.attempt(request, task, checkpoint=saved.checkpoints[-1])
+    assert resumed == whole
+    assert min(start for start, _ in house.store.reads) > at - 10_000
+    assert house.store.bytes_read < size - at + 10_000
+
+
+def test_a_stopped_attempt_leaves_at_its_next_save(house: House) -> None:
+    house.put("text", b"swarm " * (20 * MIB // 6))
+    request = Request(words=["swarm"], texts=["text"])
+    [task] = split(request, house.texts)
+    result, saved = house.attempt(request, task, on_save=_stop)
+    assert result is None
+    assert len(saved.checkpoints) == 1
+
+
+def test_a_stop_in_the_middle_of_a_chunk_ends_the_attempt(house: House) -> None:
+    """The words overlap each other at every byte: a chunk of this takes minutes."""
+    house.put("text", b"a" * CHUNK)
+    request = Request(words=["a" * n for n in range(1, 200)], texts=["text"], whole_words=False)
+    [task] = split(request, house.texts)
+    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
+    timer = threading.Timer(0.2, attempt.stop)
+    timer.start()
+    with pytest.raises(AttemptStopped):
+        run(request, task, attempt)
+    timer.join()
+
+
+def test_a_pause_is_slept_in_naps_that_are_saved() -> None:
+    with running_loop() as loop:
+        saved: list[float] = []
+
+        async def save(progress: float, checkpoint: bytes) -> None:
+            saved.append(Checkpoint.model_validate_json(checkpoint).slept)
+
+        request = Request(words=["x"], text="x", pause_seconds=1.1)
+        no_texts: Any = None
+        attempt = Attempt(number=1, checkpoint=None, texts=no_texts, save=save, loop=loop)
+        [task] = split(request, no_texts)
+        assert run(request, task, attempt).words["x"].count == 1
+        assert saved[:2] == [1.0, 1.1]
+
+
+def test_an_attempt_that_goes_on_does_not_sleep_again(house: House) -> None:
+    request = Request(words=["x"], text="x", pause_seconds=3600)
+    [task] = split(request, house.texts)
+    _, saved = house.attempt(request.model_copy(update={"pause_seconds": 0.01}), task)
+    slept = Checkpoint.model_validate_json(saved.checkpoints[0]).model_copy(update={"slept": 3600.0})
+    result, _ = house.attempt(request, task, checkpoint=slept.model_dump_json().encode())
+    assert result is not None
+    assert result.words["x"].count == 1
+
+
+def test_a_pausing_attempt_can_be_stopped(house: House) -> None:
+    request = Request(words=["x"], text="x", pause_seconds=3600)
+    [task] = split(request, house.texts)
+    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
+    timer = threading.Timer(0.1, attempt.stop)
+    timer.start()
+    with pytest.raises(AttemptStopped):
+        run(request, task, attempt)
+    timer.join()
