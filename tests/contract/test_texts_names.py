@@ -9,7 +9,7 @@ from jobs.errors import (
     TextNameError,
 )
 from jobs.ports import TextStore
-from tests.contract.texts import SMALL, chunks, names, put, whole
+from tests.contract.texts import SMALL, chunks, names, put, refused, whole
 
 GOOD = [
     *("with space", " ", "100%", "%2e%2e/x", "%2F", "a%00b", "#", "a#", "#x", "a#1.txt", "a#1/b", "~", "C:/x", "1:"),
@@ -39,15 +39,7 @@ BAD = [
 async def test_a_bad_name_is_refused_with_a_sentence(texts: TextStore, name: str) -> None:
     with pytest.raises(TextNameError, match=r"^.{1,100} is no text name: .{5,60}$"):
         await put(texts, name)
-    with pytest.raises(TextNameError):
-        await texts.stat(name)
-    with pytest.raises(TextNameError):
-        await texts.read(name, 0, 1)
-    with pytest.raises(TextNameError):
-        async with texts.open(name):
-            pass
-    with pytest.raises(TextNameError):
-        await texts.delete(name)
+    await refused(texts, name, TextNameError)
     assert await names(texts) == []
 
 

@@ -8,7 +8,7 @@ from jobs.errors import (
     TextNotFoundError,
 )
 from jobs.ports import TextStore
-from tests.contract.texts import LARGE, MIB, names, put, varied, whole
+from tests.contract.texts import LARGE, MIB, names, put, refused, varied, whole
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (0, 10), (3, 7), (9, 10), (3, 99), (9, 2**70), (4, 4), (0, 0)])
@@ -94,15 +94,7 @@ async def test_reading_can_stop_early(texts: TextStore) -> None:
 async def test_what_is_not_there_is_not_found(texts: TextStore) -> None:
     await put(texts, "a/b")
     for name in ("b", "a", "a/b/c", "a/B"):
-        with pytest.raises(TextNotFoundError):
-            await texts.stat(name)
-        with pytest.raises(TextNotFoundError):
-            await texts.read(name, 0, 1)
-        with pytest.raises(TextNotFoundError):
-            async with texts.open(name):
-                pass
-        with pytest.raises(TextNotFoundError):
-            await texts.delete(name)
+        await refused(texts, name, TextNotFoundError)
     assert await names(texts) == ["a/b"]
 
 

@@ -4,6 +4,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from functools import cache
 from random import Random
 
+import pytest
+
+from jobs.errors import EssaimError
 from jobs.ports import TextStore
 
 MIB = 1024 * 1024
@@ -26,8 +29,8 @@ def varied(size: int, seed: int = 0) -> bytes:
     return Random(seed).randbytes(size)
 
 
-async def put(texts: TextStore, name: str, data: bytes = b"x") -> str:
-    return (await texts.put(name, cut(data), limit=2 * LARGE)).etag
+async def put(texts: TextStore, name: str, data: bytes = b"x", *, overwrite: bool = True) -> str:
+    return (await texts.put(name, cut(data), limit=2 * LARGE, overwrite=overwrite)).etag
 
 
 async def whole(texts: TextStore, name: str) -> bytes:
@@ -37,3 +40,16 @@ async def whole(texts: TextStore, name: str) -> bytes:
 
 async def names(texts: TextStore, pattern: str = "**", **page: object) -> Sequence[str]:
     return [text.name for text in await texts.list(pattern, **page)]  # type: ignore[arg-type]  # passed on
+
+
+async def refused(texts: TextStore, name: str, error: type[EssaimError]) -> None:
+    """Whoever asks for this text gets that error, however it asks."""
+    with pytest.raises(error):
+        await texts.stat(name)
+    with pytest.raises(error):
+        await texts.read(name, 0, 1)
+    with pytest.raises(error):
+        async with texts.open(name):
+            pass
+    with pytest.raises(error):
+        await texts.delete(name)

@@ -12,7 +12,6 @@ import pytest
 from jobs.adapters.texts.opening import open_texts
 from jobs.adapters.texts.store import ObjectTexts
 
-MIB = 1024 * 1024
 ROOT = Path(__file__).parents[3]
 
 SCRIPT = """
@@ -48,19 +47,6 @@ def run(body: str, folder: Path, size: int = 0) -> Any:
 async def texts(tmp_path: Path) -> AsyncIterator[ObjectTexts]:
     async with open_texts(tmp_path.as_uri(), "texts") as store:
         yield store
-
-
-async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-
-
-async def put(texts: ObjectTexts, name: str, data: bytes = b"x", *, overwrite: bool = True) -> None:
-    await texts.put(name, chunks(data), limit=100 * MIB, overwrite=overwrite)
-
-
-async def names(texts: ObjectTexts, pattern: str = "**") -> Sequence[str]:
-    return [text.name for text in await texts.list(pattern)]
 
 
 def files(folder: Path) -> set[str]:

@@ -10,7 +10,8 @@ import pytest
 
 from jobs.adapters.texts.opening import open_texts
 from jobs.adapters.texts.store import ObjectTexts
-from tests.integration.local_texts.conftest import MIB, ROOT, files, names, put, run, script
+from tests.contract.texts import MIB, names, put
+from tests.integration.local_texts.conftest import ROOT, files, run, script
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")

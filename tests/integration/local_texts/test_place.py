@@ -6,7 +6,7 @@ import pytest
 
 from jobs.adapters.texts.opening import open_texts
 from jobs.errors import SettingsError
-from tests.integration.local_texts.conftest import names, put
+from tests.contract.texts import names, put
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "é日", "100%", "a#b", "a?b", "[x]", "%20", "a;b"])

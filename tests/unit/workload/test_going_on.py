@@ -17,6 +17,17 @@ async def _stop(attempt: Attempt) -> None:
     attempt.stop()
 
 
+def _stop_after(seconds: float, house: House, request: Request) -> None:
+    """Run an attempt that is stopped then, and leaves without having saved."""
+    [task] = split(request, house.texts)
+    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
+    timer = threading.Timer(seconds, attempt.stop)
+    timer.start()
+    with pytest.raises(AttemptStopped):
+        run(request, task, attempt)
+    timer.join()
+
+
 async def _never_saved(progress: float, checkpoint: bytes) -> None:
     raise AssertionError("the chunk cannot have been searched yet")
 
@@ -69,13 +80,7 @@ def test_a_stop_in_the_middle_of_a_chunk_ends_the_attempt(house: House) -> None:
     """The words overlap each other at every byte: a chunk of this takes minutes."""
     house.put("text", b"a" * CHUNK)
     request = Request(words=["a" * n for n in range(1, 200)], texts=["text"], whole_words=False)
-    [task] = split(request, house.texts)
-    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
-    timer = threading.Timer(0.2, attempt.stop)
-    timer.start()
-    with pytest.raises(AttemptStopped):
-        run(request, task, attempt)
-    timer.join()
+    _stop_after(0.2, house, request)
 
 
 def test_a_pause_is_slept_in_naps_that_are_saved() -> None:
@@ -105,10 +110,4 @@ def test_an_attempt_that_goes_on_does_not_sleep_again(house: House) -> None:
 
 def test_a_pausing_attempt_can_be_stopped(house: House) -> None:
     request = Request(words=["x"], text="x", pause_seconds=3600)
-    [task] = split(request, house.texts)
-    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
-    timer = threading.Timer(0.1, attempt.stop)
-    timer.start()
-    with pytest.raises(AttemptStopped):
-        run(request, task, attempt)
-    timer.join()
+    _stop_after(0.1, house, request)
