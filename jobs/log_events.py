@@ -9,7 +9,7 @@ HTTP, ROLLOUT, REST = "HTTP", "Rollouts", "Backends and the rest"
 
 EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     JOB: {
-        "job.submitted": ("The queue and the store have it.", ()),
+        "job.submitted": ("The queue and the store have it. Its time is that of the request.", ()),
         "job.announced": ("A message for each open task is on the queue.", ("tasks",)),
         "job.succeeded": ("It has its result, `seconds` after its submission.", ("seconds",)),
         "job.failed": ("It has ended with a problem of this `kind`.", ("kind", "reason", "seconds")),

@@ -64,7 +64,7 @@ class JobService:
             stored = self._same(await self.backends.store.submit(job), job)
             new = stored.created == job.created  # else the same key came twice at the same time
             if new:
-                log("job.submitted")
+                log("job.submitted", at=job.created)  # a worker may have claimed it meanwhile
                 self.backends.queue.notify(state_event(stored))
         return stored, new
 

@@ -44,9 +44,16 @@ _exporting: Exporting | None = None
 _bound: ContextVar[Fields] = ContextVar("essaim_fields", default=MappingProxyType({}))
 
 
-def log(event: str, *, level: int = logging.INFO, error: BaseException | None = None, **fields: object) -> None:
-    """Say that something happened. Names and fields are those in `jobs.log_events`."""
-    logger.log(level, event, extra={"fields": fields}, exc_info=error)
+def log(
+    event: str,
+    *,
+    level: int = logging.INFO,
+    error: BaseException | None = None,
+    at: datetime | None = None,
+    **fields: object,
+) -> None:
+    """Say that something happened, now or `at` a time before. Names and fields are those in `jobs.log_events`."""
+    logger.log(level, event, extra={"fields": fields, "at": at}, exc_info=error)
 
 
 def since(moment: datetime) -> float:
@@ -150,10 +157,12 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def with_fields(record: logging.LogRecord) -> bool:
-    """A filter that lets all pass, with what is bound where it is logged."""
+    """A filter that lets all pass, with what is bound where it is logged, and the time that was given."""
     if "essaim_bound" not in record.__dict__:  # it comes by once for each handler
         record.__dict__["essaim_bound"] = True
         record.__dict__["fields"] = {**_bound.get(), **getattr(record, "fields", {})}
+        if (at := record.__dict__.get("at")) is not None:
+            record.created = at.timestamp()
     return True
 
 

@@ -7,7 +7,7 @@ from jobs.log_events import EVENTS, page
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "cli", "jobs", "rollout", "scaling", "worker")
-NO_FIELDS = {"level", "error"}
+NO_FIELDS = {"level", "error", "at"}
 TABLE = {name: set(fields) for events in EVENTS.values() for name, (_, fields) in events.items()}
 
 

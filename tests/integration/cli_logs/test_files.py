@@ -4,12 +4,23 @@ import json
 import os
 import re
 import signal
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cloudevents.core.v1.event import CloudEvent
 
+from cli.log_folder import LogFolder
+from jobs.backends import open_backends
+from jobs.log_files import LogFiles
+from jobs.payload import Request
+from jobs.ports import JobQueue
+from jobs.service import JobService
+from jobs.settings import load_settings
+from jobs.telemetry import log, logger, with_fields
 from tests.integration.cli_logs.story import NOBODY, SWARM, told
 from tests.integration.essaim_command import essaim, house, running, wait_until
 
@@ -74,6 +85,38 @@ def test_a_job_whose_worker_was_killed_is_one_story(tmp_path: Path) -> None:
         r"succeeded after .+ s; 1 task, 2 attempts, 1 of them lost, on [12] workers?", whole.out.splitlines()[-1]
     )
     assert out == whole.out
+
+
+class QuickWorker:
+    """A queue whose message has been claimed before whoever publishes it hears that it is there."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+        self.notify = queue.notify
+
+    async def publish(self, events: Sequence[CloudEvent]) -> None:
+        await self._queue.publish(events)
+        log("task.claimed", task=0, attempt=1)
+
+
+async def test_a_story_begins_with_the_submission_however_quick_the_worker(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "essaim")
+    settings = load_settings(data_dir=tmp_path)
+    handler = LogFiles(tmp_path / "logs", {}, 60.0)
+    handler.addFilter(with_fields)
+    async with open_backends(settings) as backends:
+        quick = replace(backends, queue=QuickWorker(backends.queue))  # type: ignore[arg-type]  # all that a submission needs
+        logger.addHandler(handler)
+        try:
+            job, _ = await JobService(quick, settings).submit(Request(**SWARM), "ann")
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
+    lines = await LogFolder(tmp_path / "logs", job.id, None).news()
+    assert [line.event for line in lines] == ["job.submitted", "task.claimed"]
+    assert lines[0].at == job.created
 
 
 def test_each_line_is_an_object_for_programs(tmp_path: Path) -> None:
