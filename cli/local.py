@@ -17,7 +17,7 @@ from cli.server import address, free_port, open_server
 from jobs.log_files import LogFiles
 from jobs.model import ENDED, Job, State, Worker
 from jobs.settings import Settings, load_settings
-from jobs.telemetry import ConsoleFormatter, with_fields
+from jobs.telemetry import ConsoleFormatter, complete
 from rollout.local import FILE, LocalService, revision
 from rollout.split import in_force, shares
 from scaling.policy import Policy, default_path, load
@@ -167,7 +167,7 @@ def _logging_to(path: Path, settings: Settings) -> Iterator[None]:
     handlers = [readable, LogFiles(Path(settings.log_dir), who, settings.retention_seconds)]
     logger.setLevel(logging.INFO)
     for handler in handlers:
-        handler.addFilter(with_fields)
+        handler.addFilter(complete)
         logger.addHandler(handler)
     try:
         yield

@@ -112,7 +112,7 @@ def configure(settings: "Settings", service: Literal["api", "worker", "split"], 
         handlers.append(exporting.handler)
     logging.basicConfig(level=settings.log_level, handlers=handlers, force=True)
     for handler in handlers:
-        handler.addFilter(with_fields)
+        handler.addFilter(complete)
     _quieten()
 
 
@@ -125,7 +125,7 @@ def export(service: Literal["rollout"], release: str, instance: str) -> None:
 
         _exporting = exporting = Otlp(service, release, instance)
         logger.addHandler(exporting.handler)
-        exporting.handler.addFilter(with_fields)
+        exporting.handler.addFilter(complete)
         _quieten()
 
 
@@ -156,8 +156,8 @@ class ConsoleFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def with_fields(record: logging.LogRecord) -> bool:
-    """A filter that lets all pass, with what is bound where it is logged, and the time that was given."""
+def complete(record: logging.LogRecord) -> bool:
+    """A filter that lets all pass, complete: with what is bound where it is logged, and the time that was given."""
     if "essaim_bound" not in record.__dict__:  # it comes by once for each handler
         record.__dict__["essaim_bound"] = True
         record.__dict__["fields"] = {**_bound.get(), **getattr(record, "fields", {})}

@@ -1,7 +1,7 @@
 """What the queue promises to those who consume, wait, leave, and take too much at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -10,25 +10,12 @@ from cloudevents.core.v1.event import CloudEvent
 
 from jobs.errors import QueueFullError
 from jobs.model import Depth
-from jobs.ports import Delivery, JobQueue
+from jobs.ports import JobQueue
+from tests.contract.deliveries import ids_of, next_of
 
 Events = Callable[..., CloudEvent]
 Eventually = Callable[..., Awaitable[Any]]
 OpenQueue = Callable[..., AbstractAsyncContextManager[JobQueue]]
-
-
-async def next_of(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    return await asyncio.wait_for(anext(deliveries), 60)
-
-
-async def ids_of(deliveries: AsyncIterator[Delivery], how_many: int) -> list[str]:
-    """The ids of the next messages, which are acknowledged."""
-    found = []
-    for _ in range(how_many):
-        delivery = await next_of(deliveries)
-        await delivery.ack()
-        found.append(str(delivery.event.get_id()))
-    return found
 
 
 async def test_no_more_are_handed_out_than_may_be_unsettled(

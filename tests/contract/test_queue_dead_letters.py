@@ -1,8 +1,7 @@
 """What the queue promises about messages that nobody could handle."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from jobs.events import load
 from jobs.model import Depth
-from jobs.ports import Delivery, JobQueue
+from jobs.ports import JobQueue
+from tests.contract.deliveries import next_of
 
 Events = Callable[..., CloudEvent]
 Eventually = Callable[..., Awaitable[Any]]
@@ -20,10 +20,6 @@ Inject = Callable[[bytes], Awaitable[None]]
 OpenQueue = Callable[..., AbstractAsyncContextManager[JobQueue]]
 
 UNREADABLE = [b"", b"no JSON", b"\xff\xfe\x00", b"{}", b"null", b"[1, 2]", b'{"specversion": "1.0"}', b"[" * 100_000]
-
-
-async def next_of(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    return await asyncio.wait_for(anext(deliveries), 60)
 
 
 async def park_all(queue: JobQueue, reasons: list[str]) -> None:

@@ -2,31 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
 
 from jobs.model import Depth
-from jobs.ports import Delivery, JobQueue
+from jobs.ports import JobQueue
+from tests.contract.deliveries import next_id, next_of
 
 Events = Callable[..., CloudEvent]
 Eventually = Callable[..., Awaitable[Any]]
 OpenQueue = Callable[..., AbstractAsyncContextManager[JobQueue]]
 
 EMPTY = Depth(ready=0, in_flight=0)
-
-
-async def next_of(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    return await asyncio.wait_for(anext(deliveries), 60)
-
-
-async def next_id(deliveries: AsyncIterator[Delivery]) -> str:
-    """The id of the next message, which is acknowledged."""
-    delivery = await next_of(deliveries)
-    await delivery.ack()
-    return str(delivery.event.get_id())
 
 
 async def test_an_event_comes_out_as_it_went_in(queue: JobQueue, event: Events) -> None:

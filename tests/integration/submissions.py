@@ -1,4 +1,4 @@
-"""What tests submit to the API."""
+"""What tests submit."""
 
 import json
 

@@ -5,7 +5,6 @@ import re
 from tests.integration.essaim_command import Said
 
 NOBODY = "0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10"
-SWARM = {"text": "a swarm of bees", "words": ["swarm"]}
 ROW = re.compile(r"(\S+ \S+) +(\d+\.\d\d)s  (\S+) +(?:(\d+)/(\d+) +)?(.*)")
 
 

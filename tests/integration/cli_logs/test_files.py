@@ -20,16 +20,17 @@ from jobs.payload import Request
 from jobs.ports import JobQueue
 from jobs.service import JobService
 from jobs.settings import load_settings
-from jobs.telemetry import log, logger, with_fields
-from tests.integration.cli_logs.story import NOBODY, SWARM, told
+from jobs.telemetry import complete, log, logger
+from tests.integration.cli_logs.story import NOBODY, told
 from tests.integration.essaim_command import essaim, house, running, wait_until
+from tests.integration.submissions import REQUEST
 
 LATEST = "ffffffff-ffff-7fff-bfff-ffffffffffff"  # its time is in no calendar
 
 
 def submit(url: str, **request: object) -> str:
     """The id of a new job, once it runs."""
-    job = essaim("submit", json.dumps({**SWARM, **request}), ESSAIM_SERVER=url).out.strip()
+    job = essaim("submit", json.dumps({**REQUEST, **request}), ESSAIM_SERVER=url).out.strip()
     wait_until(lambda: job_of(url, job)["state"] != "queued", "a claimed job")
     return job
 
@@ -105,12 +106,12 @@ async def test_a_story_begins_with_the_submission_however_quick_the_worker(
     caplog.set_level("INFO", "essaim")
     settings = load_settings(data_dir=tmp_path)
     handler = LogFiles(tmp_path / "logs", {}, 60.0)
-    handler.addFilter(with_fields)
+    handler.addFilter(complete)
     async with open_backends(settings) as backends:
         quick = replace(backends, queue=QuickWorker(backends.queue))  # type: ignore[arg-type]  # all that a submission needs
         logger.addHandler(handler)
         try:
-            job, _ = await JobService(quick, settings).submit(Request(**SWARM), "ann")
+            job, _ = await JobService(quick, settings).submit(Request(**REQUEST), "ann")
         finally:
             logger.removeHandler(handler)
             handler.close()

@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from tests.conftest import House
-from tests.integration.cli_logs.story import NOBODY, SWARM, told
+from tests.integration.cli_logs.story import NOBODY, told
 from tests.integration.essaim_command import essaim
 from tests.integration.loki_server import LOKI_URL, LokiServer, loki_server
+from tests.integration.submissions import REQUEST
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -32,7 +33,7 @@ async def worked(build_house: Callable[..., House], eventually: Eventually, url:
     house.start()
     found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))
     async with httpx.AsyncClient(base_url=found[1], trust_env=False, timeout=60) as http:
-        answer = await http.post("/v1/jobs", json={**SWARM, **request}, headers={"prefer": "wait=50"})
+        answer = await http.post("/v1/jobs", json={**REQUEST, **request}, headers={"prefer": "wait=50"})
     assert answer.json()["state"] == "succeeded", answer.text
     return str(answer.json()["id"])
 

@@ -11,8 +11,7 @@ import pytest
 
 from jobs.adapters.texts.opening import open_texts
 from jobs.adapters.texts.store import ObjectTexts
-
-ROOT = Path(__file__).parents[3]
+from tests.conftest import ROOT
 
 SCRIPT = """
 import asyncio, json, os, resource, sys

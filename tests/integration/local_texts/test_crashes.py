@@ -10,8 +10,9 @@ import pytest
 
 from jobs.adapters.texts.opening import open_texts
 from jobs.adapters.texts.store import ObjectTexts
+from tests.conftest import ROOT
 from tests.contract.texts import MIB, names, put
-from tests.integration.local_texts.conftest import ROOT, files, run, script
+from tests.integration.local_texts.conftest import files, run, script
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")

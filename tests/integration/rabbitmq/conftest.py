@@ -1,6 +1,5 @@
 """A RabbitMQ, with a release of its own for each test, straight or through a proxy that cuts."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -15,7 +14,6 @@ from yarl import URL
 from jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from jobs.errors import UnavailableError
 from jobs.model import Depth
-from jobs.ports import Delivery
 from tests.proxy import Proxy
 from tests.servers import RABBITMQ_URL, absent
 
@@ -61,16 +59,6 @@ async def proxied(release: str) -> AsyncIterator[tuple[Proxy, RabbitQueue]]:
 def event(event_id: str) -> CloudEvent:
     attributes = {"id": event_id, "type": "essaim.test", "source": "/tests", "datacontenttype": "application/json"}
     return CloudEvent(attributes, {"number": event_id})
-
-
-async def next_of(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    return await asyncio.wait_for(anext(deliveries), 60)
-
-
-async def next_id(deliveries: AsyncIterator[Delivery]) -> str:
-    delivery = await next_of(deliveries)
-    await delivery.ack()
-    return str(delivery.event.get_id())
 
 
 async def is_at(queue: RabbitQueue, depth: Depth) -> bool:

@@ -9,7 +9,8 @@ import pytest
 from jobs.adapters.rabbitmq.queue import RabbitQueue
 from jobs.errors import UnavailableError
 from jobs.model import Depth
-from tests.integration.rabbitmq.conftest import Eventually, event, fails, is_at, next_id, next_of, publishes
+from tests.contract.deliveries import next_id, next_of
+from tests.integration.rabbitmq.conftest import Eventually, event, fails, is_at, publishes
 from tests.proxy import Proxy
 
 

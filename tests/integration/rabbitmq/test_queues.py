@@ -7,7 +7,8 @@ from aio_pika.abc import AbstractChannel
 
 from jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from jobs.model import Depth
-from tests.integration.rabbitmq.conftest import BROKER, QUEUES, Eventually, event, is_at, next_id, next_of, publishes
+from tests.contract.deliveries import next_id, next_of
+from tests.integration.rabbitmq.conftest import BROKER, QUEUES, Eventually, event, is_at, publishes
 
 
 async def test_a_consumer_that_the_broker_cancelled_consumes_again(

@@ -18,7 +18,6 @@ from scaling.policy import ScalingRules, default_path, load
 from scaling.replica import WorkerState
 from scaling.supervisor import Supervisor
 
-ROOT = Path(__file__).parents[3]
 DEADLINE = 120.0
 """Only so that a broken supervisor cannot hang the tests."""
 

@@ -10,7 +10,8 @@ from jobs.errors import UnavailableError
 from jobs.model import Depth
 from scaling.replica import WorkerState
 from scaling.supervisor import Supervisor
-from tests.integration.supervisor.conftest import DEADLINE, POLICY, ROOT, Queue, Stage, exists, in_state, until
+from tests.conftest import ROOT
+from tests.integration.supervisor.conftest import DEADLINE, POLICY, Queue, Stage, exists, in_state, until
 
 # A supervisor of its own, to be killed.
 SUPERVISOR = """
