@@ -22,6 +22,7 @@ EXAMPLE: JsonDict = {
     "release": "1.4.0",
     "owner": "anonymous",
     "created": "2026-03-01T12:00:00Z",
+    "retried": None,
     "started": "2026-03-01T12:00:01Z",
     "ended": None,
     "tasks": 8,
@@ -56,6 +57,7 @@ class JobSummary(BaseModel):
     release: str = Field(description="the version of the software that runs the job")
     owner: str
     created: datetime
+    retried: datetime | None = Field(description="when it was last queued again; null in run 1")
     started: datetime | None
     ended: datetime | None
     tasks: int | None = Field(description="how many tasks the request splits into; null until that is known")

@@ -165,7 +165,7 @@ def _show(shown: "JsonObject") -> None:
     tasks = "not known yet" if shown["tasks"] is None else f"{shown['tasks_ended']} of {shown['tasks']} ended"
     rows = [("id", shown["id"]), ("state", shown["state"]), ("progress", f"{shown['progress']:.0%}"), ("tasks", tasks)]
     rows += [("run", shown["run"]), ("release", shown["release"]), ("owner", shown["owner"])]
-    rows += [(name, shown[name] or "–") for name in ("created", "started", "ended")]
+    rows += [(name, shown[name] or "–") for name in ("created", "retried", "started", "ended")]
     if shown["problem"]:
         rows.append(("problem", shown["problem"]["detail"]))
     table(("job", ""), rows)

@@ -120,7 +120,7 @@ def _jobs(jobs: Sequence[Job], now: datetime, *, by_release: bool = False) -> Ta
             Text(job.state, style=COLOURS.get(job.state, "")),
             bar(job.progress, job.state),
             "" if job.tasks is None else f"{job.tasks_ended}/{job.tasks}",
-            duration((end - job.created).total_seconds()),
+            duration((end - job.queued).total_seconds()),
         )
     if not jobs:
         table.add_row(Text("none yet", style="dim"), "", "", "", "")

@@ -82,7 +82,7 @@ class Story:
     def _counts(self) -> str:
         tasks, workers = len({task for task, _ in self.attempts}), len(self.workers)
         lost = f", {self.lost} of them lost" if self.lost else ""
-        attempts = plural(len(self.attempts), "attempt")
+        attempts = plural(len(self.attempts - self._split), "attempt")
         return f"{plural(tasks, 'task')}, {attempts}{lost}, on {plural(workers, 'worker')}"
 
     def _concerns(self, line: Line) -> bool:

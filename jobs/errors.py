@@ -4,6 +4,7 @@ EssaimError
 ├── JobError                  the workload says: this request cannot succeed, do not try again
 ├── RequestInvalidError       a submission that does not fit the request model
 ├── RequestTooLargeError      a submission over `ESSAIM_MAX_REQUEST_BYTES`
+├── InputsChangedError        a text is no longer what the job was split for; a retry splits it anew
 ├── TooManyTasksError         a split over `ESSAIM_MAX_TASKS_PER_JOB`
 ├── ResultTooLargeError       a result over `ESSAIM_MAX_RESULT_BYTES`
 ├── JobNotFoundError
@@ -33,6 +34,10 @@ class EssaimError(Exception):
 
 class JobError(EssaimError):
     """Raised by a workload: the job fails at once, with this sentence as its problem."""
+
+
+class InputsChangedError(JobError):
+    """A text that a task reads is gone, or no longer the version that the job was split for."""
 
 
 class RequestInvalidError(EssaimError):

@@ -31,12 +31,13 @@ class JobSubmitted:
 
 @dataclass(frozen=True, slots=True)
 class JobRetried:
-    """A job shall run again, as its run number `run`, in the release whose message this is: if it has failed, or is still
-    open in the release `taken_from`."""
+    """Run a job again, as its run number `run`, in the release whose message this is: if it has failed, or is still open in
+    the release `taken_from`. `anew`: split it again too."""
 
     job_id: str
     run: int
     taken_from: str | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,9 @@ def to_event(message: Message, release: str, submission: str | None = None) -> C
                 **({} if job.callback is None else {"callback": job.callback}),
             }
             return _event(JOB_SUBMITTED, job.id, job.id, data, release, job.traceparent)
-        case JobRetried(job_id, run, taken_from):
+        case JobRetried(job_id, run, taken_from, anew):
             data = {"job_id": job_id, "run": run, **({} if taken_from is None else {"taken_from": taken_from})}
+            data |= {"anew": True} if anew else {}
             return _event(JOB_RETRIED, f"{job_id}/run/{run}", job_id, data, release, submission)
         case TaskReady(job_id, number):
             data = {"job_id": job_id, "number": number}
@@ -97,7 +99,7 @@ def state_event(job: Job) -> CloudEvent:
         "result": f"/v1/jobs/{job.id}/result" if job.state is State.SUCCEEDED else None,
     }
     kind, event_id = f"essaim.job.{job.state}", f"{job.id}/run/{job.run}/{job.state}"
-    return _event(kind, event_id, job.id, data, job.release, job.traceparent, job.ended or job.created)
+    return _event(kind, event_id, job.id, data, job.release, job.traceparent, job.ended or job.queued)
 
 
 def from_event(event: CloudEvent) -> Message:
@@ -125,7 +127,7 @@ def from_event(event: CloudEvent) -> Message:
                     )
                 )
             case "essaim.job.retried":
-                return JobRetried(job_id, int(data["run"]), _text(data.get("taken_from")))
+                return JobRetried(job_id, int(data["run"]), _text(data.get("taken_from")), bool(data.get("anew")))
             case "essaim.task.ready":
                 return TaskReady(job_id, int(data["number"]))
             case "essaim.job.ended":

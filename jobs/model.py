@@ -40,6 +40,7 @@ class Job:
     `release` is the one that runs it. `run` is 1 and grows by one with each retry. `tasks` is None until it is split.
     `progress` is between 0 and 1, the mean over the tasks. `result` is JSON, None before success. `callback` is the URL
     to call when the job has ended. `traceparent` is the span in which it was submitted (W3C), where there are traces.
+    `split_in` is the run in which it was split. `retried` is when its run began to wait, None in the first.
     """
 
     id: str
@@ -59,11 +60,19 @@ class Job:
     problem: Problem | None = None
     callback: str | None = None
     traceparent: str | None = None
+    split_in: int | None = None
+    retried: datetime | None = None
+
+    @property
+    def queued(self) -> datetime:
+        """Since when this run of it has been waited for."""
+        return self.retried or self.created
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The piece of a job that one worker runs. `attempts` counts claims, `failures` those that ended in an exception."""
+    """The piece of a job that one worker runs. `attempts` counts claims, but the one that split the job into several tasks;
+    `failures` those that ended in an exception."""
 
     job_id: str
     number: int

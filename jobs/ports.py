@@ -141,12 +141,13 @@ class JobStore(Protocol):
     async def cancel(self, job_id: str) -> Job:
         """Cancel the job unless it has ended. Returns it as it is now. Raises `JobNotFoundError`."""
 
-    async def revive(self, job_id: str, run: int, release: str, taken_from: str | None = None) -> Job:
+    async def revive(
+        self, job_id: str, run: int, release: str, taken_from: str | None = None, *, anew: bool = False
+    ) -> Job:
         """Queue a job again, as its run `run` and in this release, if it is in the run before and has failed, or is open in
-        the release `taken_from`. Returns it as it is now. Raises `JobNotFoundError`.
-
+        the release `taken_from`. Returns it as it is now. Raises `JobNotFoundError`. Attempts of the run before are fenced off.
         In the release that it had, its succeeded tasks stay, the others start with their checkpoints and no failures;
-        in another it starts anew. Attempts of the run before are fenced off.
+        in another release, or with `anew`, it is not split yet.
         """
 
     async def counts(self) -> dict[str, dict[State, int]]:

@@ -87,17 +87,18 @@ class JobService:
         await endings.promise(self.backends.queue, job)
         job = await self.backends.store.cancel(job_id)
         if job.state is State.CANCELLED:  # and not ended otherwise in this very moment
-            log("job.cancelled", job=job_id, seconds=since(job.created))
+            log("job.cancelled", job=job_id, seconds=since(job.queued))
             self.backends.queue.notify(state_event(job))
         return job
 
     async def retry(self, job_id: str, taken_from: str | None = None) -> Job:
         """Run a failed job again, in this release, whichever it was in; so does its record say from then on.
 
-        In the release that it was in, its succeeded tasks stay. Another starts it anew: plans, checkpoints and results of
-        tasks are only read by the release that wrote them. With `taken_from` a job that is still open there is taken over
-        too, begun or not. The run number is the fence: messages of the run before, and attempts that still run, find
-        another run and do nothing. Raises `JobNotRetryableError` for any other job.
+        In the release that it was in, its succeeded tasks stay, unless an attempt finds that an input has changed: then
+        its worker splits it again. Another release starts it anew: plans, checkpoints and results of tasks are only read
+        by the release that wrote them. With `taken_from` a job that is still open there is taken over too, begun or not.
+        The run number is the fence: messages of the run before, and attempts that still run, find another run and do
+        nothing. Raises `JobNotRetryableError` for any other job.
         """
         job, release = await self.backends.store.get(job_id), self.settings.release
         if job.state is not State.FAILED and (job.state.ended or job.release != taken_from):

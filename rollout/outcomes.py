@@ -45,7 +45,8 @@ class Window:
         now = remote.clock.now()
         oldest = min((_time(job["created"]) for job in open_jobs), default=now)
         self._settled = max(floor, min(oldest, now - LATE))
-        waiting = [(now - _time(job["created"])).total_seconds() for job in open_jobs if job["state"] == "queued"]
+        queued = [_time(job.get("retried") or job["created"]) for job in open_jobs if job["state"] == "queued"]
+        waiting = [(now - since).total_seconds() for since in queued]
         return Seen(outcomes(self._ended.values(), open_jobs, now), max(waiting, default=0.0))
 
 

@@ -2,21 +2,42 @@
 
 import random
 
-from jobs.errors import JobError
-from jobs.model import Claimed, Problem, State
+from jobs.backends import Backends
+from jobs.errors import InputsChangedError, JobError
+from jobs.events import JobRetried, to_event
+from jobs.model import Claimed, Job, Problem, State
 from jobs.ports import JobStore
 from jobs.settings import Settings
+from jobs.telemetry import log
 
 EXHAUSTED = "attempts-exhausted"
 REJECTED = "job-error"
+INPUTS_CHANGED = "inputs-changed"
+FINAL = frozenset({REJECTED, INPUTS_CHANGED})  # no other attempt could succeed
 
 
 def problem_of(error: Exception, claimed: Claimed, settings: Settings) -> Problem:
-    """`REJECTED` if the workload says that none can succeed, `EXHAUSTED` if that was the last attempt."""
+    """One of `FINAL` if no attempt can succeed, `EXHAUSTED` if that was the last one."""
+    if isinstance(error, InputsChangedError):
+        return Problem(INPUTS_CHANGED, str(error))
     if isinstance(error, JobError):
         return Problem(REJECTED, str(error))
     over = claimed.failures + 1 >= settings.max_attempts or claimed.lost >= settings.max_lost_attempts
     return Problem(EXHAUSTED if over else "exception", f"attempt {claimed.claim.attempt}: {error!r}")
+
+
+async def split_again(backends: Backends, job: Job, problem: Problem) -> bool:
+    """Start a job anew, in one more run, if a retry has found that inputs changed since an earlier run split it.
+
+    False: this is not such a problem.
+    """
+    if problem.type != INPUTS_CHANGED or job.split_in is None or job.split_in == job.run:
+        return False
+    retried = JobRetried(job.id, job.run + 1, taken_from=job.release, anew=True)
+    await backends.queue.publish([to_event(retried, job.release, job.traceparent)])
+    log("job.split_again", run=retried.run)
+    await backends.store.revive(job.id, retried.run, job.release, retried.taken_from, anew=True)
+    return True
 
 
 def backoff(failures: int, settings: Settings) -> float:

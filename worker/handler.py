@@ -23,7 +23,7 @@ from jobs.settings import Settings
 from jobs.telemetry import bound, log, since, span
 from worker import steps
 from worker.announcing import announce
-from worker.failing import EXHAUSTED, REJECTED, backoff, left_unparked, problem_of
+from worker.failing import EXHAUSTED, FINAL, backoff, left_unparked, problem_of, split_again
 from worker.merging import conclude_job, fail_job, merge_job
 from worker.runner import Reason, Runner, StoppedError, Threads
 from worker.telling import Teller
@@ -56,9 +56,9 @@ class Handler:
                         await self._attempt(job, claimed, delivery)
                     else:
                         await self._expand(self._own(await self._store.submit(job)), delivery)
-                case JobRetried(job_id, run, taken_from):
-                    revived = await self._store.revive(job_id, run, self._settings.release, taken_from)
-                    await self._expand(self._own(revived), delivery)
+                case JobRetried(job_id, run, taken_from, anew):
+                    job = await self._store.revive(job_id, run, self._settings.release, taken_from, anew=anew)
+                    await self._expand(self._own(job), delivery)
                 case TaskReady(job_id, number):
                     await self._run(self._own(await self._store.get(job_id)), number, delivery)
                 case JobEnded() as message:
@@ -107,7 +107,6 @@ class Handler:
                 await self._settle(delivery.release())
 
     async def _leave(self, job_id: str, number: int, delivery: Delivery) -> None:
-        """There is nothing to run."""
         reason = await left_unparked(self._store, job_id, number)
         await (self._park(delivery, reason) if reason else self._settle(delivery.ack()))
 
@@ -117,7 +116,7 @@ class Handler:
 
     async def _try(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
         claim, key = claimed.claim, f"{job.id}/{claimed.claim.number}"
-        log("task.claimed", waited=since(job.created))
+        log("task.claimed", waited=since(job.queued))
         self.running[key] = runner = Runner(self._backends, self._settings, claimed, self._threads)
         try:
             if claimed.lost >= self._settings.max_lost_attempts:
@@ -175,12 +174,13 @@ class Handler:
 
     async def _failed(self, job: Job, claimed: Claimed, error: Exception, delivery: Delivery) -> None:
         problem, failures = problem_of(error, claimed, self._settings), claimed.failures + 1
-        if problem.type != REJECTED:
+        if problem.type not in FINAL:
             log("task.failed", level=logging.WARNING, error=error, failures=failures)
         try:
-            if problem.type == REJECTED:
+            if problem.type in FINAL:
                 log("task.rejected", reason=error)
-                await fail_job(self._backends, job, claimed.claim, problem)
+                if not await split_again(self._backends, job, problem):
+                    await fail_job(self._backends, job, claimed.claim, problem)
                 await self._settle(delivery.ack())
             elif problem.type == EXHAUSTED:
                 await fail_job(self._backends, job, claimed.claim, problem)

@@ -54,9 +54,9 @@ async def fail_job(backends: Backends, job: Job, claim: Claim, problem: Problem)
 def _tell(backends: Backends, job: Job, outcome: bytes | Problem) -> None:
     problem = outcome if isinstance(outcome, Problem) else None
     if problem:
-        log("job.failed", kind=problem.type, reason=problem.detail, seconds=since(job.created))
+        log("job.failed", kind=problem.type, reason=problem.detail, seconds=since(job.queued))
     else:
-        log("job.succeeded", seconds=since(job.created))
+        log("job.succeeded", seconds=since(job.queued))
     state = State.FAILED if problem else State.SUCCEEDED
     ended = replace(job, state=state, problem=problem, ended=datetime.now(UTC))
     backends.queue.notify(state_event(ended))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from jobs.errors import JobError, TooManyTasksError
+from jobs.errors import InputsChangedError, JobError, TextChangedError, TextNotFoundError, TooManyTasksError
 from jobs.model import Job
 from jobs.payload import Request, TaskInput, TaskResult
 from worker import workload
@@ -45,8 +45,13 @@ def whole(job: Job, attempt: Attempt, limit: int, split_into: Callable[[list[byt
 
 
 def run(job: Job, task: bytes, attempt: Attempt) -> bytes:
-    """The result of one task. Raises what the workload raises."""
-    return workload.run(_request(job), TaskInput.model_validate_json(task), attempt).model_dump_json().encode()
+    """The result of one task. Raises what the workload raises, but `InputsChangedError` where that is about a text that
+    has changed or is gone: another attempt would meet the same."""
+    try:
+        return workload.run(_request(job), TaskInput.model_validate_json(task), attempt).model_dump_json().encode()
+    except (TextChangedError, TextNotFoundError) as error:
+        sentence = f"an input changed after the job was split: {error}; retry the job to split it again"
+        raise InputsChangedError(sentence) from error
 
 
 def merge(job: Job, results: Iterable[bytes]) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import BaseModel
 
-from jobs.errors import JobError, TextChangedError, TextNotFoundError, TooManyTasksError
+from jobs.errors import JobError, TextChangedError, TooManyTasksError
 from jobs.payload import MIB, Position, Request, Result, TaskInput, TaskResult, TextMatches, WordMatches
 from worker.attempt import Attempt, Texts
 from worker.matching import Piece, Tally, Words, search
@@ -51,15 +51,11 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
         attempt.sleep(nap)
         state.slept += nap
         attempt.save(_progress(request, task, state), state)
-    try:
-        size, read = _open(request, task, attempt.texts)
-        for is_chunk_done in search(words, state.tally, Piece(task.end, size, request.positions), read):
-            attempt.check()
-            if is_chunk_done:
-                attempt.save(_progress(request, task, state), state)
-    except (TextChangedError, TextNotFoundError) as error:
-        what = "changed" if isinstance(error, TextChangedError) else "was deleted"
-        raise JobError(f"the text {task.name!r} {what} while the job ran") from error
+    size, read = _open(request, task, attempt.texts)
+    for is_chunk_done in search(words, state.tally, Piece(task.end, size, request.positions), read):
+        attempt.check()
+        if is_chunk_done:
+            attempt.save(_progress(request, task, state), state)
     tally, found = state.tally, {}
     for word, number in words.number.items():
         if tally.counts[number]:
@@ -120,7 +116,7 @@ def _open(request: Request, task: TaskInput, texts: Texts) -> tuple[int, Reader]
         return len(own), lambda first, last: (own[at : min(at + _CHUNK, last)] for at in range(first, last, _CHUNK))
     text = texts.stat(task.name)
     if text.etag != task.etag:
-        raise TextChangedError(task.name)
+        raise TextChangedError(f"{task.name!r} is no longer the version that was asked for")
 
     def read(first: int, last: int) -> Iterator[bytes]:
         for _, chunk in texts.chunks(task.name, first, last, etag=task.etag, size=_CHUNK):

@@ -113,6 +113,7 @@ export function openJob(section, id, changed) {
 
 const facts = (job) => [
   h("span", {}, "submitted ", time(job.created)),
+  job.retried && h("span", {}, "retried ", time(job.retried)),
   job.started && h("span", {}, `${job.ended ? "took" : "running for"} ${took(job)}`),
   job.state === "succeeded" && h("span", {}, plural(job.tasks, "task")),
   job.run > 1 && h("span", {}, `run ${job.run}`),

@@ -26,8 +26,8 @@ async def succeed(store: JobStore, job: Job, result: bytes = b"{}") -> None:
     assert await store.complete(job.id, 1, result)
 
 
-async def fail(store: JobStore, job: Job) -> None:
-    claimed = await store.claim(job.id, 0, "worker")
+async def fail(store: JobStore, job: Job, number: int = 0) -> None:
+    claimed = await store.claim(job.id, number, "worker")
     assert isinstance(claimed, Claimed)
     await store.finish(claimed.claim, WRONG)
 
@@ -100,6 +100,34 @@ async def test_a_job_that_failed_before_its_split_is_split_again(
     second = await claimed(job)
     assert (second.claim.attempt, second.input) == (2, None)
     assert await store.plan(job.id, 2, [b"1"]) == 1
+
+
+@pytest.mark.parametrize("open_still", [False, True])
+async def test_a_retry_can_split_the_job_again(
+    store: JobStore, planned: Planned, claimed: Claiming, open_still: bool
+) -> None:
+    job = await planned(3)
+    assert (job.split_in, job.retried, job.queued) == (1, None, job.created)
+    await store.finish((await claimed(job, 0)).claim, b"old")
+    late = (await claimed(job, 1)).claim
+    if not open_still:
+        await fail(store, job, number=2)
+    kept = await store.revive(job.id, 2, job.release, job.release if open_still else None)
+    assert (kept.split_in, kept.tasks, kept.tasks_ended) == (1, 3, 1)
+    assert kept.retried is not None
+    assert kept.queued == kept.retried > job.created
+
+    again = await store.revive(job.id, 3, job.release, job.release, anew=True)
+    assert (again.run, again.split_in, again.tasks, again.tasks_ended, again.progress) == (3, None, None, 0, 0.0)
+    assert again.retried is not None
+    assert again.retried > kept.retried
+    with pytest.raises(LeaseLostError):
+        await store.beat(late, 0.5)
+    first = await claimed(job)
+    assert (first.claim.run, first.input, first.checkpoint) == (3, None, None)
+    assert await store.plan(job.id, 3, [b"a", b"b"]) == 2
+    assert (await store.get(job.id)).split_in == 3
+    assert (await claimed(job, 1)).input == b"b"
 
 
 async def test_only_what_ended_before_is_purged(store: JobStore, planned: Planned, claimed: Claiming) -> None:

@@ -58,6 +58,28 @@ async def test_whoever_claims_a_job_that_is_not_split_may_split_it(
     assert (await claimed(job, 1)).input == b"b"
 
 
+async def test_the_claim_that_splits_a_job_is_no_attempt_at_its_first_task(
+    store: JobStore, new_job: NewJob, claimed: Claiming
+) -> None:
+    begun, found = new_job(), await store.submit(new_job())
+    first = await store.begin(begun, "worker-1")
+    assert first is not None
+    for job, claim in ((begun, first.claim), (found, (await claimed(found)).claim)):
+        await store.release(claim, WRONG)
+        splitting = (await claimed(job)).claim
+        assert (await task_of(store, job)).attempts == 2  # as it looks while nobody knows of several tasks
+        await store.plan(job.id, 1, [b"0", b"1"])
+        await store.release(splitting)
+        assert ((await task_of(store, job)).attempts, (await task_of(store, job, 1)).attempts) == (1, 0)
+        assert (await claimed(job)).claim.attempt == 3  # the fence counts them all
+        assert (await task_of(store, job)).attempts == 2
+
+    single = await store.submit(new_job())
+    await claimed(single)
+    await store.plan(single.id, 1, [b"0"])
+    assert (await task_of(store, single)).attempts == 1
+
+
 async def test_a_task_that_was_not_planned_is_not_found(store: JobStore, new_job: NewJob, planned: Planned) -> None:
     unplanned = await store.submit(new_job())
     job = await planned(2)

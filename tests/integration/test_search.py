@@ -161,5 +161,5 @@ async def test_a_text_that_changes_while_its_job_runs_fails_the_job_and_says_so(
     await opened.texts.put("large", repeated(b"other\n", 600), limit=size)
     done = await ended(service, job, eventually)
     assert done.problem is not None
-    assert (done.state, done.problem.type) == (State.FAILED, "job-error")
-    assert "'large' changed while the job ran" in done.problem.detail
+    assert (done.state, done.problem.type) == (State.FAILED, "inputs-changed")
+    assert "'large' is no longer the version" in done.problem.detail

@@ -35,7 +35,7 @@ async def plan(db: Database, job_id: str, run: int, inputs: Sequence[bytes]) -> 
         tasks = [new_task(job, number, name, data if number else None) for number, data in enumerate(inputs)]
         await _insert_missing(db, tasks[1:] if claimed_first else tasks)
         wanted = {"_id": job_id, "run": run, "tasks": None, "first": None, "state": {"$in": OPEN}}
-        fields = {"tasks": len(inputs), "plan": name, "first_input": readable(inputs[0])}
+        fields = {"tasks": len(inputs), "plan": name, "split_in": run, "first_input": readable(inputs[0])}
         if (await db.jobs.update_one(wanted, {"$set": fields})).matched_count:
             return len(inputs)
         return await plan(db, job_id, run, inputs)  # it is planned, begun or ended since
@@ -86,6 +86,7 @@ async def _claim(
         "state": "running",
         "run": run_of(job),
         "attempts": task.get("attempts", 0) + 1,
+        "splits": 1 if job.get("tasks") is None else task.get("splits", 0),
         "failures": task.get("failures", 0) if current else 0,
         "lost": (task.get("lost", 0) if current else 0) + running,
         "worker": worker,

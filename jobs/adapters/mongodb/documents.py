@@ -70,6 +70,8 @@ def job_from(found: Document, tally: Tally) -> Job:
         problem=problem_from(found.get("problem")),
         callback=found.get("callback"),
         traceparent=found.get("traceparent"),
+        split_in=found.get("split_in"),
+        retried=moment_from(found.get("retried")),
     )
 
 

@@ -103,14 +103,16 @@ async def fail(db: Database, job: Document, problem: str | None) -> None:
     await _end(db, job, {"state": "failed", "problem": problem})
 
 
-async def revive(db: Database, job_id: str, run: int, release: str, taken_from: str | None) -> Job:
+async def revive(db: Database, job_id: str, run: int, release: str, taken_from: str | None, anew: bool) -> Job:
     """Tasks that did not succeed are of an earlier run now, so they are queued."""
     before = await known_head(db, job_id, release=1)
     failed = before["state"] == State.FAILED
     if failed or (before["state"] in OPEN and before["release"] == taken_from):
         fresh = {"state": "queued", "run": run, "problem": None, "started": None, "ended": None, "progress": None}
-        if before["release"] != release:
-            fresh |= {"release": release, "anew": str(run), "tasks": None, "plan": None, "first_input": None}
+        fresh["retried"] = stamp()
+        if before["release"] != release or anew:
+            fresh |= {"release": release, "anew": str(run)}
+            fresh |= dict.fromkeys(("tasks", "plan", "split_in", "first_input"))
         states = ["failed"] if failed else OPEN
         wanted = {"_id": job_id, "state": {"$in": states}, "run": run - 1, "release": before["release"], "purged": None}
         await db.jobs.update_one(wanted, {"$set": {**fresh, "first": None}})

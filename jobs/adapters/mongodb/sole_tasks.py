@@ -79,7 +79,13 @@ async def settle(db: Database, job: Document) -> Document:
 def first_task(job: Document) -> Document:
     """What `first` says, as the document of a task."""
     first = job["first"]
-    fields = {**new_task(job, 0, "", None), "attempts": 1, "worker": first["worker"], "started": first["started"]}
+    fields = {
+        **new_task(job, 0, "", None),
+        "attempts": 1,
+        "splits": 1,
+        "worker": first["worker"],
+        "started": first["started"],
+    }
     if job["state"] == State.SUCCEEDED:
         return {**fields, "state": "succeeded", "progress": 1.0, "ended": job["ended"]}
     return {**fields, "state": "running", "lease_until": first["lease_until"]}

@@ -85,8 +85,10 @@ class MongoStore:
     async def cancel(self, job_id: str) -> Job:
         return await self._do(job_steps.cancel, job_id)
 
-    async def revive(self, job_id: str, run: int, release: str, taken_from: str | None = None) -> Job:
-        return await self._do(job_steps.revive, job_id, run, release, taken_from)
+    async def revive(
+        self, job_id: str, run: int, release: str, taken_from: str | None = None, *, anew: bool = False
+    ) -> Job:
+        return await self._do(job_steps.revive, job_id, run, release, taken_from, anew)
 
     async def counts(self) -> dict[str, dict[State, int]]:
         return await self._do(job_steps.counts)

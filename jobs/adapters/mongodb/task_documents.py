@@ -2,8 +2,8 @@
 
 A task belongs to the `run` of its job in which it was last claimed. So a job is cancelled, fails or is revived by the
 change of one document: what an earlier run, or one that has ended, left open in its tasks is understood when they are read.
-A job that goes to another release starts anew, which is one change too: its tasks have other ids from then on, and the former
-ones are nobody's, until the job is purged.
+A job that starts anew, as in another release, is one change too: its tasks have other ids from then on, and the former ones are
+nobody's, until the job is purged.
 """
 
 from collections.abc import Sequence
@@ -36,11 +36,12 @@ def task_from(found: Document, job: Document) -> Task:
     state = task_state(found, job)
     counts = state is State.SUCCEEDED or is_current(found, job)
     cancelled = state is State.CANCELLED
+    splits = found.get("splits", 0) if (job.get("tasks") or 1) > 1 else 0
     return Task(
         job_id=job["_id"],
         number=found["number"],
         state=state,
-        attempts=found.get("attempts", 0),
+        attempts=found.get("attempts", 0) - splits,
         failures=found.get("failures", 0) if counts else 0,
         progress=found.get("progress", 0.0),
         worker=found.get("worker") if counts else None,
@@ -67,7 +68,7 @@ def task_state(found: Document, job: Document) -> State:
 
 
 def anew_of(job: Document) -> str:
-    """In which run another release started the job anew; empty for the release that took it."""
+    """In which run the job last started anew; empty if it never did."""
     anew: str = job.get("anew") or ""
     return anew
 

@@ -103,15 +103,16 @@ def cancel_tasks(db: sqlite3.Connection, job_id: str) -> None:
     db.execute(sql, (stamp(), job_id))
 
 
-def revive(db: sqlite3.Connection, job_id: str, run: int, release: str, taken_from: str | None) -> Job:
+def revive(db: sqlite3.Connection, job_id: str, run: int, release: str, taken_from: str | None, anew: bool) -> Job:
     before = get(db, job_id)
     changed = db.execute(
-        "UPDATE jobs SET state = 'queued', run = :run, release = :release, problem = NULL, started = NULL, ended = NULL "
+        "UPDATE jobs SET state = 'queued', run = :run, release = :release, problem = NULL, started = NULL, ended = NULL, "
+        "retried = :now "
         "WHERE id = :id AND run = :run - 1 "
         "AND (state = 'failed' OR (state IN ('queued', 'running') AND release = :taken_from))",
-        {"id": job_id, "run": run, "release": release, "taken_from": taken_from},
+        {"id": job_id, "run": run, "release": release, "taken_from": taken_from, "now": stamp()},
     ).rowcount
-    if changed and release == before.release:
+    if changed and release == before.release and not anew:
         db.execute(
             "UPDATE tasks SET state = 'queued', failures = 0, lost = 0, worker = NULL, lease_until = NULL, "
             "started = NULL, ended = NULL, problem = NULL WHERE job_id = ? AND state <> 'succeeded'",
@@ -119,7 +120,9 @@ def revive(db: sqlite3.Connection, job_id: str, run: int, release: str, taken_fr
         )
     elif changed:
         db.execute("DELETE FROM tasks WHERE job_id = ?", (job_id,))
-        db.execute("UPDATE jobs SET tasks = NULL, tasks_ended = 0, progress_sum = 0 WHERE id = ?", (job_id,))
+        db.execute(
+            "UPDATE jobs SET tasks = NULL, split_in = NULL, tasks_ended = 0, progress_sum = 0 WHERE id = ?", (job_id,)
+        )
     return get(db, job_id)
 
 

@@ -10,10 +10,13 @@ from jobs.model import Job, Problem, State, Task, Worker
 
 JOB_COLUMNS = (
     "id, owner, release, request, fingerprint, created, state, run, started, ended, "
-    "tasks, tasks_ended, progress_sum, problem, callback, traceparent"
+    "tasks, tasks_ended, progress_sum, problem, callback, traceparent, split_in, retried"
 )
 JOB_ROWS = "jobs JOIN payloads ON payloads.job_id = jobs.id"
-TASK_COLUMNS = "job_id, number, state, attempts, failures, progress, worker, lease_until, started, ended, problem"
+TASK_COLUMNS = (
+    "job_id, number, state, attempts - splits AS attempts, failures, progress, worker, lease_until, started, ended, "
+    "problem"
+)
 
 
 def problem_to_json(problem: Problem | None) -> str | None:
@@ -43,6 +46,8 @@ def job_from(row: sqlite3.Row, result: bytes | None = None) -> Job:
         problem=_problem(row["problem"]),
         callback=row["callback"],
         traceparent=row["traceparent"],
+        split_in=row["split_in"],
+        retried=_moment(row["retried"]),
     )
 
 

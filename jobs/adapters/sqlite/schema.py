@@ -150,4 +150,11 @@ _RELEASES = (  # a job may go to another release without a change of its state
     """,
 )
 
-STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS, _RELEASES)
+_SPLITS = (
+    "ALTER TABLE jobs ADD COLUMN split_in INTEGER",
+    "ALTER TABLE jobs ADD COLUMN retried TEXT",
+    "ALTER TABLE tasks ADD COLUMN splits INTEGER NOT NULL DEFAULT 0",  # claims that split the job
+    "UPDATE jobs SET split_in = 1 WHERE tasks IS NOT NULL",
+)
+
+STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS, _RELEASES, _SPLITS)

@@ -76,8 +76,10 @@ class SqliteStore:
     async def cancel(self, job_id: str) -> Job:
         return await self._database.write(job_transactions.cancel, job_id, durable=True)
 
-    async def revive(self, job_id: str, run: int, release: str, taken_from: str | None = None) -> Job:
-        return await self._database.write(job_transactions.revive, job_id, run, release, taken_from, durable=True)
+    async def revive(
+        self, job_id: str, run: int, release: str, taken_from: str | None = None, *, anew: bool = False
+    ) -> Job:
+        return await self._database.write(job_transactions.revive, job_id, run, release, taken_from, anew, durable=True)
 
     async def counts(self) -> dict[str, dict[State, int]]:
         return await self._database.read(job_transactions.counts)

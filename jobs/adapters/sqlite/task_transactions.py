@@ -28,7 +28,9 @@ def plan(db: sqlite3.Connection, job_id: str, run: int, inputs: Sequence[bytes])
             "ON CONFLICT (job_id, number) DO UPDATE SET input = excluded.input",  # task 0 is there: it was claimed
             [(job_id, number, data) for number, data in enumerate(inputs)],
         )
-        db.execute("UPDATE jobs SET tasks = ? WHERE id = ?", (len(inputs), job_id))
+        db.execute("UPDATE jobs SET tasks = ?, split_in = run WHERE id = ?", (len(inputs), job_id))
+        if len(inputs) > 1:
+            db.execute("UPDATE tasks SET splits = min(attempts, 1) WHERE job_id = ? AND number = 0", (job_id,))
     return _job(db, job_id)["tasks"] or 0
 
 

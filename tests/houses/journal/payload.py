@@ -17,10 +17,12 @@ class Request(BaseModel):
     kills: bool = False
     stalls: bool = False
     merge_raises: bool = False
+    reads: str | None = None
 
 
 class TaskInput(BaseModel):
     number: int
+    etag: str | None = None
 
 
 class TaskResult(BaseModel):

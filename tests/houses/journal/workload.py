@@ -17,7 +17,8 @@ def split(request: Request, texts: Texts) -> list[TaskInput]:
             file.write("x")
         if len(tries.read_text()) <= request.split_fails:
             raise OSError("the disk hums")
-    return [TaskInput(number=number) for number in range(request.tasks)]
+    etag = texts.stat(request.reads).etag if request.reads else None
+    return [TaskInput(number=number, etag=etag) for number in range(request.tasks)]
 
 
 def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
@@ -28,6 +29,9 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
         raise {"SystemExit": SystemExit, "StopIteration": StopIteration}[request.leaves]
     if request.kills:
         os.abort()
+    reads = request.reads if task.number == request.tasks - 1 else None
+    if reads and attempt.texts.read(reads, 0, 100, etag=task.etag) == b"broken":
+        raise ValueError(f"{reads} is broken")
     while request.stalls:
         time.sleep(0.1)
     for step in range(state.next_step, request.steps):

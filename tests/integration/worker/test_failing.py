@@ -1,8 +1,13 @@
 """What becomes of a task, a job and a message when the workload raises, or whoever had them could not go on."""
 
+import json
+import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -10,6 +15,10 @@ from pymongo import AsyncMongoClient
 from jobs.events import JobSubmitted, TaskReady, to_event
 from jobs.model import Claimed, Depth, Job, Problem, State
 from tests.integration.worker.conftest import Site, redone, steps
+
+
+async def as_stream(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def test_an_exception_is_retried_and_resumes_from_the_checkpoint(site: Site) -> None:
@@ -89,6 +98,74 @@ async def test_a_failed_job_can_be_retried_and_what_has_succeeded_stays(site: Si
         assert not retried.state.ended  # the worker may have begun already
     assert await site.result(job) == {"total": 3, "numbers": [0, 1, 2]}
     assert redone(journal) == 3  # the failed step of each task; nothing that had succeeded
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("repair", ["replaced", "deleted and put again"])
+async def test_a_retry_after_an_input_was_repaired_splits_the_job_again(site: Site, tasks: int, repair: str) -> None:
+    texts = site.backends.texts
+    await texts.put("figures", as_stream(b"broken"), limit=100)
+    site.house.start(ESSAIM_MAX_ATTEMPTS="2", ESSAIM_BEAT_SECONDS="0.05")
+    job, _ = await site.submit(tasks=tasks, steps=2, reads="figures", step_seconds=0.2)
+    problem = (await site.ended(job)).problem
+    assert problem is not None
+    assert (problem.type, "figures is broken" in problem.detail) == ("attempts-exhausted", True)
+    if repair != "replaced":
+        await texts.delete("figures")
+    await texts.put("figures", as_stream(b"whole"), limit=100)
+    before = {task.number: task.attempts for task in await site.backends.store.tasks(job.id)}
+    await site.service.retry(job.id)
+    assert await site.result(job) == {"total": tasks, "numbers": list(range(tasks))}
+    assert len(await site.backends.queue.dead_letters()) == 1  # of the first run
+    if tasks > 1:
+        assert before[tasks - 1] == 2
+        assert (await site.service.get(job.id)).run == 3
+        assert [task.attempts for task in await site.backends.store.tasks(job.id)] == [1] * tasks
+        assert site.house.logs().count("job.split_again") == 1
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+async def test_an_input_that_changes_while_the_job_runs_fails_it_at_once_and_says_what_to_do(
+    site: Site, change: str
+) -> None:
+    texts = site.backends.texts
+    await texts.put("figures", as_stream(b"whole"), limit=100)
+    job, _ = await site.submit(tasks=2, steps=1, reads="figures")
+    await site.backends.store.begin(job, "splits")
+    etag = (await texts.stat("figures")).etag
+    inputs = [f'{{"number": {number}, "etag": {json.dumps(etag)}}}'.encode() for number in range(2)]
+    await site.backends.store.plan(job.id, 1, inputs)
+    await texts.delete("figures")
+    if change == "replaced":
+        await texts.put("figures", as_stream(b"new"), limit=100)
+    await site.backends.queue.publish([to_event(TaskReady(job.id, 1), "dev")])
+    site.house.start()
+    ended = await site.ended(job)
+    assert ended.problem is not None
+    assert (ended.run, ended.problem.type) == (1, "inputs-changed")
+    assert ended.problem.detail.startswith("an input changed after the job was split: ")
+    assert ended.problem.detail.endswith("; retry the job to split it again")
+    assert (await site.backends.store.tasks(job.id))[1].attempts == 1
+    assert not await site.backends.queue.dead_letters()
+    if change == "deleted":
+        await texts.put("figures", as_stream(b"new"), limit=100)
+    await site.service.retry(job.id)
+    assert await site.result(job) == {"total": 0, "numbers": [0, 1]}
+
+
+async def test_a_retried_job_has_waited_since_its_retry(site: Site) -> None:
+    created = datetime.now(UTC) - timedelta(hours=1)
+    request = site.request(steps=1).model_dump(mode="json")
+    job = Job(str(uuid4()), "tester", site.house.settings.release, request, "f" * 64, created)
+    begun = await site.backends.store.begin(job, "failing")
+    assert begun is not None
+    await site.backends.store.finish(begun.claim, Problem("job-error", "no"))
+    await site.service.retry(job.id)
+    site.house.start()
+    await site.result(job)
+    logs = site.house.logs()
+    (waited,), (seconds,) = re.findall(r" waited=(\S+)", logs), re.findall(r" seconds=(\S+)", logs)
+    assert max(float(waited), float(seconds)) < 3600
 
 
 async def test_what_the_workload_rejects_fails_at_once_and_is_not_parked(site: Site) -> None:
