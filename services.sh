@@ -1,7 +1,8 @@
 #!/bin/sh
 # services.sh env|up|down: .env with random secrets; RabbitMQ, MongoDB and S3 for this checkout, and an end of them.
 # By docker or podman, as compose.yaml says. Without, or with ENGINES= : as processes of the caller, from what is installed.
-# `up` prints the exports that lead to them, and all else on stderr.
+# `up` prints the exports that lead to them, and all else on stderr. If a server did not start, it prints `false` too, so that
+# `eval` fails as well, and its exit code is 1; one that is not installed is no failure.
 set -eu
 umask 077
 cd "$(dirname "$0")"
@@ -73,7 +74,7 @@ rabbitmq() {
   # Debian's command on the PATH serves root and the user rabbitmq only; the one behind it serves anybody.
   command=$(PATH=/usr/lib/rabbitmq/bin:$PATH command -v rabbitmq-server) || {
     say "no rabbitmq-server here (Debian: apt install rabbitmq-server; macOS: brew install rabbitmq)"
-    return 1
+    return 3
   }
   home=$folder/rabbitmq
   mkdir -p "$home"
@@ -98,7 +99,7 @@ CONF
 mongodb() {
   command -v mongod >/dev/null || {
     say "no mongod here (version 7 or later: https://www.mongodb.com/docs/manual/installation/)"
-    return 1
+    return 3
   }
   mkdir -p "$folder/mongodb"
   # Without passwords, unlike in containers: only this machine reaches it.
@@ -118,7 +119,7 @@ PYTHON
 s3() {
   command -v versitygw >/dev/null || {
     say "no versitygw here (go install github.com/versity/versitygw/cmd/versitygw@v1.8.0)"
-    return 1
+    return 3
   }
   mkdir -p "$folder/s3/texts" # a bucket is a folder
   start s3 "$S3_PORT" env ROOT_ACCESS_KEY=essaim ROOT_SECRET_KEY="$S3_SECRET_KEY" \
@@ -132,6 +133,23 @@ texts() {
   echo "export AWS_ACCESS_KEY_ID='essaim' AWS_SECRET_ACCESS_KEY='$S3_SECRET_KEY'"
 }
 
+# bring SERVER EXPORTS VARIABLE: starts a server, or notes that it is not installed, or did not start.
+bring() {
+  if "$1"; then
+    "$2"
+    return
+  elif [ $? -ne 3 ]; then
+    failed="$failed $1"
+  fi
+  missing="$missing $3"
+}
+
+not_started() {
+  say "did not start: ${1# }"
+  echo false
+  exit 1
+}
+
 up() {
   settings
   if compose up --detach --wait rabbitmq mongodb s3; then
@@ -140,15 +158,16 @@ up() {
     texts
     return
   elif [ $? -ne 3 ]; then
-    return 1
+    not_started "compose, see above"
   fi
   say "no docker or podman with compose that answers: taking what is installed"
   mkdir -p "$folder"
-  missing=
-  if rabbitmq; then queue; else missing=$missing\ ESSAIM_QUEUE_URL; fi
-  if mongodb; then store; else missing=$missing\ ESSAIM_STORE_URL; fi
-  if s3; then texts; else missing=$missing\ ESSAIM_TEXTS_URL; fi
+  missing='' failed=''
+  bring rabbitmq queue ESSAIM_QUEUE_URL
+  bring mongodb store ESSAIM_STORE_URL
+  bring s3 texts ESSAIM_TEXTS_URL
   [ -z "$missing" ] || say "not set, so the embedded default stays:$missing"
+  [ -z "$failed" ] || not_started "$failed"
 }
 
 down() {
@@ -170,5 +189,5 @@ case ${1-} in
   env) env_file ;;
   up) up ;;
   down) down ;;
-  *) sed -n 2,4p "$0"; exit 2 ;;
+  *) sed -n 2,5p "$0"; exit 2 ;;
 esac

@@ -1,13 +1,53 @@
-"""Options that several commands share, so that they read and behave alike."""
+"""Options that several commands share, so that they read and behave alike. They may stand before the command, too."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-DEFAULT_SERVER = "http://127.0.0.1:8080"
+from cli.errors import CliError
 
-Server = Annotated[str, typer.Option("--server", envvar="ESSAIM_SERVER", metavar="URL", help="Where Essaim answers.")]
-Token = Annotated[
-    str, typer.Option("--token", envvar="ESSAIM_TOKEN", metavar="TOKEN", help="Who asks, where it wants to know.")
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+BEFORE = "essaim.before"  # in a context's `meta`: what stood before the command
+
+
+def keep(ctx: typer.Context, **given: str | bool | None) -> None:
+    """Keep what stands before the command for it. Raises `CliError` for what the command does not take."""
+    root: Any = ctx.command
+    for name, value in given.items():
+        if value and not _takes(root.commands[ctx.invoked_subcommand], name):
+            option = f"--{name.removeprefix('as_')}"
+            raise CliError(f"`essaim {ctx.invoked_subcommand}` takes no {option}")
+    ctx.meta[BEFORE] = {name: value for name, value in given.items() if value}
+
+
+def _takes(command: Any, name: str) -> bool:
+    commands = getattr(command, "commands", {})
+    return any(param.name == name for param in command.params) or any(_takes(it, name) for it in commands.values())
+
+
+def shared(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """What stands after the command counts, then what stands before it, then the environment."""
+    name = param.name or ""
+    source = ctx.get_parameter_source(name)
+    if source is not None and source.name == "COMMANDLINE":
+        return value
+    return ctx.meta.get(BEFORE, {}).get(name, value)
+
+
+Server = Annotated[
+    str, typer.Option("--server", envvar="ESSAIM_SERVER", metavar="URL", help="Where Essaim answers.", callback=shared)
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else there.")]
+Token = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="ESSAIM_TOKEN",
+        metavar="TOKEN",
+        help="API token; needed only if the server requires one.",
+        callback=shared,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on standard output, and nothing else there.", callback=shared),
+]

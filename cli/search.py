@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 
 from cli.errors import CliError, JobUnsuccessfulError
 from cli.files import File, find
-from cli.options import Json, Token
+from cli.options import Json, Token, shared
 from cli.output import document, note, plural, printable, table
 from cli.running import run
 
@@ -55,7 +55,14 @@ def search(
     ] = 0.0,
     recursive: Annotated[bool, typer.Option("-r", hidden=True)] = False,
     server: Annotated[
-        str, typer.Option("--server", envvar="ESSAIM_SERVER", metavar="URL", help="Where; without it, on this machine.")
+        str,
+        typer.Option(
+            "--server",
+            envvar="ESSAIM_SERVER",
+            metavar="URL",
+            help="Where; without it, on this machine.",
+            callback=shared,
+        ),
     ] = "",
     token: Token = "",
     as_json: Json = False,

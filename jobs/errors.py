@@ -9,6 +9,7 @@ EssaimError
 ├── ResultTooLargeError       a result over `ESSAIM_MAX_RESULT_BYTES`
 ├── JobNotFoundError
 ├── ResultNotFoundError       the job has no result (yet)
+├── DeadLetterNotFoundError   no parked message has this id
 ├── JobNotRetryableError      it has not failed, and is not open in the release it shall be taken from
 ├── IdempotencyConflictError  the same key came with another request
 ├── CallbackRefusedError      a callback that may not be called
@@ -66,6 +67,10 @@ class JobNotFoundError(EssaimError):
 
 class ResultNotFoundError(EssaimError):
     """The job has no result: it has not succeeded (yet)."""
+
+
+class DeadLetterNotFoundError(EssaimError):
+    """No dead letter has this id."""
 
 
 class JobNotRetryableError(EssaimError):

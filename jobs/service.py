@@ -17,6 +17,7 @@ from uuid_utils import uuid7
 
 from jobs import endings
 from jobs.errors import (
+    DeadLetterNotFoundError,
     IdempotencyConflictError,
     JobNotFoundError,
     JobNotRetryableError,
@@ -115,9 +116,13 @@ class JobService:
     async def replay(self, ids: Collection[str] | None = None) -> int:
         """Revive the jobs behind dead letters (None: all), and tell again what could not be told.
 
-        Returns how many messages went back.
+        Returns how many messages went back. Raises `DeadLetterNotFoundError`, and replays none, if an id is unknown.
         """
-        found = [await self._find(job_id) for job_id in await self._dead_jobs()]
+        letters = await self.backends.queue.dead_letters(limit=self.settings.max_queue_length)
+        if unknown := set(ids or ()) - {letter.id for letter in letters}:
+            raise DeadLetterNotFoundError(f"no dead letter has the id {min(unknown)!r}, so none was replayed")
+        dead = {str(letter.event["subject"]) for letter in letters if letter.event and "subject" in letter.event}
+        found = [await self._find(job_id) for job_id in dead]
         jobs = {job.id: job for job in found if job}
 
         def revise(event: CloudEvent) -> CloudEvent:
@@ -146,10 +151,6 @@ class JobService:
         for job_id in gone:
             await self.backends.results.delete(job_id)
         return len(gone)
-
-    async def _dead_jobs(self) -> set[str]:
-        letters = await self.backends.queue.dead_letters(limit=self.settings.max_queue_length)
-        return {str(letter.event["subject"]) for letter in letters if letter.event and "subject" in letter.event}
 
     async def _find(self, job_id: str) -> Job | None:
         try:

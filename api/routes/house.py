@@ -10,7 +10,7 @@ from api.endpoint import endpoint
 from api.errors import MediaTypeError
 from api.submissions import JSON, fitting, media_type
 from api.views import DeadLetters, Replay, Replayed, Stats, Workers, dead_letter
-from jobs.errors import QueueFullError, RequestInvalidError, RequestTooLargeError
+from jobs.errors import DeadLetterNotFoundError, QueueFullError, RequestInvalidError, RequestTooLargeError
 
 WORKER = {
     "id": "worker-7d9f-1",
@@ -58,10 +58,10 @@ async def dead_letters(here: Here, limit: Annotated[int, Query(ge=1, le=1000)] =
 @endpoint(
     example={"replayed": 1},
     body={JSON: {"schema": {"$ref": "#/components/schemas/Replay"}}},
-    errors=[MediaTypeError, RequestTooLargeError, RequestInvalidError, QueueFullError],
+    errors=[MediaTypeError, RequestTooLargeError, RequestInvalidError, DeadLetterNotFoundError, QueueFullError],
 )
 async def replay(request: Request, here: Here) -> Replayed:
-    """Revive the jobs behind dead letters: those named, or all without a body."""
+    """Revive the jobs behind dead letters: those named, or all without a body. If one is unknown, none."""
     wanted = Replay()
     if body := await read(request, here.settings):
         if media_type(request) != JSON:

@@ -16,6 +16,9 @@ async def test_dead_letters_are_listed_and_replayed(site: Site) -> None:
 
     none = await site.http.post("/v1/dead-letters/replay", json={"ids": []})
     assert none.json() == {"replayed": 0}
+    unknown = await site.http.post("/v1/dead-letters/replay", json={"ids": [letter["id"], "nope"]})
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:problem-type:essaim:dead-letter-not-found")
+    assert "'nope'" in unknown.json()["detail"]
     one = await site.http.post("/v1/dead-letters/replay", json={"ids": [letter["id"]]})
     assert one.json() == {"replayed": 1}
     assert (await site.http.get("/v1/dead-letters")).json()["dead_letters"] == []

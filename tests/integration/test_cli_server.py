@@ -173,7 +173,32 @@ def test_a_dead_letter_is_listed_and_replayed(url: str, data: Path) -> None:
     listed = essaim("dead", "ls", ESSAIM_SERVER=url)
     assert "newer than this software" in listed.out
     assert NOBODY in listed.out
+    unknown = essaim("dead", "replay", "nope", ESSAIM_SERVER=url)
+    assert (unknown.code, unknown.out) == (2, "")
+    assert unknown.err == "essaim: no dead letter has the id 'nope', so none was replayed\n"
     assert essaim("dead", "replay", ESSAIM_SERVER=url).out == "replayed 1 dead letter\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--server", "URL", "jobs", "--json"],
+        ["--json", "--server", "URL", "jobs"],
+        ["--server", "URL", "--json", "dead", "ls"],
+        ["--json", "--server", "http://127.0.0.1:9", "stats", "--server", "URL"],
+        ["--server", "URL", "--token", "any", "--json", "texts", "ls"],
+        ["--server", "URL", "--json", "search", "swarm", "--", __file__],
+    ],
+)
+def test_shared_options_may_stand_before_the_command(url: str, arguments: list[str]) -> None:
+    said = essaim(*(url if it == "URL" else it for it in arguments), ESSAIM_SERVER="http://127.0.0.1:9")
+    assert said_json(said)
+
+
+def test_an_option_before_a_command_that_does_not_take_it_is_refused() -> None:
+    said = essaim("--server", "http://127.0.0.1:9", "up")
+    assert (said.code, said.out) == (2, "")
+    assert "`essaim up` takes no --server" in said.err
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import aio_pika
 import httpx
 import pytest
 
+from tests.integration.essaim_command import Said
 from tests.servers import absent
 
 ROOT = Path(__file__).parents[2]
@@ -78,25 +79,50 @@ def test_secrets_that_are_there_are_never_changed(tmp_path: Path) -> None:
     assert (tmp_path / ".env").read_text() == before
 
 
-def test_what_is_not_installed_is_named_and_nothing_is_exported_for_it(tmp_path: Path) -> None:
+def up(folder: Path, *tools: str, environment: dict[str, str] | None = None, **servers: str) -> Said:
+    """How `services.sh up` ends where nothing but these is installed: `servers` are shell scripts, by command."""
+    environment = environment or checkout(folder)
+    (folder / "bin").mkdir()
+    for name in ("sh", "dirname", "mkdir", "od", "tr", "mv", "cat", "sed", "rm", *tools):
+        (folder / "bin" / name).symlink_to(str(shutil.which(name)))
+    for name, script in servers.items():
+        (folder / "bin" / name.replace("_", "-")).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "bin" / name.replace("_", "-")).chmod(0o755)
+    script = (folder / "services.sh").read_text().replace("/usr/lib/rabbitmq/bin:", "")
+    (folder / "services.sh").write_text(script)
+    environment = {**environment, "PATH": str(folder / "bin")}
+    done = subprocess.run(["./services.sh", "up"], cwd=folder, env=environment, capture_output=True, text=True)
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def test_one_that_is_installed_and_does_not_start_is_named_and_fails_the_command_and_the_eval(tmp_path: Path) -> None:
+    tools = ("env", "nohup", "sleep", "grep")
+    said = up(tmp_path, *tools, rabbitmq_server="echo no room >&2; exit 1", mongod="exit 1")
+    assert said.code == 1
+    log = tmp_path / ".essaim" / "services" / "rabbitmq.log"
+    assert f"rabbitmq did not start; see {log}" in said.err
+    assert log.read_text() == "no room\n"
+    assert "no versitygw here (" in said.err
+    assert "\ndid not start: rabbitmq mongodb\n" in said.err
+    evaluated = subprocess.run(["sh", "-c", f"eval '{said.out}'"], stdin=subprocess.DEVNULL)
+    assert (said.out, evaluated.returncode) == ("false\n", 1)
+
+
+def test_a_port_that_somebody_else_has_is_named_and_fails_the_command(tmp_path: Path) -> None:
     environment = checkout(tmp_path)
-    (tmp_path / "bin").mkdir()
-    for name in ("sh", "dirname", "mkdir", "od", "tr", "mv", "cat", "sed", "rm"):
-        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
-    script = (tmp_path / "services.sh").read_text().replace("/usr/lib/rabbitmq/bin:", "")
-    (tmp_path / "services.sh").write_text(script)
-    said = subprocess.run(
-        ["./services.sh", "up"],
-        cwd=tmp_path,
-        env={**environment, "PATH": str(tmp_path / "bin")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert said.stdout == ""
+    (port,) = re.findall(r"^MONGODB_PORT=(\d+)$", (tmp_path / ".env").read_text(), re.MULTILINE)
+    with socket.create_server(("127.0.0.1", int(port))):
+        said = up(tmp_path, "env", "nohup", environment=environment, mongod="exit 1")
+    assert (said.code, said.out) == (1, "false\n")
+    assert f"mongodb: something else listens on port {port}; choose another in .env" in said.err
+
+
+def test_what_is_not_installed_is_named_and_nothing_is_exported_for_it(tmp_path: Path) -> None:
+    said = up(tmp_path)
+    assert (said.code, said.out) == (0, "")
     for name in ("rabbitmq-server", "mongod", "versitygw"):
-        assert f"no {name} here (" in said.stderr
-    assert "the embedded default stays: ESSAIM_QUEUE_URL ESSAIM_STORE_URL ESSAIM_TEXTS_URL" in said.stderr
+        assert f"no {name} here (" in said.err
+    assert "the embedded default stays: ESSAIM_QUEUE_URL ESSAIM_STORE_URL ESSAIM_TEXTS_URL" in said.err
 
 
 async def test_the_readmes_commands_lead_from_nothing_to_a_result_over_rabbitmq(

@@ -114,7 +114,7 @@ def test_an_attempt_that_has_split_the_job_is_not_lost(loki: tuple[str, LokiServ
     said = essaim("logs", NOBODY, "--loki", url)
     assert said.out.count("was lost") == 1
     assert told(said)[-1] == ("task.claimed", "0/3", "w1                attempt 2, claimed 2.0 s before, was lost")
-    assert said.out.splitlines()[-1] == "not ended yet; 1 task, 3 attempts, 1 of them lost, on 1 worker"
+    assert said.out.splitlines()[-1] == "not ended yet; 1 task, 2 attempts, 1 of them lost, on 1 worker"
 
 
 def test_an_id_without_a_time_is_looked_for_as_long_as_jobs_are_kept(loki: tuple[str, LokiServer]) -> None:
