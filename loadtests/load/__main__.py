@@ -96,14 +96,18 @@ def _passed_on(given: Namespace) -> list[str]:
     return [f"--{name.replace('_', '-')}={value}" for name, value in found.items() if value not in (None, "")]
 
 
-def main() -> None:
+def command_line() -> ArgumentParser:
     parser = ArgumentParser(prog="make load", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     options.add_options(parser)
     site.add_options(parser)
     parser.add_argument("--token", default=os.environ.get("ESSAIM_TOKEN", ""), help="who submits (ESSAIM_TOKEN)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where it is all kept; by default under .essaim/load")
     parser.add_argument("--json", action="store_true", help="the figures as one JSON document on standard output")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    given = command_line().parse_args()
     folder = given.out or Path(".essaim", "load", f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{given.shape}")
     os.environ["ESSAIM_TOKEN"] = given.token  # the generator takes it from there, where no list of processes shows it
     try:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -55,11 +54,19 @@ def test_the_search_commands_run_as_they_stand() -> None:
     (block,) = [block for block in blocks("sh") if block.startswith("essaim search")]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     plain, as_json = [
-        subprocess.run(shlex.split(line), cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+        subprocess.run(["sh", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
         for line in block.strip().splitlines()
     ]
     assert "swarm" in plain
     assert json.loads(as_json)["counts"]["essaim"] == len(re.findall(r"\bessaim\b", README))
+
+
+def test_the_folders_are_those_of_the_house_from_the_top_down() -> None:
+    (block,) = re.findall(r"^```\n(cli/.*?)^```", README, re.MULTILINE | re.DOTALL)
+    named = [line.split("/")[0] for line in block.splitlines()]
+    (roots,) = re.findall(r"^root_packages =\n((?: +\w+\n)+)", (ROOT / ".importlinter").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(roots.split())
+    assert (named[0], named[-1]) == ("cli", "jobs")
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
