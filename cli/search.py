@@ -113,10 +113,13 @@ async def _search(request: "JsonObject", files: list[File], server: str, token: 
             raise CliError(str(error)) from error
         result = job["result"]
     for name, found in result["texts"].items():
+        encoding = found["encoding"].upper()
         if found["invalid_bytes"]:
             note(
-                f"{batch.files[name].name}: not UTF-8 in {plural(found['invalid_bytes'], 'byte')}; searched all the same"
+                f"{batch.files[name].name}: {plural(found['invalid_bytes'], 'byte')} not {encoding}; searched all the same"
             )
+        if encoding != "UTF-8":
+            note(f"{batch.files[name].name}: decoded from {encoding}")
     texts = {batch.files[name].name: found["words"] for name, found in result["texts"].items()}
     return {
         "job": job["id"],

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 MIB = 1024 * 1024
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n\x00]+$")]
+Encoding = Literal["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
 TextName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00]+$"),
@@ -38,7 +39,10 @@ class Request(BaseModel):
     )
     text: str | None = Field(default=None, description="instead of `texts`: the text itself")
     ignore_case: bool = Field(default=False, description="Unicode simple case folding, so `É` equals `é`")
-    ignore_accents: bool = Field(default=False, description="`e` equals `é`, composed or decomposed")
+    ignore_accents: bool = Field(
+        default=False,
+        description="`e` equals `é`, composed or decomposed; letters of scripts without accents stay whole",
+    )
     whole_words: bool = Field(default=True, description="`art` is not found in `party`")
     positions: int = Field(default=3, ge=0, le=100, description="how many first places to report per word and text")
     pause_seconds: float = Field(
@@ -87,7 +91,8 @@ class TaskResult(BaseModel):
 
     name: str
     words: dict[str, WordMatches]
-    invalid_bytes: int = Field(default=0, description="bytes that are not UTF-8; they were searched all the same")
+    encoding: Encoding = "utf-8"
+    invalid_bytes: int = 0
     lines: int = Field(default=0, description="line ends in the piece")
     last_line: int = Field(default=0, description="characters after the last line end")
 
@@ -96,7 +101,10 @@ class TextMatches(BaseModel):
     """One text."""
 
     words: dict[str, WordMatches]
-    invalid_bytes: int = 0
+    encoding: Encoding = Field(default="utf-8", description="by its byte order mark; without one, UTF-8")
+    invalid_bytes: int = Field(
+        default=0, description="bytes that are not in this encoding; searched as they are (UTF-8) or as U+FFFD"
+    )
 
 
 class Result(BaseModel):

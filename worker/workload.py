@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from jobs.errors import JobError, TextChangedError, TooManyTasksError
 from jobs.payload import MIB, Position, Request, Result, TaskInput, TaskResult, TextMatches, WordMatches
 from worker.attempt import Attempt, Texts
-from worker.matching import Piece, Tally, Words, search
+from worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
 
 _CHUNK = 8 * MIB  # read at a time, and at most done again by the next attempt
 _NAP = 1.0  # seconds of a pause between two checkpoints
@@ -52,7 +52,8 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
         state.slept += nap
         attempt.save(_progress(request, task, state), state)
     size, read = _open(request, task, attempt.texts)
-    for is_chunk_done in search(words, state.tally, Piece(task.end, size, request.positions), read):
+    encoding = Encoding.of(b"".join(read(0, min(MARK_BYTES, size))))
+    for is_chunk_done in search(words, state.tally, Piece(task.end, size, request.positions, encoding), read):
         attempt.check()
         if is_chunk_done:
             attempt.save(_progress(request, task, state), state)
@@ -64,6 +65,7 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
     return TaskResult(
         name=task.name,
         words=found,
+        encoding=encoding.name,
         invalid_bytes=tally.invalid_bytes,
         lines=tally.lines,
         last_line=tally.last_line,
@@ -78,6 +80,7 @@ def merge(request: Request, results: Iterable[TaskResult]) -> Result:
         if piece.name != name:
             name, lines, last_line = piece.name, 0, 0
         text = total.texts.setdefault(piece.name or "text", TextMatches(words={}))
+        text.encoding = piece.encoding
         text.invalid_bytes += piece.invalid_bytes
         for word, found in piece.words.items():
             total.counts[word] += found.count

@@ -1,5 +1,6 @@
 """The search against a slow and obvious one, however the text is cut."""
 
+import codecs
 import random
 import unicodedata
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from jobs.errors import JobError
-from tests.unit.obvious_search import Found, Options, Report, fold_case, slowly
-from worker.matching import Piece, Tally, Words, search
+from tests.unit.obvious_search import Found, Options, Report, fold_case, is_accent, slowly
+from worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
 from worker.matching.folding import Folding
 
 JSON = TypeAdapter(Tally)
@@ -39,9 +40,11 @@ def in_chunks(text: bytes, size: int, first: int, last: int) -> Iterator[bytes]:
 
 def search_piece(text: bytes, words: Words, start: int, cuts: Cuts) -> Tally:
     tally = Tally.start(start, words.count)
-    piece = Piece(end=min(start + cuts.piece, len(text)), size=len(text), positions=HUGE)
-    while tally.at < piece.end:
-        resumed = tally.at
+    end, encoding = min(start + cuts.piece, len(text)), Encoding.of(text[:MARK_BYTES])
+    piece = Piece(end=end, size=len(text), positions=HUGE, encoding=encoding)
+    done = False
+    while not done:
+        resumed, done = tally.at, True
         for is_chunk_done in search(
             words,
             tally,
@@ -51,7 +54,7 @@ def search_piece(text: bytes, words: Words, start: int, cuts: Cuts) -> Tally:
             block=cuts.block,
         ):
             if cuts.resume and is_chunk_done and tally.at > resumed:
-                tally = JSON.validate_json(JSON.dump_json(tally))
+                tally, done = JSON.validate_json(JSON.dump_json(tally)), False
                 break
     return tally
 
@@ -92,9 +95,31 @@ ALPHABETS = [
     "sS\u017fkK\u212a\u0130i\u0131 ",
     "\u00df\u1e9e\u03c3\u03c2\u03a3\u03bc\u00b5 \n",
     "aA\u2014\u6f22\u1100\uac00\U0001d400\U00010400\U00010428 \r\n",
+    "\u1100\u1161\u11a8\uac00\uac01 ",  # Hangul, as letters and as syllables
+    "\u304b\u304c\u3099\u0915\u0958\u093c\u094d\u0301 ",  # Japanese and Hindi
+    "\u0438\u0439\u0306\u01a1\u031bo\u1edb\u0301\u2260=\u0338 ",  # Cyrillic, Vietnamese, a stroke
 ]
 
 INVALID = [b"\xff", b"\x80", b"\xe2", b"\xe2\x82", b"\xf0\x9d\x90", b"\xed\xa0\x80", b"\xc0\xaf"]
+
+
+MARKS = {
+    "utf-8": codecs.BOM_UTF8,
+    "utf-16-le": codecs.BOM_UTF16_LE,
+    "utf-16-be": codecs.BOM_UTF16_BE,
+    "utf-32-le": codecs.BOM_UTF32_LE,
+    "utf-32-be": codecs.BOM_UTF32_BE,
+}
+
+
+def encoded(text: bytes, encoding: str, dice: random.Random) -> bytes:
+    """The text in another encoding. Where it is no UTF-8, that is no text either; its end may be half a character."""
+    if encoding != "utf-8":
+        characters = text.decode(errors="surrogateescape")
+        if not text.isascii() and dice.random() < 0.5:
+            characters = characters.replace("a", "\ud800" * dice.randint(1, 2))
+        text = characters.encode(encoding, "surrogatepass") + b"\xd8" * dice.choice([0, 0, 0, 1, 2, 3])
+    return MARKS[encoding] + text
 
 
 @st.composite
@@ -109,7 +134,10 @@ def texts_and_words(draw: st.DrawFn, size: int) -> tuple[bytes, list[str]]:
         text = text[: draw(st.integers(1, 6))] * draw(st.integers(1, size // 4))
     asked = [character for character in alphabet if character not in "\r\n"]
     words = draw(st.lists(st.text(st.sampled_from(asked), min_size=1, max_size=4), min_size=1, max_size=12))
-    return text, [word for word in words if Folding(False, True).text(word)] or ["a"]
+    encoding = draw(st.sampled_from([None, None, *MARKS]))
+    return text if encoding is None else encoded(text, encoding, dice), [
+        word for word in words if Folding(False, True).text(word)
+    ] or ["a"]
 
 
 @settings(max_examples=150, deadline=None)
@@ -201,6 +229,52 @@ def test_no_letter_is_made_of_bytes_that_a_mark_keeps_apart() -> None:
 
 def test_letters_that_differ_by_more_than_a_mark_stay_different() -> None:
     assert count("\u00f8 \u0142 \u00df \u0131", "o", "l", "ss", "i", ignore_accents=True, ignore_case=True) == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("\uac01", "\uac00"),  # Korean gak, ga
+        ("\u304c", "\u304b"),  # Japanese ga, ka
+        ("\u304b\u3099", "\u304b\u3099a"),
+        ("\u0958", "\u0915"),  # Hindi qa, ka
+        ("\u0622", "\u0627"),  # Arabic alef with madda, alef
+        ("\ufb2a", "\u05e9"),  # Hebrew shin with its dot, without
+        ("\u2260", "="),
+    ],
+)
+def test_what_belongs_to_a_letter_is_no_accent(text: str, part: str) -> None:
+    assert count(text, text, part, ignore_accents=True) == [1, 0]
+
+
+def test_ignoring_accents_changes_nothing_but_accents() -> None:
+    """Each character stays, or becomes one other, or was an accent itself."""
+    folding = Folding(ignore_case=False, ignore_accents=True)
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
+    changed = {character: form for character in characters if (form := folding.text(character)) != character}
+    assert {character for character, form in changed.items() if not form} == {"\u0344", *filter(is_accent, characters)}
+    assert {len(form) for form in changed.values()} == {0, 1}
+    scripts = {unicodedata.name(form).split()[0] for form in changed.values() if form}
+    assert scripts == {"LATIN", "GREEK", "CYRILLIC", "DIAERESIS"}
+
+
+@pytest.mark.parametrize("encoding", MARKS)
+@pytest.mark.parametrize("piece", [1, 3, 7, 1001])
+def test_a_text_with_a_byte_order_mark_is_decoded_wherever_it_is_cut(encoding: str, piece: int) -> None:
+    line = "a swarm \U0001f41d\U0001f41d Schw\u00e4rme\r\n" * 20
+    text = MARKS[encoding] + line.encode(encoding)
+    words = ["swarm", "\U0001f41d", "schwarme", "\ufeff"]
+    found = quickly(text, words, Options(True, True, True), Cuts(piece=piece, chunk=5, margin=700, resume=True))
+    assert [found.words[word].total for word in words] == [20, 40, 20, 0]
+    assert found.words["swarm"].places[:2] == [
+        (line, 3, "a swarm \U0001f41d\U0001f41d Schw\u00e4rme") for line in (1, 2)
+    ]
+
+
+def test_a_chain_of_matches_is_followed_from_its_start_in_a_decoded_text() -> None:
+    text = MARKS["utf-16-le"] + ("b" + "a" * 60_001).encode("utf-16-le")
+    found = quickly(text, ["aa"], Options(), Cuts(piece=20_001, chunk=5000, block=1000, margin=100)).words
+    assert found["aa"].total == 30_000
 
 
 def test_a_word_that_is_nothing_but_marks_is_refused_when_accents_are_ignored() -> None:

@@ -1,5 +1,6 @@
 """The search against ripgrep itself: the same counts, word by word."""
 
+import codecs
 import random
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.matching import Piece, Tally, Words, search
+from worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
 from worker.matching.folding import Folding, is_word
 
 RIPGREP = Path(sys.executable).with_name("rg")
@@ -30,7 +31,7 @@ def ripgrep(*arguments: str | Path, folder: Path) -> str:
 
 
 def counts_of_ripgrep(folder: Path, word: str, *options: str) -> dict[str, int]:
-    command = ["--count-matches", "--with-filename", "-F", "-a", "-E", "none", *options, "--", word, "."]
+    command = ["--count-matches", "--with-filename", "-F", "-a", *options, "--", word, "."]
     lines = (line.rpartition(":") for line in ripgrep(*command, folder=folder).splitlines())
     return defaultdict(int, {Path(name).name: int(count) for name, _, count in lines})
 
@@ -39,7 +40,8 @@ def counts(words: Words, text: bytes, piece: int) -> list[int]:
     total = [0] * words.count
     for start in range(0, len(text), piece):
         tally = Tally.start(start, words.count)
-        part = Piece(end=min(start + piece, len(text)), size=len(text), positions=0)
+        end, encoding = min(start + piece, len(text)), Encoding.of(text[:MARK_BYTES])
+        part = Piece(end=end, size=len(text), positions=0, encoding=encoding)
         for _ in search(words, tally, part, lambda first, last: [text[first:last]], margin=64, block=700):
             pass
         total = [before + count for before, count in zip(total, tally.counts, strict=True)]
@@ -58,6 +60,21 @@ def random_texts(dice: random.Random) -> list[bytes]:
         text = b"".join(dice.choices([*(letter.encode() for letter in letters), *invalid], k=length))
         # After a line end, ripgrep judges a stray byte by the line alone or not, as its search for that word happens to go.
         texts.append(text.replace(b"\n\x80", b"\n \x80"))
+    return [*texts, *wide_texts(dice)]
+
+
+def wide_texts(dice: random.Random) -> list[bytes]:
+    """UTF-16 and UTF-8 with byte order marks; the former with halves of pairs, and ends in the middle of a character."""
+    texts = [codecs.BOM_UTF8 + b"ab \xff ab", codecs.BOM_UTF8 + codecs.BOM_UTF8 + b"ab", b"\xff", b"\xef\xbb"]
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        texts += [mark, mark + b"a"]
+        for number in range(60):
+            letters = LETTERS if number % 2 else dice.sample(LETTERS, 5)
+            text = "".join(
+                dice.choices([*letters, *["\ud83d", "\udc1d"] * (number % 3)], k=dice.choice([5, 30, 300, 3000]))
+            )
+            text = text.removeprefix("\ufeff")  # ripgrep drops two marks in a row
+            texts.append(mark + text.encode(encoding, "surrogatepass") + b"\xd8" * dice.choice([0, 0, 1, 2, 3]))
     return texts
 
 
@@ -71,6 +88,7 @@ def test_counts_are_those_of_ripgrep(tmp_path: Path, ignore_case: bool, whole_wo
     letters = [letter for letter in LETTERS if letter != "\n"]
     asked = [
         *letters,
+        "\ufffd",
         *("".join(dice.choices(letters, k=dice.choice([2, 2, 3]))) for _ in range(40)),
         "aa",
         "ab",

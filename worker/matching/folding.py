@@ -27,6 +27,10 @@ _DOTTED_I = "\u0130"  # folds to itself, while `lower` makes two characters of i
 # Characters of `\w` that no category tells: joiners, and letters in circles and squares.
 _WORD_RANGES = ((0x200C, 0x200D), (0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189))
 
+# Accents: the Unicode blocks of marks that belong to no script of their own, and those of Cyrillic.
+_ACCENTS = ((0x0300, 0x036F), (0x0483, 0x0487), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0xFE20, 0xFE2F))
+_OVERLAY = 1  # combining class of strokes through a character: they make another one, as in ø
+
 NOT_WORD, WORD, BEYOND_ASCII = 0, 1, 2
 KIND = bytes(
     BEYOND_ASCII if byte >= 0x80 else WORD if chr(byte).isalnum() or byte == ord("_") else NOT_WORD
@@ -88,8 +92,18 @@ def _character(text: bytes) -> str | None:
         return None
 
 
+def is_accent(character: str) -> bool:
+    """Whether the character is a combining mark that `ignore_accents` drops.
+
+    Marks of other scripts are parts of their letters: vowel signs, the dots of Japanese `が`, the final sound of Korean `각`.
+    """
+    if not any(first <= ord(character) <= last for first, last in _ACCENTS):
+        return False
+    return unicodedata.combining(character) not in (0, _OVERLAY)
+
+
 class _Bases(dict[int, str]):
-    """Each character's base letters: decomposed, without combining marks.
+    """Each character without its accents; one that has none stays as it is, composed or not.
 
     Bytes that are no UTF-8 become one that never is, lest two of them make a character when a mark between them goes.
     """
@@ -97,9 +111,11 @@ class _Bases(dict[int, str]):
     def __missing__(self, code: int) -> str:
         if len(self) > 100_000:
             self.clear()
-        decomposed = "\udcff" if 0xDC80 <= code <= 0xDCFF else unicodedata.normalize("NFD", chr(code))
-        base = self[code] = "".join(c for c in decomposed if not unicodedata.combining(c))
-        return base
+        character = "\udcff" if 0xDC80 <= code <= 0xDCFF else chr(code)
+        decomposed = unicodedata.normalize("NFD", character)
+        base = "".join(c for c in decomposed if not is_accent(c))
+        self[code] = base if base != decomposed else character
+        return self[code]
 
 
 class Folding:

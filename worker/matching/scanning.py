@@ -1,22 +1,16 @@
-"""Counts words in a piece of a text that comes in chunks. Pure: bytes in; what is found, and how far, is a `Tally`.
-
-A match belongs to the piece in which it starts. So a scan begins a little before its piece, to see what reaches in, and ends
-a little after it, to see the last match whole. A piece may begin anywhere, so a scan can be resumed anywhere.
-"""
+"""One pass over a stretch of text, fed in chunks of UTF-8: what stands in it goes into a `Tally`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from operator import itemgetter
 
 from worker.matching.chains import Chains
+from worker.matching.decoding import Bounds
 from worker.matching.finding import Block, Found, Words
 from worker.matching.folding import character_end
 from worker.matching.tally import LEFT, RIGHT, Tally
 
-_MARGIN = 8192  # bytes read before and after a piece: enough but for odd texts
-_BLOCK = 128 * 1024  # most bytes that are matched at once...
-_SMALL_BLOCK = 16 * 1024  # ...and where much is made of them: many matches, or text that is not folded in place
+_SMALL_BLOCK = 16 * 1024  # bytes matched at once where matches are many, or the text cannot be folded in place
 _MANY = 500  # matches in a block
 _SEAM = 64 * 1024  # bytes of a chunk that are joined with the rest of the last one
 _MOST_HITS = 200_000  # in a block, if the text is made for it: tens of MB, and well under a second
@@ -24,56 +18,32 @@ _BEFORE = 4  # bytes before a match that tell whether a word character touches i
 _UNSURE = 8  # bytes at the start of a scan where half a character may hide a match, or make one
 
 
-@dataclass(frozen=True)
-class Piece:
-    """The words are asked for that start before byte `end` of a text, and of each the first `positions` places."""
+class Scan:
+    """A search with one width of margin. If that is too narrow to be sure of anything, or to see all, it stops short.
 
-    end: int
-    size: int
-    positions: int
-
-
-def search(
-    words: Words,
-    tally: Tally,
-    piece: Piece,
-    read: Callable[[int, int], Iterable[bytes]],
-    *,
-    margin: int = _MARGIN,
-    block: int = _BLOCK,
-) -> Iterator[bool]:
-    """Go on with the tally until the piece's end. `read` gives the bytes from an offset to another, in chunks.
-
-    Gives control back after each block, True after each chunk: the tally is then worth saving.
+    It is fed UTF-8; its offsets count from where it begins. `bounds` must be set before what stands there is fed.
     """
-    while tally.at < piece.end:
-        first = max(0, tally.at - margin)
-        scan = _Scan(words, tally, piece, first, block)
-        for chunk in read(first, min(piece.size, piece.end + margin)):
-            for _ in scan.feed(chunk):
-                yield False
-            if scan.is_unsure:
-                break
-            yield True
-        if margin > piece.size and tally.at < piece.end:
-            raise EOFError(f"the text is shorter than {piece.size} bytes")
-        margin *= 8
 
-
-class _Scan:
-    """A search with one width of margin. If that is too narrow to be sure of anything, or to see all, it stops short."""
-
-    def __init__(self, words: Words, tally: Tally, piece: Piece, first: int, block: int) -> None:
+    def __init__(self, words: Words, tally: Tally, positions: int, block: int, *, is_start: bool) -> None:
         self.is_unsure = False
-        self._words, self._tally, self._piece = words, tally, piece
-        self._first, self._start = first, tally.at
-        self._lacking = {number for number, places in enumerate(tally.places) if len(places) < piece.positions}
+        self.bounds = Bounds()
+        self._words, self._tally, self._positions, self._is_start = words, tally, positions, is_start
+        self._lacking = {number for number, places in enumerate(tally.places) if len(places) < positions}
         self._most = min(block, _MOST_HITS // words.crowd)
         self._size = self._least = min(_SMALL_BLOCK, self._most)
         self._look = 4 * (words.longest + RIGHT)
-        self._buffer, self._offset, self._at = b"", first, first
+        self._buffer, self._offset, self._at = b"", 0, 0
         self._before, self._folded = b"\n", 0
-        self._chains = Chains(_UNSURE if first else 0)
+        self._chains = Chains(0 if is_start else _UNSURE)
+
+    @property
+    def is_done(self) -> bool:
+        return self._at >= self.bounds.end
+
+    @property
+    def rest(self) -> bytes:
+        """What has been fed and not been searched yet."""
+        return self._buffer[self._at - self._offset :]
 
     def feed(self, chunk: bytes) -> Iterator[None]:
         begin = self._offset + len(self._buffer)
@@ -88,7 +58,7 @@ class _Scan:
         self._buffer, self._offset = self._buffer[done:], self._offset + done
 
     def _blocks(self) -> Iterator[None]:
-        while self._tally.at < self._piece.end and not self.is_unsure and (block := self._block()):
+        while not self.is_done and not self.is_unsure and (block := self._block()):
             self._search(block)
             yield
 
@@ -103,8 +73,8 @@ class _Scan:
     def _cut(self) -> int:
         """Where the next block ends: never inside a character, never across the ends of the piece."""
         has = self._offset + len(self._buffer)
-        limit = self._start if self._at < self._start else self._piece.end
-        cut = min(self._at + self._size, limit, has if has >= self._piece.size else has - self._look)
+        limit = self.bounds.start if self._at < self.bounds.start else self.bounds.end
+        cut = min(self._at + self._size, limit, has if has >= self.bounds.size else has - self._look)
         return self._offset + character_end(self._buffer, cut - self._offset) if cut > self._at else self._at
 
     def _plain_block(self, cut: int) -> Block | None:
@@ -135,11 +105,11 @@ class _Scan:
             if len(form) >= self._words.longest + 2 * _BEFORE:
                 return form
             if start + look >= len(self._buffer):
-                return form if self._offset + len(self._buffer) >= self._piece.size else None
+                return form if self._offset + len(self._buffer) >= self.bounds.size else None
             look *= 2
 
     def _search(self, block: Block) -> None:
-        counts = self._at >= self._start
+        counts = self._at >= self.bounds.start
         hits = 0
         for finder in self._words.finders:
             if not (counts or finder.chains):
@@ -155,16 +125,12 @@ class _Scan:
         self._before = block.text[max(0, block.high - _BEFORE) : block.high]
         if counts and not block.is_ascii:
             self._tally.add_invalid_bytes(self._own(block))
-        if counts and self._piece.positions:  # else nobody asks for lines, and to find a word takes less time
+        if counts and self._positions:  # else nobody asks for lines, and to find a word takes less time
             self._tally.add_lines(self._own(block))
         self._at = block.cut
-        if counts:
-            self._tally.at = block.cut
-        elif block.cut >= self._start:
+        if not counts and block.cut >= self.bounds.start:
             enough = self._folded >= self._words.longest + _UNSURE
-            self.is_unsure = self._first > 0 and not (enough and self._chains.settle(self._folded))
-            if not self.is_unsure:
-                self._tally.at = block.cut
+            self.is_unsure = not self._is_start and not (enough and self._chains.settle(self._folded))
 
     def _own(self, block: Block) -> bytes:
         return self._buffer[self._at - self._offset : block.cut - self._offset]
@@ -191,5 +157,5 @@ class _Scan:
         right = self._buffer[middle : middle + 4 * RIGHT]
         places = self._tally.places[number]
         places.append(self._tally.place(own, at, left, right))
-        if len(places) == self._piece.positions:
+        if len(places) == self._positions:
             self._lacking.remove(number)

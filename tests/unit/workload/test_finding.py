@@ -71,3 +71,20 @@ def test_a_text_that_does_not_stay_as_it_was_is_not_searched(
         house.wait(interfere())
     with pytest.raises(error, match="text"):
         house.attempt(request, task, on_save=interfere_once)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("piece_bytes", [65, 1000, 1 << 20])
+def test_a_text_is_decoded_as_its_byte_order_mark_says(house: House, encoding: str, piece_bytes: int) -> None:
+    bees = "\U0001f41d\U0001f41d"
+    text = "".join(f"swarm {bees[: n % 3]} \u00e9t\u00e9 {n}\n" for n in range(200))
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    house.put("text", (mark + text).encode(encoding) + b"\xd8\xd8")
+    house.put("plain", text)
+    asked = Request(words=["swarm", "\u00e9t\u00e9", bees], texts=["*"], whole_words=False, positions=100)
+    result = house.job(asked.model_copy(update={"piece_bytes": piece_bytes}))
+    assert result.texts["text"].words == result.texts["plain"].words
+    assert result.texts["text"].words["swarm"].count == 200
+    assert result.texts["plain"].encoding == "utf-8"
+    assert result.texts["text"].encoding == encoding.removesuffix("-sig")
+    assert (result.texts["text"].invalid_bytes, result.texts["plain"].invalid_bytes) == (2, 0)
