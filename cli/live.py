@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
+from textwrap import wrap
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -15,7 +16,8 @@ from jobs.model import Job, State
 
 COLOURS = {State.RUNNING: "cyan", State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
 BARS = "▁▂▃▄▅▆▇█"
-FIXED_LINES = 12  # of the screen at most, besides the rows of workers and jobs
+WHY_LINES = 3
+FIXED_LINES = 11 + WHY_LINES  # of the screen at most, besides the rows of workers and jobs
 JOBS_AT_LEAST = 3
 
 
@@ -73,9 +75,8 @@ def _curve(scene: Scene, of: str, colour: str, width: int) -> Text:
 
 
 def _why(scene: Scene, width: int) -> Text:
-    why = Text.assemble(("why      ", "bold"), (printable(scene.reason) or "–", "dim"), no_wrap=True)
-    why.truncate(width, overflow="ellipsis")
-    return why
+    lines = wrap(printable(scene.reason) or "–", max(width - 9, 10), max_lines=WHY_LINES, placeholder=" …")
+    return Text.assemble(("why      ", "bold"), ("\n         ".join(lines), "dim"), no_wrap=True, overflow="ellipsis")
 
 
 def _releases(releases: Sequence[ReleaseScene]) -> Table:

@@ -83,6 +83,8 @@ async def _up(
     async with open_local(settings, rules(scaledobject), speed=speed, releases=releases) as local:
         note(f"Essaim answers at {local.server}; a browser finds a live page there")
         note(f"data and logs are in {settings.data_dir}; Ctrl-C ends it")
+        if speed == 1:
+            note("workers come and go as slowly as on a cluster; --speed 5 makes the autoscaler five times as fast")
         if local.service:
             each = ", ".join(f"{it.name} at {it.api.url}" for it in local.releases)
             note(f"{each}; who gets how many of the requests is in {local.service.path}")

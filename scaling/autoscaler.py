@@ -17,6 +17,14 @@ class Decision:
     reason: str
 
 
+def why(decision: Decision, policy: Policy) -> str:
+    """The reason of a decision with the arithmetic behind it, for people."""
+    if not policy.formula or not decision.metric or not decision.replicas:
+        return decision.reason
+    arithmetic = f"{decision.metric:g} = {policy.formula.text}"
+    return f"{decision.reason}; {arithmetic}; the HPA looks every {HPA_SYNC_SECONDS:g} s"
+
+
 class Autoscaler:
     """Follows one policy from `start` on. Deterministic: the same samples give the same decisions.
 

@@ -27,6 +27,8 @@ class Hpa:
         self._ups: list[tuple[float, int]] = []
         self._downs: list[tuple[float, int]] = []
         self._began = False
+        self._up_says = _says("scaleUp adds", policy.scale_up)
+        self._down_says = _says("scaleDown removes", policy.scale_down)
 
     def decide(self, read: Callable[[], Sequence[HpaMetric]], now: float, replicas: int, ready: int) -> tuple[int, str]:
         """How many replicas there should be now, and why. Reads the metrics only when it needs them."""
@@ -58,15 +60,18 @@ class Hpa:
         stable = min(max(replicas, lowest), highest)
         reason = f"{proposal} wanted"
         if stable != proposal:
-            reason += f", {stable} by the window of {down.window if stable > proposal else up.window} s"
-        wanted = stable
+            which, rules = ("scaleDown", down) if stable > proposal else ("scaleUp", up)
+            reason += f", {stable} by {which}'s stabilization window of {rules.window} s"
+        wanted, says = stable, ""
         if stable > replicas:
             limit = max(replicas, self._limit(up, now, replicas, up=True))
             wanted = min(stable, limit, policy.max_replicas)
+            says = self._up_says if limit < policy.max_replicas else "by maxReplicaCount"
         elif stable < replicas:
             limit = min(replicas, self._limit(down, now, replicas, up=False))
             wanted = max(stable, limit, self._minimum)
-        return wanted, reason if wanted == stable else f"{reason}, {wanted} by the limits"
+            says = self._down_says if limit > self._minimum else "by minReplicaCount"
+        return wanted, reason if wanted == stable else f"{reason}, {wanted} {says}"
 
     def _normalize_without_behavior(self, proposal: int, now: float, replicas: int) -> tuple[int, str]:
         """The older rules: the highest wish of 5 minutes even on the way up, at most double or 4 at a time."""
@@ -113,6 +118,14 @@ class Hpa:
             changes[outdated[-1]] = (now, change)
         else:
             changes.append((now, change))
+
+
+def _says(what: str, rules: ScalingRules | None) -> str:
+    """Why not more at once, for people."""
+    if rules is None or rules.select == "Disabled":
+        return f"since {what} none"
+    rates = [f"{it.value} {'workers' if it.type == 'Pods' else '%'} in {it.period_seconds} s" for it in rules.policies]
+    return f"since {what} at most {(' or ' if rules.select == 'Max' else ' and ').join(rates)}"
 
 
 def _proposal(metrics: Sequence[HpaMetric], replicas: int, ready: int) -> int | None:

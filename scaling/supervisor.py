@@ -14,7 +14,7 @@ from typing import IO, Self
 
 from jobs.model import Depth
 from jobs.telemetry import log
-from scaling.autoscaler import Autoscaler, Decision
+from scaling.autoscaler import Autoscaler, Decision, why
 from scaling.policy import Policy
 from scaling.replica import Launch, Replica, WorkerStatus
 from scaling.triggers import Sample
@@ -105,7 +105,8 @@ class Supervisor:
         """The latest numbers, and every worker that has not left yet."""
         workers = tuple(replica.status() for replica in self._replicas)
         decision = self._decision
-        return Snapshot(decision.replicas, self._depth, decision.metric, decision.reason, self._speed, workers)
+        reason = why(decision, self._policy)
+        return Snapshot(decision.replicas, self._depth, decision.metric, reason, self._speed, workers)
 
     async def _run(self) -> None:
         autoscaler = Autoscaler(self._policy, self._now())
@@ -129,7 +130,9 @@ class Supervisor:
         ready = sum(replica.running for replica in self._replicas)
         self._decision = autoscaler.observe(Sample(now, metrics, before, ready))
         if self._decision.replicas != before:
-            log("workers.scaled", before=before, after=self._decision.replicas, reason=self._decision.reason)
+            log(
+                "workers.scaled", before=before, after=self._decision.replicas, reason=why(self._decision, self._policy)
+            )
         await self._reconcile(self._decision.replicas)
 
     async def _metrics(self) -> dict[str, float | None]:

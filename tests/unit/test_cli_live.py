@@ -59,6 +59,18 @@ def drawn(scene: Scene, width: int, height: int) -> list[str]:
     return capture.get().splitlines()
 
 
+def test_a_long_reason_takes_the_lines_it_needs_and_no_more() -> None:
+    words = [f"reason-{number}" for number in range(40)]
+    for width in (60, 100):
+        rows = drawn(replace(SCENE, reason=" ".join(words)), width, 40)
+        start = next(index for index, row in enumerate(rows) if row.startswith("why "))
+        shown = " ".join(rows[start : start + 3]).split()[1:]
+        assert shown == [*words[: len(shown) - 1], "…"]
+        assert len(shown) > 3 * (width - 9) // 12
+        assert not rows[start + 3].strip()
+    assert [row for row in drawn(SCENE, 30, 40) if row.startswith("why ")]
+
+
 def test_the_screen_says_all_there_is_to_know() -> None:
     text = "\n".join(drawn(SCENE, 100, 30))
     for part in (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scaling.autoscaler import Autoscaler
+from scaling.autoscaler import Autoscaler, why
 from scaling.policy import Policy, Trigger, default_path, load
 from scaling.triggers import Sample
 from tests.unit.autoscaling import DOWN, NEVER, OWN, Metrics, counts, failing, polls, some
@@ -83,14 +83,20 @@ def test_the_same_samples_give_the_same_decisions() -> None:
 
 def test_the_decision_says_why() -> None:
     looks = [(0, some(60), 0), (11, some(50), 1), (12, some(0), 5), (13, DOWN, 5), (72, some(0), 5), (73, some(0), 0)]
-    assert [decision.reason for decision in polls(OWN, looks, first_sync=11)] == [
+    limit = "since scaleUp adds at most 4 workers in 15 s or 100 % in 15 s"
+    decisions = polls(OWN, looks, first_sync=11)
+    assert [decision.reason for decision in decisions] == [
         "woken: there is work",
-        "there is work; 10 wanted, 5 by the limits",
-        "cooldown: 59 s left; 10 wanted, 5 by the limits",
-        "frozen: the queue cannot be asked; 10 wanted, 5 by the limits",
+        f"there is work; 10 wanted, 5 {limit}",
+        f"cooldown: 59 s left; 10 wanted, 5 {limit}",
+        f"frozen: the queue cannot be asked; 10 wanted, 5 {limit}",
         "cooldown is over",
         "no work",
     ]
+    formula = "max(total - ready, 0) + ceil(max(ready, waiting) / 5)"
+    assert why(decisions[1], OWN) == f"{decisions[1].reason}; 10 = {formula}; the HPA looks every 15 s"
+    assert why(decisions[-1], OWN) == "no work"
+    assert why(decisions[1], replace(OWN, formula=None)) == decisions[1].reason
 
 
 def plain(*, protocols: Sequence[str] = ("http", "http"), **changes: Any) -> Policy:

@@ -191,6 +191,23 @@ def test_without_behavior_an_old_wish_even_raises_the_count() -> None:
 
 def test_the_reason_tells_wish_window_and_limit() -> None:
     own = Hpa(load(default_path()))
-    assert own.decide(lambda: [metric(12)], 0, 1, 1) == (5, "12 wanted, 5 by the limits")
-    assert own.decide(lambda: [metric(3)], 15, 5, 5) == (5, "3 wanted, 5 by the window of 60 s")
+    most = "4 workers in 15 s or 100 % in 15 s"
+    assert own.decide(lambda: [metric(12)], 0, 1, 1) == (5, f"12 wanted, 5 since scaleUp adds at most {most}")
+    assert own.decide(lambda: [metric(3)], 15, 5, 5) == (5, "3 wanted, 5 by scaleDown's stabilization window of 60 s")
     assert own.decide(lambda: [metric(None)], 30, 5, 5) == (5, "frozen: no metric")
+    assert own.decide(lambda: [metric(12)], 45, 5, 5) == (10, "12 wanted, 10 by maxReplicaCount")
+    assert own.decide(lambda: [metric(1)], 120, 10, 10) == (
+        8,
+        "1 wanted, 8 since scaleDown removes at most 2 workers in 30 s",
+    )
+    still = Hpa(
+        policy(
+            scale_up=rates(("Pods", 1, 60), ("Percent", 50, 60), select="Min"),
+            scale_down=rates(("Pods", 1, 60), select="Disabled"),
+        )
+    )
+    assert (
+        still.decide(lambda: [metric(9)], 0, 4, 4)[1]
+        == "9 wanted, 5 since scaleUp adds at most 1 workers in 60 s and 50 % in 60 s"
+    )
+    assert still.decide(lambda: [metric(1)], 1, 5, 5)[1] == "1 wanted, 5 since scaleDown removes none"

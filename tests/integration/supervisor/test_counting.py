@@ -23,7 +23,7 @@ async def test_workers_come_with_the_queue_and_all_drain_when_it_is_empty(stage:
         snapshot = supervisor.snapshot()
         assert (snapshot.desired, snapshot.depth, snapshot.metric, snapshot.speed) == (10, Depth(60, 0), 12, 30)
         assert {worker.pid for worker in snapshot.workers} == set(stage.pids())
-        assert "12 wanted" in snapshot.reason
+        assert "12 wanted, 10 by maxReplicaCount; 12 = max(total - ready, 0) + ceil(" in snapshot.reason
         queue.now = Depth(0, 0)
         await until(lambda: not supervisor.snapshot().workers)
         assert supervisor.snapshot().desired == 0
