@@ -46,10 +46,10 @@ async def _make(namespace: str) -> None:
         keda = await vault.have("essaim-keda", {"username": "essaim-keda", "password": _password()})
         await vault.have("essaim-texts", {"AWS_ACCESS_KEY_ID": "essaim", "AWS_SECRET_ACCESS_KEY": _password()})
         # The servers' own come last, and from the clients': after a crash in between, both still agree.
-        app = _user(queue["ESSAIM_QUEUE_URL"], "essaim-queue")
-        await vault.have("rabbitmq", {"definitions.json": definitions(app, (keda["username"], keda["password"]))})
-        username, password = _user(store["ESSAIM_STORE_URL"], "essaim-store")
-        await vault.have("mongodb", {"username": username, "password": password})
+        if app := _user(queue["ESSAIM_QUEUE_URL"], "essaim-queue", server="rabbitmq"):
+            await vault.have("rabbitmq", {"definitions.json": definitions(app, (keda["username"], keda["password"]))})
+        if user := _user(store["ESSAIM_STORE_URL"], "essaim-store", server="mongodb"):
+            await vault.have("mongodb", dict(zip(("username", "password"), user, strict=True)))
 
 
 class Vault:
@@ -96,10 +96,14 @@ def _rabbit_user(name: str, password: str, tags: list[str]) -> dict[str, object]
     return {"name": name, "password_hash": salted, "hashing_algorithm": algorithm, "tags": tags}
 
 
-def _user(url: str, secret: str) -> tuple[str, str]:
+def _user(url: str, secret: str, server: str) -> tuple[str, str] | None:
+    """User and password in the URL. None, and a line that says so, where it has none: then its server needs no Secret."""
     parts = urlsplit(url)
     if not parts.username or not parts.password:
-        raise CliError(f"the URL in Secret {secret!r} names no user and password")
+        typer.echo(
+            f"the URL in Secret {secret} names no user and password: Secret {server} is not needed, and not made"
+        )
+        return None
     return unquote(parts.username), unquote(parts.password)
 
 

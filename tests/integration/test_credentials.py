@@ -70,6 +70,25 @@ def test_what_a_crash_left_out_is_made_to_agree_with_the_rest(kubernetes: ApiSer
     assert agree(kubernetes)
 
 
+@pytest.mark.parametrize(
+    ("client", "variable", "url", "server"),
+    [
+        ("essaim-store", "ESSAIM_STORE_URL", "mongodb://db.example.com:27017/essaim", "mongodb"),
+        ("essaim-store", "ESSAIM_STORE_URL", "mongodb+srv://CN%3Dessaim@db.example.com/essaim?tls=true", "mongodb"),
+        ("essaim-queue", "ESSAIM_QUEUE_URL", "amqps://broker.example.com:5671/", "rabbitmq"),
+    ],
+)
+def test_a_client_without_a_password_needs_no_secret_of_its_server(
+    kubernetes: ApiServer, client: str, variable: str, url: str, server: str
+) -> None:
+    kubernetes.objects[f"{FOLDER}/{client}"] = {"data": {variable: base64.b64encode(url.encode()).decode()}}
+    said = make(kubernetes)
+    assert (said.code, said.err) == (0, "")
+    wanted = f"the URL in Secret {client} names no user and password: Secret {server} is not needed, and not made"
+    assert said.out.splitlines().count(wanted) == 1
+    assert sorted(kubernetes.objects) == [f"{FOLDER}/{name}" for name in NAMES if name != server]
+
+
 def test_a_secret_of_somebody_else_is_not_touched_and_what_it_lacks_is_said(kubernetes: ApiServer) -> None:
     kubernetes.objects[f"{FOLDER}/essaim-queue"] = theirs = {"data": {"URL": "YQ=="}}
     said = make(kubernetes)
