@@ -6,7 +6,7 @@ FROM ${BASE} AS build
 RUN pip install --quiet --no-cache-dir --root-user-action=ignore uv
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1
 WORKDIR /src
-# First what changes seldom. The lock constrains, so versions and hashes are its own, but only what runs is installed.
+# First what changes seldom. The lock also has what the build needs, so it constrains what pyproject.toml asks for.
 COPY pyproject.toml requirements.lock ./
 RUN uv venv --quiet --python "$(command -v python3)" /opt/essaim \
  && uv pip install --quiet --python /opt/essaim/bin/python --require-hashes --only-binary :all: \

@@ -3,20 +3,38 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What runs, and what tests, builds and load tests need beside it.
 RUN := $(VENV)/.ready
+DEV := $(VENV)/.dev
 # uv where it is installed, otherwise the one that the virtual environment got.
 UV := PATH="$$PATH:$(BIN)" uv
+INSTALL := $(UV) pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
+SYNC := $(UV) pip sync -q --python $(BIN)/python --require-hashes --only-binary :all:
+COMPILE := $(UV) pip compile -q --universal --only-binary :all: --generate-hashes --no-annotate --no-header --upgrade
 
 .PHONY: help
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z.-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(RUN): requirements.lock pyproject.toml
+# Progress goes to standard error: `make services` is evaluated by a shell.
+$(VENV)/.made:
+	@echo "Creating $(VENV) ..." >&2
 	@if command -v uv >/dev/null; then uv venv -q --allow-existing --python $(PYTHON) $(VENV); \
-	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check uv; fi
-	@$(UV) pip sync -q --python $(BIN)/python --require-hashes requirements.lock
-	@$(UV) pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
+	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check --only-binary :all: uv; fi
 	@touch $@
+
+$(RUN): requirements.lock pyproject.toml | $(VENV)/.made
+	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV), once; a slow network takes minutes ..." >&2
+	@rm -f $(DEV)
+	@$(SYNC) requirements.lock
+	@$(INSTALL)
+	@touch $@
+
+$(DEV): requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/.made
+	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV), for tests too, once; a slow network takes minutes ..." >&2
+	@$(SYNC) requirements-dev.lock
+	@$(INSTALL)
+	@touch $(RUN) $@
 
 .PHONY: demo
 demo: $(RUN) ## see it work: a big search, workers 0 -> N -> 0, in about a minute
@@ -36,14 +54,14 @@ services-down: ## end them; their data stays
 	@./services.sh env
 
 .PHONY: lint
-lint: $(RUN) ## style, types and architecture, without running anything
+lint: $(DEV) ## style, types and architecture, without running anything
 	@$(BIN)/ruff check -q
 	@$(BIN)/ruff format -q --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 4
 
 .PHONY: fix
-fix: $(RUN) ## let the tools repair what they can
+fix: $(DEV) ## let the tools repair what they can
 	@$(BIN)/ruff check -q --fix
 	@$(BIN)/ruff format -q
 
@@ -58,17 +76,17 @@ kustomize: ## the tool that tests of platform/ need, into .venv, where neither i
 	  GOBIN="$(CURDIR)/$(BIN)" go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
 .PHONY: dashboards logql
-dashboards: $(RUN) ## what Grafana shows, made from dashboards/
+dashboards: $(DEV) ## what Grafana shows, made from dashboards/
 	@$(BIN)/python -m dashboards
 logql: ## Grafana's grammar of LogQL, which tests of the dashboards need; with npm
 	@npm ci --silent --no-fund --no-audit --prefix tests/lezer
 
 .PHONY: test-cluster
-test-cluster: $(RUN) ## what must hold on a real cluster, the one of KUBECONFIG, in namespaces of its own
+test-cluster: $(DEV) ## what must hold on a real cluster, the one of KUBECONFIG, in namespaces of its own
 	@ESSAIM_TEST_CLUSTER=1 $(BIN)/pytest -q -s tests/cluster
 
 .PHONY: test-compose
-test-compose: $(RUN) ## what must hold with Docker, for compose.yaml as it stands, in a project of its own
+test-compose: $(DEV) ## what must hold with Docker, for compose.yaml as it stands, in a project of its own
 	@ESSAIM_TEST_COMPOSE=1 $(BIN)/pytest -q -n 0 tests/compose
 
 .PHONY: cluster-up cluster-down
@@ -80,15 +98,15 @@ cluster-down: ## remove it
 .PHONY: chaos
 chaos: JOBS := 2000
 chaos: SEED := 1
-chaos: $(RUN) ## a long storm of kills, with a table of what it survived; JOBS=2000 SEED=1
+chaos: $(DEV) ## a long storm of kills, with a table of what it survived; JOBS=2000 SEED=1
 	@ESSAIM_TEST_CHAOS_JOBS=$(JOBS) ESSAIM_TEST_CHAOS_SEED=$(SEED) $(BIN)/pytest -q tests/chaos
 
 .PHONY: screenshots
-screenshots: $(RUN) ## the pictures in docs/images, of the live page in a real run; needs Chromium
+screenshots: $(DEV) ## the pictures in docs/images, of the live page in a real run; needs Chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 .PHONY: bench
-bench: $(RUN) ## measured claims: search, scaling, stores, jobs per second, telemetry, plan; against ripgrep and other queues
+bench: $(DEV) ## measured claims: search, scaling, stores, jobs per second, telemetry, plan; against ripgrep and other queues
 	@$(BIN)/python loadtests/bench_search.py
 	@$(BIN)/python loadtests/bench_local.py
 	@$(BIN)/python loadtests/bench_store.py
@@ -98,7 +116,7 @@ bench: $(RUN) ## measured claims: search, scaling, stores, jobs per second, tele
 
 .PHONY: load
 load: SHAPE := waves
-load: $(RUN) ## let jobs come in waves, a spike, a ramp or a soak, and draw what it did, in 90 seconds: SHAPE=waves ARGS=
+load: $(DEV) ## let jobs come in waves, a spike, a ramp or a soak, and draw what it did, in 90 seconds: SHAPE=waves ARGS=
 	@$(BIN)/python -m loadtests.load --shape $(SHAPE) $(ARGS)
 
 .PHONY: odds
@@ -116,9 +134,9 @@ image: ## build the image of API and workers: TAG=essaim:dev, with docker, podma
 	@$(ENGINE) images $(firstword $(subst :, ,$(TAG)))
 
 .PHONY: lock
-lock: ## pin the dependencies of pyproject.toml again
-	@$(UV) pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
-	  --group dev pyproject.toml -o requirements.lock
+lock: $(VENV)/.made ## pin the dependencies of pyproject.toml again: what runs, and what tests need beside it
+	@$(COMPILE) --group build pyproject.toml -o requirements.lock
+	@$(COMPILE) --group build --group dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
 
 .PHONY: clean
 clean: ## remove the virtual environment, caches and local data

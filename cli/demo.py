@@ -23,7 +23,7 @@ def demo(
     ] = 5.0,
     live: Annotated[bool, typer.Option("--live/--no-live", help="A live view, in a terminal; otherwise lines.")] = True,
 ) -> None:
-    """See it work: a big search and a burst of small ones, workers 0 → N → 0. Needs nothing, leaves nothing behind.
+    """See it work: a big search and a burst of small ones, workers 0 → N → 0, one of them killed. Leaves nothing behind.
 
     Exit code 1: a job failed, a count was wrong, or the workers did not come and go.
 
@@ -41,12 +41,12 @@ def demo(
 async def _demo(speed: float, live: bool) -> "Outcome":
     from cli.client import open_client
     from cli.local import open_local, private, rules
-    from cli.performance import LONGEST_SECONDS, Course, play
+    from cli.performance import LEASE_SECONDS, LONGEST_SECONDS, Course, play
     from cli.up import show
 
     with tempfile.TemporaryDirectory(prefix="essaim-demo-") as folder:
         async with (
-            open_local(private(Path(folder)), rules(), speed=speed) as local,
+            open_local(private(Path(folder), lease_seconds=LEASE_SECONDS), rules(), speed=speed) as local,
             open_client(local.server) as client,
         ):
             course = Course()

@@ -152,10 +152,10 @@ def log_folder(settings: Settings) -> Path:
     return Path(settings.log_dir or settings.data_dir / "logs")
 
 
-def private(folder: Path) -> Settings:
-    """Settings of a house that nobody else knows of: all it keeps is in the folder, whatever the environment says."""
+def private(folder: Path, **values: object) -> Settings:
+    """Settings that keep everything in the folder, whatever the environment says; `values` are further settings."""
     urls = dict.fromkeys(("queue_url", "store_url", "texts_url", "api_tokens"), "")
-    return load_settings(data_dir=folder, api_host="127.0.0.1", api_port=0, **urls)
+    return load_settings(data_dir=folder, api_host="127.0.0.1", api_port=0, **urls, **values)
 
 
 @contextmanager

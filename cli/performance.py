@@ -1,6 +1,8 @@
 """What the demo plays: a big search and a burst of small ones, on real text, and what can be said of it afterwards."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ TEXT_BYTES = 26_000_000
 TASKS = 48  # each sleeps a second: enough for the workers to become many, and for the whole to fit into a minute
 PAUSE_SECONDS = 1.0
 SMALL_JOBS = 24
+LOOK_SECONDS = 0.1
+LEASE_SECONDS = 4.0  # a killed worker's task is free again after that
 LONGEST_SECONDS = 300.0
 
 SMALL = {"text": "The swarm hums.\nA swarm of bees makes no sound; a bee does.", "words": ["swarm", "bee", "wasp"]}
@@ -43,14 +47,29 @@ class Course:
 
 
 @dataclass(frozen=True)
+class Killed:
+    """A worker that the demo has killed, and the number of the task that it was running."""
+
+    worker: str
+    pid: int
+    task: int
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What came of it: the jobs (the big one first) with their results and all their tasks, in `seconds`."""
+    """The ended jobs (the big one first) with their results and all their tasks, in `seconds`; and who was killed."""
 
     corpus: Corpus
     course: Course
     jobs: Sequence[JsonObject]
     tasks: Sequence[JsonObject]
+    killed: Killed
     seconds: float
+
+    @property
+    def interrupted(self) -> JsonObject:
+        """The task of the big job that the killed worker was running."""
+        return self.tasks[self.killed.task]
 
     @property
     def expected(self) -> dict[str, int]:
@@ -69,6 +88,8 @@ class Outcome:
                 found.append(f"job {job['id']} is {job['state']}: {job['problem']}")
             elif self.counted(job) != must:
                 found.append(f"job {job['id']} counted {self.counted(job)}, a plain regular expression {must}")
+        if self.interrupted["state"] != "succeeded" or self.interrupted["attempts"] < 2:
+            found.append(f"task {self.killed.task} of the killed worker was not run again: {self.interrupted}")
         counts = self.course.counts
         if counts[0] or counts[-1] or max(counts) < 2:
             found.append(f"the workers did not come and go: {self.course}")
@@ -83,6 +104,8 @@ class Outcome:
             f"{TASKS} of them slept a second each, to stand for heavier work than this machine could do.",
             f"It was done after {duration(self.seconds)}: {work / self.seconds:.1f} times faster than one worker.",
             f"Workers: {self.course}. Nobody but the queue's length started or stopped them.",
+            f"Worker {self.killed.worker} was killed (kill -9 {self.killed.pid}) while it ran task {self.killed.task}.",
+            f"After its lease of {LEASE_SECONDS:.0f} s, {self.interrupted['worker']} ran that task again. Nothing was lost.",
         ]
 
 
@@ -100,12 +123,29 @@ async def play(local: Local, client: Client, course: Course) -> Outcome:
         local.hint = f"3/4  one search in {TASKS} tasks that take a second each, and {SMALL_JOBS} small ones on top"
         begun = time.monotonic()
         jobs = [await client.submit(request) for request in [_big(corpus), *[SMALL] * SMALL_JOBS]]
+        killed = await _kill_a_worker(local, client, jobs[0]["id"])
+        local.hint = f"3/4  kill -9 {killed.pid}: worker {killed.worker} is gone; task {killed.task} will run again"
         ended = [await _end(client, job["id"]) for job in jobs]
         seconds = time.monotonic() - begun
         local.hint = "4/4  nothing left to do: after the cooldown the workers leave"
         tasks = [task for job in jobs for task in await all_tasks(client, job["id"])]
         await course.empty.wait()
-    return Outcome(corpus, course, ended, tasks, seconds)
+    return Outcome(corpus, course, ended, tasks, killed, seconds)
+
+
+async def _kill_a_worker(local: Local, client: Client, job_id: str) -> Killed:
+    """Kill a worker that runs a task of this job beside others, and leave that task unfinished."""
+    while True:
+        scene = await local.scene()
+        busy = [(it, key) for it in scene.workers if it.pid for key in it.tasks if key.startswith(f"{job_id}/")]
+        if len(busy) > 1:
+            worker, key = busy[0]
+            killed = Killed(worker.id, worker.pid or 0, int(key.rpartition("/")[2]))
+            os.kill(killed.pid, signal.SIGKILL)
+            (task,) = (it for it in await all_tasks(client, job_id) if it["number"] == killed.task)
+            if task["state"] != "succeeded":
+                return killed  # else it had finished a moment before: kill another
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _big(corpus: Corpus) -> JsonObject:

@@ -24,6 +24,7 @@ def test_the_demo_goes_through_and_workers_come_and_go(tmp_path: Path) -> None:
         assert counted == expected
     assert re.search(r"25 jobs became 72 tasks", said.out)
     assert "time runs 5× faster" in said.out
+    assert re.search(r"Worker \S+ was killed \(kill -9 \d+\) while it ran task \d+", said.out)
     assert "What to try next" in said.out
     assert list(tmp_path.iterdir()) == []
     assert processes(tmp_path) == set()

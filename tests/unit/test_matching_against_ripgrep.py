@@ -18,9 +18,10 @@ RIPGREP = Path(sys.executable).with_name("rg")
 LETTERS = [
     *"aab -_.\n",
     *"\u00e9\u00c9e\u0301\u00e4\u00df\u1e9e\u0130\u0131i",
-    *"sSk\u017f\u212a\u03c3\u03c2\u03a3\u00b5\u03bc\u0345\u03b9\ufb05\ufb06",
+    *"sSk\u017f\u212a\u03c3\u03c2\u03a3\u00b5\u03bc\u0345\u03b9\ufb06",
     *"\u2014\u00bd\u2167\u24d0\u200d\u6f22\U0001d400\U00010400\U00010428\U0001f170\ufeff",
 ]
+TWINS = {"\ufb05": "\ufb06", "\u1fd3": "\u0390", "\u1fe3": "\u03b0"}  # equal since Unicode 15.1; this ripgrep has 15.0
 INVALID = [b"\xff", b"\x80", b"\x80\x80", b"\xe2", b"\xe2\x82", b"\xf0\x9d\x90", b"\xed\xa0\x80", b"\xc0\xaf", b"\x00"]
 
 
@@ -73,7 +74,7 @@ def wide_texts(dice: random.Random) -> list[bytes]:
             text = "".join(
                 dice.choices([*letters, *["\ud83d", "\udc1d"] * (number % 3)], k=dice.choice([5, 30, 300, 3000]))
             )
-            text = text.removeprefix("\ufeff")  # ripgrep drops two marks in a row
+            text = text.lstrip("\ufeff")  # ripgrep drops two marks in a row
             texts.append(mark + text.encode(encoding, "surrogatepass") + b"\xd8" * dice.choice([0, 0, 1, 2, 3]))
     return texts
 
@@ -119,10 +120,18 @@ def test_words_consist_of_what_ripgrep_takes_for_word_characters(tmp_path: Path)
 def test_letters_with_odd_cases_equal_what_they_equal_in_ripgrep(tmp_path: Path) -> None:
     folding = Folding(ignore_case=True, ignore_accents=False)
     cased = [
-        chr(code) for code in range(0x1F000) if unicodedata.category(chr(code)) in ("Lu", "Ll", "Lt", "Mn", "Nl", "So")
+        chr(code)
+        for code in range(0x1F000)
+        if unicodedata.category(chr(code)) in ("Lu", "Ll", "Lt", "Mn", "Nl", "So") and chr(code) not in TWINS
     ]
     (tmp_path / "text").write_text("\n".join(cased) + "\n", newline="")
     for letter in "sk\u00df\u03b9\u03c3\u03b8\u03bc\u0390\u0432\u0442\u1e61\ufb06i\u0130\u0131\u01c6\u2c65\uab70\u1f80":
         found = ripgrep("-n", "-i", "-F", "-a", "-E", "none", "--no-filename", "--", letter, "text", folder=tmp_path)
         expected = {line.partition(":")[2] for line in found.split("\n") if line}
         assert {character for character in cased if folding.text(character) == folding.text(letter)} == expected
+
+
+@pytest.mark.parametrize(("letter", "twin"), TWINS.items())
+def test_letters_that_unicode_made_equal_lately_are_equal(letter: str, twin: str) -> None:
+    folding = Folding(ignore_case=True, ignore_accents=False)
+    assert folding.text(letter) == folding.text(twin)
