@@ -90,7 +90,8 @@ def retry(
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Run a failed job again, in the release that answers. In another one than before it starts anew.
+    """Run a failed job again, in the release that answers. Its succeeded tasks stay, unless it was in another release, or
+    its texts have changed: then it is split again.
 
     Example: essaim retry 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
 

@@ -55,7 +55,7 @@ class Story:
     begun: datetime | None = None
     last: datetime | None = None
     lost: int = 0
-    attempts: set[tuple[int, int]] = field(default_factory=set)
+    attempts: set[tuple[tuple[int, int], datetime]] = field(default_factory=set)
     workers: set[str] = field(default_factory=set)
     _open: dict[tuple[int, int], Line] = field(default_factory=dict)
     _orphaned: set[tuple[int, int]] = field(default_factory=set)
@@ -80,9 +80,9 @@ class Story:
         return f"{self.end} after {duration((self.last - self.begun).total_seconds())}; {self._counts()}"
 
     def _counts(self) -> str:
-        tasks, workers = len({task for task, _ in self.attempts}), len(self.workers)
+        tasks, workers = len({task for (task, _), _ in self.attempts}), len(self.workers)
         lost = f", {self.lost} of them lost" if self.lost else ""
-        attempts = plural(len(self.attempts - self._split), "attempt")
+        attempts = plural(sum(attempt not in self._split for attempt, _ in self.attempts), "attempt")
         return f"{plural(tasks, 'task')}, {attempts}{lost}, on {plural(workers, 'worker')}"
 
     def _concerns(self, line: Line) -> bool:
@@ -108,7 +108,7 @@ class Story:
             yield f"after {duration((line.at - claimed.at).total_seconds())}"
 
     def _claim(self, attempt: tuple[int, int], line: Line) -> Iterator[str]:
-        self.attempts.add(attempt)
+        self.attempts.add((attempt, line.at))  # numbers begin again where a job starts anew
         self.workers.add(line.who)
         for before in sorted(other for other in self._open if other[0] == attempt[0]):
             held = duration((line.at - self._open.pop(before).at).total_seconds())

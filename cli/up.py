@@ -84,7 +84,7 @@ async def _up(
         note(f"Essaim answers at {local.server}; a browser finds a live page there")
         note(f"data and logs are in {settings.data_dir}; Ctrl-C ends it")
         if speed == 1:
-            note("workers come and go as slowly as on a cluster; --speed 5 makes the autoscaler five times as fast")
+            note("workers come as slowly as on a cluster; --speed 5 scales five times as fast")
         if local.service:
             each = ", ".join(f"{it.name} at {it.api.url}" for it in local.releases)
             note(f"{each}; who gets how many of the requests is in {local.service.path}")

@@ -196,5 +196,5 @@ async def cancel(job_id: JobId, here: Here) -> Response:
 
 @endpoint(202, answers=ACCEPTED, errors=[JobNotFoundError, JobNotRetryableError, RequestInvalidError, QueueFullError])
 async def retry(job_id: JobId, here: Here, taken_from: Annotated[Release | Absent, TAKEN_FROM] = None) -> Response:
-    """Run a failed job again, in the release that answers: from its succeeded tasks on, or anew if it was in another."""
+    """Run a failed job again, from its succeeded tasks on; in another release, or if its texts changed, anew."""
     return details(await here.service.retry(job_id, taken_from), 202)

@@ -39,10 +39,11 @@ def _forwarding(*arguments: str) -> Iterator[str]:
 class Cluster:
     """One namespace of the cluster, asked over one connection."""
 
-    def __init__(self, namespace: str, proxy: str) -> None:
+    def __init__(self, namespace: str, proxy: str, patience: float = 30) -> None:
+        """`patience`: how long a read may take, in seconds."""
         self.namespace = namespace
         self.proxy = proxy
-        self._http = httpx.Client(base_url=proxy, timeout=30)
+        self._http = httpx.Client(base_url=proxy, timeout=patience)
 
     def close(self) -> None:
         self._http.close()

@@ -1,6 +1,5 @@
 """A client outside the cluster that wants each of its jobs accepted, and then looks how they do."""
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from uuid import uuid4
 import httpx
 
 from tests.cluster.access import Cluster
+from tests.cluster.lookout import Lookout
 
 LOOK_SECONDS = 0.4
 ENDED = {"succeeded", "failed", "cancelled"}
@@ -40,6 +40,7 @@ class Load:
     pause: dict[str, float] = field(default_factory=dict)
     looks: dict[str, list[Look]] = field(default_factory=dict)
     refused: int = 0
+    lookout: Lookout | None = None
 
     def submit(self, count: int, pause_seconds: float) -> list[str]:
         """Their ids, once all are accepted."""
@@ -68,24 +69,18 @@ class Load:
     @contextmanager
     def looking(self) -> Iterator["Load"]:
         """Look at the tasks of all jobs now and again, until the end of the block."""
-        over = threading.Event()
+        with self.cluster.api(self.tag) as api:
 
-        def look() -> None:
-            with self.cluster.api(self.tag) as api:
-                while not over.wait(LOOK_SECONDS):
-                    for job in [job for job, looks in self.looks.items() if not looks or looks[-1].state not in ENDED]:
-                        with suppress(httpx.TransportError):
-                            answer = api.get(f"/v1/jobs/{job}/tasks")
-                            if answer.is_success:
-                                self._note(job, answer.json()["tasks"])
+            def look() -> None:
+                for job in [job for job, looks in self.looks.items() if not looks or looks[-1].state not in ENDED]:
+                    with suppress(httpx.TransportError):
+                        answer = api.get(f"/v1/jobs/{job}/tasks")
+                        if answer.is_success:
+                            self._note(job, answer.json()["tasks"])
 
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            yield self
-        finally:
-            over.set()
-            thread.join()
+            self.lookout = Lookout(look, LOOK_SECONDS)
+            with self.lookout.looking():
+                yield self
 
     def _note(self, job: str, tasks: list[dict[str, Any]]) -> None:
         for task in tasks:
@@ -96,15 +91,27 @@ class Load:
             self.looks[job].append(look)
 
     def running(self) -> int:
-        return sum(1 for looks in self.looks.values() if looks and looks[-1].state == "running")
+        return sum(1 for look in self._last() if look.state == "running")
 
     def saving(self) -> int:
         """How many run and have saved something of their pause."""
-        return sum(1 for looks in self.looks.values() if looks and looks[-1].state == "running" and looks[-1].slept)
+        return sum(1 for look in self._last() if look.state == "running" and look.slept)
 
     def saved(self) -> float:
         """The most that a running task has saved of its pause, in seconds."""
-        return max((it[-1].slept for it in self.looks.values() if it and it[-1].state == "running"), default=0.0)
+        return max((look.slept for look in self._last() if look.state == "running"), default=0.0)
+
+    def _last(self) -> list[Look]:
+        """The last look at each job. Raises `AssertionError` when nobody looks any more."""
+        if self.lookout:
+            self.lookout.check()
+        return [looks[-1] for looks in self.looks.values() if looks]
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The only task of each job, as the API has it now."""
+        with self.cluster.api(self.tag) as api:
+            answers = {job: api.get(f"/v1/jobs/{job}/tasks").raise_for_status() for job in self.looks}
+        return {job: answer.json()["tasks"][0] for job, answer in answers.items()}
 
     def until_ended(self, seconds: float = 400) -> dict[str, str]:
         """The state of each job that was accepted, when none is left to wait for."""

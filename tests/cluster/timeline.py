@@ -1,6 +1,5 @@
 """What the cluster does, second by second: queue, what the formula says, what is wanted, what is there."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from dataclasses import astuple, dataclass, field
 import httpx
 
 from tests.cluster.access import Cluster
+from tests.cluster.lookout import Lookout
 
 EVERY_SECONDS = 0.5
 HEADER = "  seconds  ready unacked formula wanted started workers   api"
@@ -40,11 +40,15 @@ class Timeline:
     release: str
     moments: list[Moment] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    lookout: Lookout | None = None
 
     def until(self, reached: Callable[[Moment], bool], seconds: float = 240) -> Moment:
-        """The first moment from now on that is so. Fails after so many seconds, with what has been seen."""
+        """The first moment from now on that is so. Fails after so many seconds, with what has been seen, or at once when
+        nobody looks any more."""
         deadline, seen = time.monotonic() + seconds, len(self.moments)
         while time.monotonic() < deadline:
+            if self.lookout:
+                self.lookout.check()
             for moment in self.moments[seen:]:
                 if reached(moment):
                     return moment
@@ -70,7 +74,7 @@ class Timeline:
         path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{{}}/composite-metric?labelSelector={selector}"
         try:
             formula = _quantity(read(path)["items"][0]["value"])
-        except (httpx.HTTPStatusError, LookupError):
+        except (httpx.HTTPError, LookupError):  # KEDA is slow or away; the rest is known
             formula = None
         return Moment(
             round(time.monotonic() - self.began, 1),
@@ -85,21 +89,13 @@ class Timeline:
     @contextmanager
     def recording(self) -> Iterator["Timeline"]:
         """Look now and again, until the end of the block; then print."""
-        ended = threading.Event()
-
-        def record() -> None:
-            with Broker(self.cluster, self.release) as broker:
-                while not ended.wait(EVERY_SECONDS):
-                    self.moments.append(self._look(broker.depth))
-
-        thread = threading.Thread(target=record)
-        thread.start()
-        try:
-            yield self
-        finally:
-            ended.set()
-            thread.join()
-            print(f"\n{self.table()}")
+        with Broker(self.cluster, self.release) as broker:
+            self.lookout = Lookout(lambda: self.moments.append(self._look(broker.depth)), EVERY_SECONDS)
+            try:
+                with self.lookout.looking():
+                    yield self
+            finally:
+                print(f"\n{self.table()}")
 
 
 class Broker:

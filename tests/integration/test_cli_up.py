@@ -44,11 +44,12 @@ def test_a_signal_in_the_middle_of_work_ends_everything_in_good_order(tmp_path: 
 def test_it_says_where_it_is_in_lines_that_fit_a_terminal(tmp_path: Path) -> None:
     with running("up", "--port", "0", "--data", ".here", cwd=tmp_path) as process:
         assert process.stderr is not None
-        lines = [process.stderr.readline(), process.stderr.readline()]
+        lines = [process.stderr.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert re.fullmatch(r"Essaim answers at http://127.0.0.1:\d+; a browser finds a live page there\n", lines[0])
     assert lines[1] == "data and logs are in .here; Ctrl-C ends it\n"
+    assert lines[2] == "workers come as slowly as on a cluster; --speed 5 scales five times as fast\n"
     assert max(map(len, lines)) <= 80
 
 

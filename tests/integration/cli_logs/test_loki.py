@@ -103,6 +103,21 @@ def test_what_befell_the_workers_of_the_job_is_told_from_loki_too(loki: tuple[st
     assert said.out.splitlines()[-1] == "not ended yet; 1 task, 1 attempt, on 1 worker"
 
 
+def test_attempts_of_a_job_that_was_split_again_all_count(loki: tuple[str, LokiServer]) -> None:
+    url, server = loki
+    start = (UUID(NOBODY).int >> 80) * 1_000_000
+    for second, (event, task, attempt) in enumerate(
+        [
+            *[("task.claimed", 0, 1), ("job.announced", 0, 1), ("task.claimed", 0, 2), ("task.rejected", 0, 2)],
+            *[("task.claimed", 0, 3), ("task.rejected", 0, 3), ("job.split_again", 0, 3)],
+            *[("task.claimed", 0, 1), ("job.announced", 0, 1), ("task.claimed", 0, 2), ("task.claimed", 1, 1)],
+        ]
+    ):
+        record(server, NOBODY, start + second * 1_000_000_000, event, task=task, attempt=attempt)
+    said = essaim("logs", NOBODY, "--loki", url)
+    assert said.out.splitlines()[-1] == "not ended yet; 2 tasks, 4 attempts, on 1 worker"
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["in order", "said late"])
 def test_an_attempt_that_has_split_the_job_is_not_lost(loki: tuple[str, LokiServer], late: bool) -> None:
     url, server = loki
