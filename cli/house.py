@@ -4,14 +4,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import DEFAULT_SERVER, Json, Server, Token
+from cli.options import DEFAULT_SERVER, Json, Server, Token, keep
 from cli.output import ago, document, plural, table
 from cli.running import ask
 
 if TYPE_CHECKING:
     from cli.client import Client
 
-dead = typer.Typer(no_args_is_help=True, help="Messages that no attempt could settle: look, and send them again.")
+dead = typer.Typer(
+    no_args_is_help=True, help="Messages that no attempt could settle: look, and send them again.", callback=keep
+)
 
 
 def workers(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:

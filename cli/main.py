@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cli import credentials, demo, house, jobs, logs, plan, releases, report, rollout, search, submit, texts, up
-from cli.options import keep
+from cli.options import JsonBefore, ServerBefore, TokenBefore, keep
 from cli.output import note
 from jobs.errors import EssaimError
 
@@ -57,15 +57,15 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     ctx: typer.Context,
-    server: Annotated[str, typer.Option("--server", metavar="URL", help="As after the command.")] = "",
-    token: Annotated[str, typer.Option("--token", metavar="TOKEN", help="As after the command.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="As after the command.")] = False,
+    server: ServerBefore = "",
+    token: TokenBefore = "",
+    as_json: JsonBefore = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
     """The options before any command."""
-    keep(ctx, server=server, token=token, as_json=as_json)
+    keep(ctx, server, token, as_json)
 
 
 def main() -> None:

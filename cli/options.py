@@ -10,14 +10,20 @@ DEFAULT_SERVER = "http://127.0.0.1:8080"
 BEFORE = "essaim.before"  # in a context's `meta`: what stood before the command
 
 
-def keep(ctx: typer.Context, **given: str | bool | None) -> None:
-    """Keep what stands before the command for it. Raises `CliError` for what the command does not take."""
-    root: Any = ctx.command
-    for name, value in given.items():
-        if value and not _takes(root.commands[ctx.invoked_subcommand], name):
-            option = f"--{name.removeprefix('as_')}"
-            raise CliError(f"`essaim {ctx.invoked_subcommand}` takes no {option}")
-    ctx.meta[BEFORE] = {name: value for name, value in given.items() if value}
+ServerBefore = Annotated[str, typer.Option("--server", metavar="URL", help="As after the command.")]
+TokenBefore = Annotated[str, typer.Option("--token", metavar="TOKEN", help="As after the command.")]
+JsonBefore = Annotated[bool, typer.Option("--json", help="As after the command.")]
+
+
+def keep(ctx: typer.Context, server: ServerBefore = "", token: TokenBefore = "", as_json: JsonBefore = False) -> None:
+    """Keep what stands before a command for it. Raises `CliError` for what it does not take."""
+    here = {name: value for name, value in (("server", server), ("token", token), ("as_json", as_json)) if value}
+    given = ctx.meta[BEFORE] = {**ctx.meta.get(BEFORE, {}), **here}
+    group: Any = ctx.command
+    for name in given:
+        if not _takes(group.commands[ctx.invoked_subcommand], name):
+            path = ["essaim", *([] if ctx.parent is None else [str(ctx.info_name)]), str(ctx.invoked_subcommand)]
+            raise CliError(f"`{' '.join(path)}` takes no --{name.removeprefix('as_')}")
 
 
 def _takes(command: Any, name: str) -> bool:

@@ -8,14 +8,14 @@ import typer
 
 from cli.errors import CliError
 from cli.files import STDIN, File, find
-from cli.options import DEFAULT_SERVER, Json, Server, Token
+from cli.options import DEFAULT_SERVER, Json, Server, Token, keep
 from cli.output import ago, document, note, plural, size, table
 from cli.running import ask
 
 if TYPE_CHECKING:
     from cli.client import Client, JsonObject
 
-app = typer.Typer(no_args_is_help=True, help="Store, list, read and remove texts.")
+app = typer.Typer(no_args_is_help=True, help="Store, list, read and remove texts.", callback=keep)
 
 
 @app.command()

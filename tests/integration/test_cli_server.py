@@ -185,6 +185,8 @@ def test_a_dead_letter_is_listed_and_replayed(url: str, data: Path) -> None:
         ["--server", "URL", "jobs", "--json"],
         ["--json", "--server", "URL", "jobs"],
         ["--server", "URL", "--json", "dead", "ls"],
+        ["--json", "dead", "--server", "URL", "ls"],
+        ["--server", "http://127.0.0.1:9", "texts", "--server", "URL", "ls", "--json"],
         ["--json", "--server", "http://127.0.0.1:9", "stats", "--server", "URL"],
         ["--server", "URL", "--token", "any", "--json", "texts", "ls"],
         ["--server", "URL", "--json", "search", "swarm", "--", __file__],
@@ -195,10 +197,17 @@ def test_shared_options_may_stand_before_the_command(url: str, arguments: list[s
     assert said_json(said)
 
 
-def test_an_option_before_a_command_that_does_not_take_it_is_refused() -> None:
-    said = essaim("--server", "http://127.0.0.1:9", "up")
-    assert (said.code, said.out) == (2, "")
-    assert "`essaim up` takes no --server" in said.err
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--server", "http://127.0.0.1:9", "up"], "`essaim up` takes no --server"),
+        (["--json", "texts", "get", "a"], "`essaim texts get` takes no --json"),
+        (["texts", "--json", "get", "a"], "`essaim texts get` takes no --json"),
+    ],
+)
+def test_an_option_before_a_command_that_does_not_take_it_is_refused(arguments: list[str], sentence: str) -> None:
+    said = essaim(*arguments)
+    assert (said.code, said.out, said.err) == (2, "", f"essaim: {sentence}\n")
 
 
 @pytest.mark.parametrize(
