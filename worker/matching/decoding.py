@@ -7,9 +7,9 @@ import codecs
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
-from jobs.payload import Encoding as EncodingName
-
+EncodingName = Literal["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
 Read = Callable[[int, int], Iterable[bytes]]  # the bytes from an offset to another, in chunks
 
 MARK_BYTES = 4  # of a text's beginning, which tell its encoding
