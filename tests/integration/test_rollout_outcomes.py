@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from jobs.errors import UnavailableError
-from jobs.model import Problem
+from jobs.model import Job, Problem
 from rollout.outcomes import Window
 from rollout.remote import PAGE, Clock, Remote, RemoteError, open_remote
 from tests.integration.conftest import Site
@@ -54,6 +55,18 @@ async def test_a_job_is_counted_once_and_when_it_has_ended_however_many_looks_an
         await site.succeed(job)
     for _ in range(2):
         assert (await window.read(remote)).outcomes.succeeded == PAGE + 20
+
+
+async def test_a_job_that_was_retried_waits_since_then(site: Site, remote: Remote) -> None:
+    """Or one that a rollout gives back to the old release would be taken for one that no worker ever comes for."""
+    created = datetime.now(UTC) - timedelta(hours=1)
+    job = Job(str(uuid4()), "ann", "dev", {"words": ["a"], "text": "a"}, "f" * 64, created)
+    begun = await site.backends.store.begin(job, "worker")
+    assert begun is not None
+    await site.backends.store.finish(begun.claim, Problem("job-error", "no"))
+    await site.backends.store.revive(job.id, 2, "dev")
+    seen = await Window("dev", created).read(remote)
+    assert 0 < seen.waiting < 3600
 
 
 async def test_a_job_that_runs_again_has_not_ended(site: Site, remote: Remote) -> None:
