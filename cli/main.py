@@ -7,7 +7,8 @@ import typer
 
 from cli import credentials, demo, house, jobs, logs, plan, releases, report, rollout, search, submit, texts, up
 from cli.options import JsonBefore, ServerBefore, TokenBefore, keep
-from cli.output import note
+from cli.output import note, shown
+from cli.streams import prepare
 from jobs.errors import EssaimError
 
 app = typer.Typer(
@@ -70,12 +71,16 @@ def _root(
 
 def main() -> None:
     """Run the command line. What can be expected to go wrong is a sentence, never a traceback."""
+    prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except EssaimError as error:
         _leave(str(error), getattr(error, "exit_code", 2))
     except OSError as error:
-        _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+        _leave(f"{shown(str(error.filename))}: {error.strerror}" if error.filename else str(error), 2)
 
 
 def _leave(sentence: str, code: int) -> NoReturn:

@@ -52,6 +52,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n " else "·" for c in text)
 
 
+def shown(name: str) -> str:
+    """The name of a file on one line, control characters and bytes that are no UTF-8 escaped: it cannot forge a line."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # how Python names a byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
 def plural(number: int, noun: str) -> str:
     """`1 task`, `2 tasks`, `1,200 tasks`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from cli.errors import CliError, JobUnsuccessfulError
 from cli.files import File, find
 from cli.options import Json, Token, shared
-from cli.output import document, note, plural, printable, table
+from cli.output import document, note, plural, printable, shown, table
 from cli.running import run
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def search(
 ) -> None:
     """Count words in files, on workers that come and go. FILE may be a folder, or - for standard input.
 
-    In folders, hidden and binary files are left out. Exit code 0: found, 1: nothing found, 2: it went wrong.
+    In folders, hidden and binary files are left out. Exit code 0: found, 1: nothing found, 2: it went wrong,
+    141: whoever read the output closed it.
 
     Example: essaim search -i swarm bees -- notes.txt books/
 
@@ -113,13 +114,11 @@ async def _search(request: "JsonObject", files: list[File], server: str, token: 
             raise CliError(str(error)) from error
         result = job["result"]
     for name, found in result["texts"].items():
-        encoding = found["encoding"].upper()
-        if found["invalid_bytes"]:
-            note(
-                f"{batch.files[name].name}: {plural(found['invalid_bytes'], 'byte')} not {encoding}; searched all the same"
-            )
+        file, encoding = shown(batch.files[name].name), found["encoding"].upper()
         if encoding != "UTF-8":
-            note(f"{batch.files[name].name}: decoded from {encoding}")
+            note(f"{file}: decoded from {encoding}")
+        if found["invalid_bytes"]:
+            note(f"{file}: {plural(found['invalid_bytes'], 'byte')} not {encoding}; searched all the same")
     texts = {batch.files[name].name: found["words"] for name, found in result["texts"].items()}
     return {
         "job": job["id"],
@@ -153,7 +152,7 @@ async def _house(server: str, token: str, pause: float) -> AsyncIterator["Client
 
 
 def _show(report: "JsonObject") -> None:
-    places = [f"{name}:{where}" for name, words in report["texts"].items() for where in _places(words)]
+    places = [f"{shown(name)}:{where}" for name, words in report["texts"].items() for where in _places(words)]
     for place in places[:PLACES_SHOWN]:
         typer.echo(printable(place))
     if len(places) > PLACES_SHOWN:

@@ -9,7 +9,7 @@ import typer
 from cli.errors import CliError
 from cli.files import STDIN, File, find
 from cli.options import DEFAULT_SERVER, Json, Server, Token, keep
-from cli.output import ago, document, note, plural, size, table
+from cli.output import ago, document, note, plural, shown, size, table
 from cli.running import ask
 
 if TYPE_CHECKING:
@@ -22,27 +22,36 @@ app = typer.Typer(no_args_is_help=True, help="Store, list, read and remove texts
 def put(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Files, folders, or - for standard input.")],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Its name there; of several files, their folder.")
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Its name there, for a folder too; of several, the folder they go to."
+        ),
     ] = None,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Store files as texts, under their paths or under another name.
+    """Store files as texts, under their paths or, as cp -r names them, under another name.
 
     Example: essaim texts put books/
 
     Example: essaim texts put notes.txt --name 2026/notes.txt
+
+    Example: essaim texts put books/ --name library
     """
     found, binary = find(files)
     if binary:
         note(f"left out {plural(binary, 'binary file')}; name them to store them")
-    named = [(name_of(file, name, len(found)), file) for file in found]
+    named = [(name_of(file, name, len(files) == 1), file) for file in found]
+    first: dict[str, File] = {}
+    for stored_as, file in named:
+        if (other := first.setdefault(stored_as, file)) is not file:
+            raise CliError(f"{shown(other.name)} and {shown(file.name)} would both be stored as {shown(stored_as)}")
     stored = ask(server, token, lambda client: _put(client, named))
     if as_json:
         return document({"texts": stored})
     for text in stored:
-        typer.echo(f"{text['name']}  {size(text['size'])}")
+        typer.echo(f"{shown(text['name'])}  {size(text['size'])}")
 
 
 @app.command()
@@ -91,15 +100,29 @@ def get(
     ask(server, token, lambda client: _get(client, name))
 
 
-def name_of(file: File, given: str | None, files: int) -> str:
-    """What a file is called as a text: its path without what leads out of here, or as `given`."""
-    if given is not None and files == 1:
+def name_of(file: File, given: str | None, alone: bool) -> str:
+    """What a file is called as a text: its path without what leads out of here, or under the `given` name.
+
+    As with `cp -r`, the given name stands for the file or folder that is `alone` on the command line; otherwise, and if it
+    ends with a slash, files and folders go into it by their own last names. A folder that is alone never keeps its name.
+    """
+    if file.name == STDIN and (given is None or not alone or given.endswith("/")):
+        raise CliError("standard input has no name: store it by itself, with --name NAME")
+    if given is not None and alone and file.folder is None and not given.endswith("/"):
         return given
-    if file.name == STDIN:
-        raise CliError("what shall the text from standard input be called? Say --name NAME")
-    readable = file.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a text's name is UTF-8
-    parts = [part for part in PurePath(readable).parts if part not in ("/", "..", ".")]
-    return "/".join([given.rstrip("/"), *parts] if given else parts)
+    path = PurePath(file.name)
+    if given is not None:
+        path = PurePath(given, path.relative_to(_kept(file, alone)))
+    readable = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a text's name is UTF-8
+    return "/".join(part for part in PurePath(readable).parts if part not in ("/", "..", "."))
+
+
+def _kept(file: File, alone: bool) -> PurePath:
+    """What the path of a file begins with that its name as a text leaves out."""
+    if file.folder is None:
+        return PurePath(file.name).parent
+    folder = PurePath(file.folder)
+    return folder if alone or folder.name == ".." else folder.parent
 
 
 async def every(client: "Client", pattern: str) -> list["JsonObject"]:

@@ -2,12 +2,16 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import BinaryIO, TypeVar
+from contextlib import suppress
+from io import FileIO
+from typing import Any, TypeVar
 
 from cli.client import Client, JsonObject
 from cli.errors import CliError, RefusedError
 from cli.files import STDIN, File
+from cli.output import shown
 
 CHUNK_BYTES = 1024 * 1024
 AT_ONCE = 4
@@ -26,12 +30,18 @@ async def upload(client: Client, files: Sequence[tuple[str, File]], sent: Sent) 
     async def put(named: tuple[str, File]) -> JsonObject:
         name, file = named
         try:
-            with _open(file) as source:
-                return await client.put_text(name, _chunks(source, file.size, sent), file.size)
+            with await _apart(_open, file) as source:
+                head = await _head(source)
+                size = file.size
+                if len(head) < CHUNK_BYTES:
+                    size = len(head)
+                elif size is not None and size < len(head):
+                    size = None
+                return await client.put_text(name, _chunks(source, head, size, sent), size)
         except OSError as error:
-            raise CliError(f"{file.name}: {error.strerror}") from error
+            raise CliError(f"{shown(file.name)}: {error.strerror}") from error
         except RefusedError as error:
-            raise RefusedError(error.status, f"{file.name}: {error}") from error
+            raise RefusedError(error.status, f"{shown(file.name)}: {error}") from error
 
     return await each(put, files)
 
@@ -52,17 +62,48 @@ async def each(call: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]
     return [task.result() for task in tasks]
 
 
-def _open(file: File) -> BinaryIO:
-    return open(sys.stdin.fileno(), "rb", closefd=False) if file.name == STDIN else open(file.name, "rb")
+def _open(file: File) -> FileIO:
+    return FileIO(sys.stdin.fileno(), closefd=False) if file.name == STDIN else FileIO(file.name)
 
 
-async def _chunks(source: BinaryIO, size: int | None, sent: Sent) -> AsyncIterator[bytes]:
+async def _head(source: FileIO) -> bytes:
+    """The first `CHUNK_BYTES` bytes; fewer only if there are no more, whatever the system said about the size."""
+    head = b""
+    while more := await _apart(source.read, CHUNK_BYTES - len(head)):
+        head += more
+    return head
+
+
+async def _chunks(source: FileIO, head: bytes, size: int | None, sent: Sent) -> AsyncIterator[bytes]:
     """The announced `size` bytes and no more: a file may grow while it is read."""
-    left = size
-    while chunk := await asyncio.to_thread(source.read, CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
+    left, chunk = size, head
+    while chunk:
         yield chunk
         sent(len(chunk))
         if left is not None:
             left -= len(chunk)
+        chunk = await _apart(source.read, CHUNK_BYTES if left is None else min(CHUNK_BYTES, left))
     if left:
-        raise CliError(f"{source.name}: became shorter while it was read")
+        raise CliError(f"{shown(str(source.name))}: became shorter while it was read")
+
+
+async def _apart(call: Callable[..., T], *arguments: Any) -> T:
+    """Call in a thread that is left behind when we are cancelled: a pipe may never be written to."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(settling: Callable[[Any], None], value: object) -> None:
+        if not done.done():
+            settling(value)
+
+    def work() -> None:
+        settled: tuple[Callable[[Any], None], object]
+        try:
+            settled = done.set_result, call(*arguments)
+        except BaseException as error:
+            settled = done.set_exception, error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, *settled)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await done

@@ -218,7 +218,7 @@ def test_an_option_before_a_command_that_does_not_take_it_is_refused(arguments: 
         (["texts", "get", "absent"], "there is no text 'absent'"),
         (["texts", "rm", "absent/*"], "no text matches absent/*"),
         (["texts", "put", "/nonexistent"], "/nonexistent: No such file or directory"),
-        (["texts", "put", "-"], "Say --name NAME"),
+        (["texts", "put", "-"], "store it by itself, with --name NAME"),
         (["submit", '{"words": ['], "the request is no JSON"),
         (["submit", "/nonexistent"], "/nonexistent: No such file or directory"),
         (["submit", '{"text": "a", "words": [1]}'], "  /words/0: Input should be a valid string"),

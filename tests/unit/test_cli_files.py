@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_stands_for_what_is_in_it(folder: Path) -> None:
     found, binary = find(["b"])
-    assert found == [File("b/2.txt", 3), File("b/c/1.txt", 3)]
+    assert found == [File("b/2.txt", 3, "b"), File("b/c/1.txt", 3, "b")]
     assert binary == 1
 
 
@@ -46,18 +46,31 @@ def test_what_is_not_there_is_said(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "given", "files", "name"),
+    ("file", "given", "alone", "name"),
     [
-        ("./books/../books/a.txt", None, 1, "books/books/a.txt"),
-        ("/home/ann/a.txt", None, 1, "home/ann/a.txt"),
-        ("../../a.txt", None, 1, "a.txt"),
-        ("a.txt", "b/c.txt", 1, "b/c.txt"),
-        ("books/a.txt", "shelf/", 2, "shelf/books/a.txt"),
-        ("-", "typed.txt", 1, "typed.txt"),
+        (File("./books/../books/a.txt", 0), None, True, "books/books/a.txt"),
+        (File("/home/ann/a.txt", 0), None, True, "home/ann/a.txt"),
+        (File("../../a.txt", 0), None, True, "a.txt"),
+        (File("a.txt", 0), "b/c.txt", True, "b/c.txt"),
+        (File("books/a.txt", 0), "shelf/", True, "shelf/a.txt"),
+        (File("books/a.txt", 0), "shelf", False, "shelf/a.txt"),
+        (File("books/old/a.txt", 0, "books"), None, False, "books/old/a.txt"),
+        (File("books/old/a.txt", 0, "books"), "shelf", True, "shelf/old/a.txt"),
+        (File("books/old/a.txt", 0, "books"), "shelf", False, "shelf/books/old/a.txt"),
+        (File("/home/ann/a.txt", 0, "/home/ann/"), "shelf", False, "shelf/ann/a.txt"),
+        (File("./a.txt", 0, "."), "shelf", False, "shelf/a.txt"),
+        (File("../old/a.txt", 0, ".."), "shelf", False, "shelf/old/a.txt"),
+        (File("-", None), "typed.txt", True, "typed.txt"),
     ],
 )
-def test_a_text_is_called_as_its_file(file: str, given: str | None, files: int, name: str) -> None:
-    assert name_of(File(file, 0), given, files) == name
+def test_a_text_is_called_as_its_file(file: File, given: str | None, alone: bool, name: str) -> None:
+    assert name_of(file, given, alone) == name
+
+
+@pytest.mark.parametrize(("given", "alone"), [(None, True), ("shelf", False), ("shelf/", True)])
+def test_standard_input_has_no_name_of_its_own(given: str | None, alone: bool) -> None:
+    with pytest.raises(CliError, match="--name"):
+        name_of(File("-", None), given, alone)
 
 
 def test_a_batch_gives_every_file_a_name_that_any_store_takes() -> None:
