@@ -11,6 +11,7 @@ from api.context import Context, Here
 from api.endpoint import endpoint
 from api.errors import MalformedError, MediaTypeError
 from api.links import next_page
+from api.media_types import HEAD_BYTES, media_type
 from api.views import TextPage
 from jobs.errors import (
     RangeInvalidError,
@@ -36,7 +37,7 @@ TextName = Annotated[
         examples=["books/moby-dick.txt"],
     ),
 ]
-PLAIN = {"text/plain": {"schema": {"type": "string"}}}
+ANY_TYPE = {"text/plain": {"schema": {"type": "string"}}, "*/*": {"schema": {}}}
 EXAMPLE = {
     "name": "books/moby-dick.txt",
     "size": 1276201,
@@ -71,8 +72,8 @@ async def put(name: TextName, request: Request, response: Response, here: Here) 
 
 @endpoint(
     answers={
-        200: {"description": "The text", "content": PLAIN},
-        206: {"description": "The bytes asked for", "content": PLAIN},
+        200: {"description": "The text", "content": ANY_TYPE},
+        206: {"description": "The bytes asked for", "content": ANY_TYPE},
         304: {"description": "The client has this version"},
     },
     headers={"ETag": "its version", "Accept-Ranges": "bytes"},
@@ -80,7 +81,10 @@ async def put(name: TextName, request: Request, response: Response, here: Here) 
     response_class=Response,
 )
 async def get(name: TextName, request: Request, here: Here) -> Response:
-    """The text, or the byte range in `Range`. `If-None-Match`, `If-Match` and `If-Range` compare with `ETag`."""
+    """The text, or the byte range in `Range`. `If-None-Match`, `If-Match` and `If-Range` compare with `ETag`.
+
+    Its type follows from its name and content; what a browser would run is `text/plain`.
+    """
     text = await here.backends.texts.stat(name)
     headers = _headers(text)
     check_before_read(request.headers, text)
@@ -89,10 +93,11 @@ async def get(name: TextName, request: Request, here: Here) -> Response:
     found = byte_range(request.headers, text)
     start, end = found or (0, text.size)
     headers["Content-Length"] = str(end - start)
+    headers["Content-Type"] = await _type(here, text)
     if found:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{text.size}"
     source = here.backends.texts.open(name, start, end, etag=text.etag)
-    return Streamed(source, status_code=206 if found else 200, headers=headers, media_type="text/plain")
+    return Streamed(source, status_code=206 if found else 200, headers=headers)
 
 
 @endpoint(
@@ -108,7 +113,7 @@ async def head(name: TextName, request: Request, here: Here) -> Response:
     check_before_read(request.headers, text)
     if not_modified(request.headers, text):
         return Response(status_code=304, headers=headers)
-    return Response(headers={**headers, "Content-Length": str(text.size)}, media_type="text/plain")
+    return Response(headers={**headers, "Content-Length": str(text.size), "Content-Type": await _type(here, text)})
 
 
 @endpoint(204, errors=[TextNameError, TextNotFoundError, TextChangedError])
@@ -147,6 +152,11 @@ async def _find(here: Context, name: str) -> Text | None:
         return await here.backends.texts.stat(name)
     except TextNotFoundError:
         return None
+
+
+async def _type(here: Context, text: Text) -> str:
+    head = await here.backends.texts.read(text.name, 0, HEAD_BYTES, etag=text.etag) if text.size else b""
+    return media_type(text.name, head)
 
 
 def _headers(text: Text) -> dict[str, str]:

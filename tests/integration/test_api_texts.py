@@ -211,3 +211,50 @@ async def test_a_text_whose_sender_falls_silent_is_given_up(serving: Serving) ->
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"application/problem+json" in answer
         assert await site.backends.texts.list("**") == []
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+PAGE = b"<!doctype html><script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "media_type"),
+    [
+        ("a.txt", b"text", "text/plain; charset=utf-8"),
+        ("a", "\u00e9t\u00e9".encode(), "text/plain; charset=utf-8"),
+        ("a", b"", "text/plain; charset=utf-8"),
+        ("a.csv", b"a,b\r\n", "text/csv; charset=utf-8"),
+        ("a.md", b"# A", "text/plain; charset=utf-8"),
+        ("a.json", b"{}", "application/json"),
+        ("a.txt", "\ufeffa".encode("utf-16-le"), "text/plain; charset=utf-16"),
+        ("a.txt", "\ufeffa".encode("utf-16-be"), "text/plain; charset=utf-16"),
+        ("a.png", PNG, "image/png"),
+        ("a.webp", b"RIFF\0\0\0\0WEBP", "image/webp"),
+        ("a.pdf", b"%PDF-1.7\n\0", "application/pdf"),
+        ("a.tar.gz", b"\x1f\x8b\x08\0", "application/gzip"),
+        ("a.txt", PNG, "application/octet-stream"),
+        ("a.csv", b"\0", "application/octet-stream"),
+        ("a", PNG, "application/octet-stream"),
+        ("a.html", PAGE, "text/plain; charset=utf-8"),
+        ("a.xhtml", PAGE, "text/plain; charset=utf-8"),
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "text/plain; charset=utf-8"),
+        ("a.xml", b"<a/>", "text/plain; charset=utf-8"),
+        ("a.js", b"alert(1)", "text/plain; charset=utf-8"),
+        ("a.png", PAGE, "text/plain; charset=utf-8"),
+        ("a.html", PAGE + b"\0", "application/octet-stream"),
+        ("a.svg", b"<svg/>\0", "application/octet-stream"),
+        ("a.html", PAGE.decode().encode("utf-16"), "text/plain; charset=utf-16"),
+        ("a.mhtml", b"\0", "application/octet-stream"),
+    ],
+)
+async def test_a_text_has_the_type_of_what_it_is_and_none_that_a_browser_runs(
+    site: Site, name: str, body: bytes, media_type: str
+) -> None:
+    await stored(site, name, body)
+    whole, head = await site.http.get(f"/v1/texts/{name}"), await site.http.head(f"/v1/texts/{name}")
+    answers = [whole, head]
+    if body:
+        answers.append(await site.http.get(f"/v1/texts/{name}", headers={"Range": "bytes=-1"}))
+    for answer in answers:
+        assert answer.headers["content-type"] == media_type
+        assert answer.headers["x-content-type-options"] == "nosniff"
