@@ -83,6 +83,7 @@ rabbitmq() {
 default_user = essaim
 default_pass = $RABBITMQ_PASSWORD
 listeners.tcp.default = 127.0.0.1:$RABBITMQ_PORT
+consumer_timeout = 2592000000
 management.tcp.ip = 127.0.0.1
 management.tcp.port = $RABBITMQ_MANAGEMENT_PORT
 CONF

@@ -50,8 +50,16 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "queue.consumer_lost": ("The broker has cancelled the consumer.", ("queue",)),
         "queue.consuming_again": ("After a lost connection or consumer.", ("queue",)),
         "queue.in_flight_not_shown": ("Others do not see what is worked on here.", ("reason",)),
+        "queue.timeout_ignored": (
+            "RabbitMQ before 3.11.15 takes deliveries back after `consumer_timeout`: set it in its `rabbitmq.conf`.",
+            ("version",),
+        ),
         "queue.kept_as_it_is": ("It exists with other arguments.", ("queue", "reason")),
         "queue.notifications_lost": ("Listeners have missed some.", ("count", "reason")),
+        "delivery.adopted": (
+            "The broker took a delivery back whose work goes on, and delivered it again to the same worker.",
+            ("queue",),
+        ),
         "delivery.came_back": ("It could not be settled; the broker delivers it again.", ("reason",)),
         "consumer.renewal_missed": ("The SQLite file was busy for too long.", ("reason",)),
     },

@@ -15,7 +15,8 @@ class Delivery(Protocol):
     """A message handed to one worker until settled: by exactly one of the four methods, once.
 
     One that is never settled (its process died) is delivered again. Settling one that was meanwhile
-    delivered to somebody else does nothing: the lease in the store decides whose work counts.
+    delivered to somebody else does nothing: the lease in the store decides whose work counts. A message that the
+    broker has taken back, and that comes again to the process that still works on it, is the same delivery.
     """
 
     @property

@@ -74,9 +74,10 @@ class Server:
 
 
 @asynccontextmanager
-async def broker(folder: Path) -> AsyncIterator[Server]:
-    """RabbitMQ. Skips the test where it is not installed; in CI it fails."""
+async def broker(folder: Path, advanced: str = "[].") -> AsyncIterator[Server]:
+    """RabbitMQ, with these terms as its advanced configuration. Skips the test where it is not installed; in CI it fails."""
     server = _broker(_folder(folder / "rabbitmq"), free_port())
+    (server.folder / "advanced.config").write_text(advanced)
     # The Erlang nodes' name server would start by itself and outlive the test.
     epmd = subprocess.Popen(["epmd"], env={**os.environ, **server.environment})
     try:
@@ -119,6 +120,7 @@ def _broker(folder: Path, port: int) -> Server:
         "RABBITMQ_MNESIA_BASE": str(folder),
         "RABBITMQ_LOG_BASE": str(folder),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
     }
 

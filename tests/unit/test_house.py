@@ -20,12 +20,6 @@ def test_platform_holds_no_python() -> None:
     assert not list((ROOT / "platform").rglob("*.py"))
 
 
-def test_modules_stay_short() -> None:
-    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    long = [str(path.relative_to(ROOT)) for path in modules if len(path.read_text().splitlines()) > 200]
-    assert not long, long
-
-
 def test_importing_reads_no_environment() -> None:
     """Settings that would be refused do no harm until a process builds them."""
     code = "import api.app, worker.consumer, jobs.settings, scaling.supervisor, cli.main"

@@ -71,6 +71,12 @@ class RabbitConnection:
                 raise
             return self._current
 
+    async def server_version(self) -> str:
+        """As the broker gives it, `4.1.3`; empty where it gives none."""
+        transport = (await self.get()).transport
+        properties = transport.connection.server_properties if transport else {}
+        return str(properties.get("version") or "")
+
     async def open_channel(self, *, confirms: bool = False) -> AbstractChannel:
         """A new channel, for the caller to close."""
         connection = await self.get()

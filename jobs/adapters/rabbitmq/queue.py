@@ -44,7 +44,7 @@ class RabbitQueue:
         self._publisher = Publisher(self._publishing, self._topology, max_length)
         self._notifier = Notifier(self._publishing, release)
         self._outlet = Outlet(self._consuming, self._topology, self._publisher, lambda: self._in_flight.changed())
-        self._in_flight = InFlight(self._consuming, self._topology, self._outlet.unsettled)
+        self._in_flight = InFlight(self._consuming, self._topology, lambda: len(self._outlet.in_hand))
         self._dead_letters = DeadLetters(self._consuming, self._topology, self._publisher)
 
     async def open(self) -> None:

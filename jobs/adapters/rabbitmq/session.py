@@ -22,50 +22,70 @@ from jobs.telemetry import log
 
 @dataclass(frozen=True)
 class Outlet:
-    """What consumers of a queue share. `changed` is called whenever the number of unsettled deliveries has changed."""
+    """What consumers of a queue share. `changed` is called whenever `in_hand` has changed.
+
+    `in_hand`: the deliveries that this process has not settled yet. One that the broker has taken back stays among them
+    while its work goes on. `settled` is set whenever one has left.
+    """
 
     connection: RabbitConnection
     topology: Topology
     publisher: Publisher
     changed: Callable[[], None]
-    sessions: "set[Session]" = field(default_factory=set)
-
-    def unsettled(self) -> int:
-        return sum(len(session.unsettled) for session in self.sessions)
+    in_hand: "set[RabbitDelivery]" = field(default_factory=set)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RabbitDelivery:
-    """A message of one session. When its channel is lost, it comes back by itself."""
+    """A message of one session. When its channel is lost, it comes back: to this process, then this delivery adopts it."""
 
     def __init__(self, event: CloudEvent, message: DeliveredMessage, session: "Session") -> None:
         self._event = event
         self._message = message
-        self._session = session
+        self.session = session
         self._settled = False
 
     @property
     def event(self) -> CloudEvent:
         return self._event
 
+    @property
+    def astray(self) -> bool:
+        """Its consumer is gone, and perhaps the broker has delivered the message to somebody else."""
+        return self.session.lost.is_set()
+
     async def ack(self) -> None:
-        if self._first():
-            await self._session.ack(self._message)
+        await self._settle(lambda: self.session.ack(self._message))
 
     async def release(self) -> None:
-        if self._first():
-            await self._session.give_back(self._message)
+        await self._settle(lambda: self.session.give_back(self._message))
 
     async def retry(self, delay: float) -> None:
-        if self._first():
-            await self._session.retry(self._message, max(0.0, delay))
+        await self._settle(lambda: self.session.retry(self._message, max(0.0, delay)))
 
     async def park(self, reason: str) -> None:
-        if self._first():
-            await self._session.park(self._message, reason)
+        await self._settle(lambda: self.session.park(self._message, reason))
 
-    def _first(self) -> bool:
-        first, self._settled = not self._settled, True
-        return first
+    def adopt(self, again: "RabbitDelivery") -> bool:
+        """Take the place of `again` if that is this one's message, which the broker had taken back and delivered anew."""
+        if self._settled or not self.astray or self._event.get_id() != again._event.get_id():
+            return False
+        self.session.forget(self._message)
+        self._message, self.session = again._message, again.session
+        again._settled = True
+        self.session.outlet.in_hand.discard(again)
+        return True
+
+    async def _settle(self, how: Callable[[], Awaitable[None]]) -> None:
+        if self._settled:
+            return
+        self._settled = True
+        try:
+            await how()
+        finally:
+            self.session.outlet.in_hand.discard(self)
+            self.session.outlet.settled.set()
+            self.session.outlet.changed()
 
 
 class Session:
@@ -108,9 +128,14 @@ class Session:
             except UnavailableError:
                 await close_quietly(self._channel)
 
-    async def close_when_settled(self) -> None:
+    def forget(self, message: DeliveredMessage) -> None:
+        """The broker has delivered this one elsewhere: nobody will settle it here."""
+        self.unsettled.discard(messages.tag_of(message))
+        self._close_if_settled()
+
+    def close_when_settled(self) -> None:
         self._stopped = True
-        await self._close_if_settled()
+        self._close_if_settled()
 
     async def ack(self, message: DeliveredMessage) -> None:
         await self._settle(message, self._acks.ask)
@@ -146,8 +171,7 @@ class Session:
             self._astray.discard(tag)
         finally:
             self.unsettled.discard(tag)
-            self.outlet.changed()
-            await self._close_if_settled()
+            self._close_if_settled()
 
     async def _ack(self, tags: Sequence[int]) -> list[None]:
         """One frame for all up to the oldest delivery that is not settled, and one for each of the others.
@@ -163,7 +187,6 @@ class Session:
         return [None] * len(tags)
 
     async def _consume(self, prefetch: int) -> None:
-        self.outlet.sessions.add(self)
         self._channel.close_callbacks.add(self._lose)
         await self._channel.set_qos(prefetch_count=prefetch, timeout=CALL_SECONDS)
         driver = await self._channel.get_underlay_channel()
@@ -173,7 +196,6 @@ class Session:
 
     async def _deliver(self, message: DeliveredMessage) -> None:
         self.unsettled.add(messages.tag_of(message))
-        self.outlet.changed()
         try:
             if self._stopped:
                 await self.give_back(message)
@@ -183,18 +205,19 @@ class Session:
             except MessageUnreadableError as error:
                 await self.park(message, str(error))
             else:
-                self._arrive(RabbitDelivery(event, message, self))
+                delivery = RabbitDelivery(event, message, self)
+                self.outlet.in_hand.add(delivery)
+                self.outlet.changed()
+                self._arrive(delivery)
         except EssaimError as error:
             log("delivery.came_back", level=logging.WARNING, reason=error)
 
     def _lose(self, *_: object) -> None:
         """The channel is gone, and with it the right to settle anything."""
         self.unsettled.clear()
-        self.outlet.sessions.discard(self)
-        self.outlet.changed()
         self.lost.set()
 
-    async def _close_if_settled(self) -> None:
+    def _close_if_settled(self) -> None:
         if self._stopped and not self.unsettled and self._closing is None:
             self._closing = asyncio.create_task(close_quietly(self._channel))
             self._closing.add_done_callback(self._lose)

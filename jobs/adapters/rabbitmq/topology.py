@@ -14,6 +14,10 @@ from jobs.telemetry import log
 NO_DELIVERY_LIMIT = 2**31 - 1  # since 4.0 the default is 20, and before it -1 is refused; a limit also keeps the order
 SHORTEST_WAIT = 0.25  # seconds
 LASTING: dict[str, int | str] = {"x-queue-type": "quorum", "x-delivery-limit": NO_DELIVERY_LIMIT}
+# How long a worker may hold a delivery, in milliseconds; RabbitMQ before 3.11.15 knows only `consumer_timeout` in its
+# configuration, 30 minutes by default. A constant, since a queue cannot be declared again with another; below 2^32, the longest
+# timer of Erlang.
+HOLDING: dict[str, int | str] = {"x-consumer-timeout": 30 * 24 * 3600 * 1000}
 EARLY_WAITS = 6  # up to 256 s, which covers all but long callbacks
 
 
@@ -36,7 +40,7 @@ class Topology:
             {
                 self.dead: {},
                 self.busy: {},
-                self.main: {**_dead_lettering(self.dead), "x-max-length": self._max_length},
+                self.main: {**_dead_lettering(self.dead), "x-max-length": self._max_length, **HOLDING},
                 **{self._wait_name(exponent): _dead_lettering(self.main) for exponent in range(EARLY_WAITS)},
             }
         )
