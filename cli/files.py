@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from cli.errors import CliError
 from cli.output import shown
@@ -54,6 +55,13 @@ def find(given: Iterable[str]) -> tuple[list[File], int]:
     return list(found.values()), binary
 
 
+def standard_input() -> TextIO:
+    """Raises `CliError` where the command was started without one."""
+    if sys.stdin is None:
+        raise CliError("-: standard input is closed")
+    return sys.stdin
+
+
 def _walk(folder: str) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise CliError(f"{shown(error.filename)}: {error.strerror}") from error
@@ -79,8 +87,7 @@ def _is_binary(path: str) -> bool:
 
 def _size(name: str) -> int | None:
     if name == STDIN:
-        if sys.stdin is None:
-            raise CliError("-: standard input is closed")
+        standard_input()
         return None
     try:
         status = os.stat(name)

@@ -1,16 +1,16 @@
 """`essaim submit`: any request, for whatever workload the server runs."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.errors import CliError
+from cli.files import standard_input
 from cli.jobs import outcome
 from cli.options import DEFAULT_SERVER, Json, Server, Token
-from cli.output import document, note
+from cli.output import document, note, shown
 from cli.running import ask
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def read_request(given: str) -> Any:
     if given.lstrip().startswith(("{", "[")):
         source, text = "the request", given
     elif given == "-":
-        if sys.stdin.isatty():
+        if standard_input().isatty():
             raise CliError("what shall be submitted? Give the request as JSON, a file, or - and standard input")
         source, text = "standard input", _read("-")
     else:
-        source, text = given, _read(given)
+        source, text = shown(given), _read(given)
     try:
         return json.loads(text)
     except ValueError as error:
@@ -77,8 +77,8 @@ def read_request(given: str) -> Any:
 
 def _read(name: str) -> str:
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return standard_input().read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise CliError(f"{name}: {error.strerror}") from error
+        raise CliError(f"{shown(name)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CliError(f"{name} is not UTF-8: {error}") from error
+        raise CliError(f"{shown(name)} is not UTF-8: {error}") from error

@@ -93,6 +93,13 @@ def test_what_cannot_be_read_is_a_sentence(url: str, tmp_path: Path, command: st
     assert (said.code, said.out, said.err) == (2, "", f"essaim: {sentence}\n")
 
 
+@pytest.mark.parametrize("arguments", [["submit", "-"], ["texts", "put", "-", "--name", "a"]])
+def test_nothing_is_taken_from_a_closed_standard_input(url: str, arguments: list[str]) -> None:
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, *arguments, "--server", url]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "essaim: -: standard input is closed\n")
+
+
 @pytest.mark.parametrize("stdin", ["closed", "open"])
 def test_standard_input_may_be_closed(url: str, stdin: str) -> None:
     script = f'exec "$@" {"<&-" if stdin == "closed" else "</dev/null"}'

@@ -51,9 +51,8 @@ def search(
                 has_replaced = has_replaced or _REPLACEMENT in chunk
                 if has_replaced and at > tally.at:  # rare, so these are read again to be told from real ones
                     tally.invalid_bytes += encoding.invalid_bytes(b"".join(read(tally.at, at)))
-            if at > tally.at:
-                tally.at = at
-                yield True
+            has_moved, tally.at = at > tally.at, at
+            yield has_moved
             if scan.is_done:
                 break
         if margin > size and tally.at < end:

@@ -112,3 +112,16 @@ def test_an_attempt_that_goes_on_does_not_sleep_again(house: House) -> None:
 def test_a_pausing_attempt_can_be_stopped(house: House) -> None:
     request = Request(words=["x"], text="x", pause_seconds=3600)
     _stop_after(0.1, house, request)
+
+
+def test_a_stop_is_noticed_while_marks_without_end_are_read(house: House) -> None:
+    """Nothing can be searched before the marks end; what is read until then must not keep the attempt."""
+    house.put("text", "e\u0301".encode() + "\u0301".encode() * (20 * MIB))
+    request = Request(words=["ee"], texts=["text"], ignore_accents=True, piece_bytes=64 * MIB)
+    [task] = split(request, house.texts)
+    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
+    attempt.stop()
+    house.store.reads.clear()
+    with pytest.raises(AttemptStopped):
+        run(request, task, attempt)
+    assert house.store.bytes_read < 4 * CHUNK
