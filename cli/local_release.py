@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretBytes, SecretStr
+
 from cli.output import note
 from cli.server import Server, module, open_server
 from jobs.backends import Backends, open_backends
@@ -67,5 +69,11 @@ async def open_release(
 
 def environment(settings: Settings) -> dict[str, str]:
     """This process's environment, but with exactly these settings, for its children."""
-    values = {**settings.model_dump(mode="json"), "api_tokens": settings.api_tokens.get_secret_value()}
-    return {**os.environ, **{f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()}}
+    dumped = settings.model_dump(mode="json")
+    values = {name: _plain(getattr(settings, name), dumped[name]) for name in dumped}
+    return {**os.environ, **{f"ESSAIM_{name.upper()}": value for name, value in values.items()}}
+
+
+def _plain(value: object, dumped: object) -> str:
+    """As a variable has it: a secret would be dumped as asterisks."""
+    return str(value.get_secret_value() if isinstance(value, SecretStr | SecretBytes) else dumped)

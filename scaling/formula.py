@@ -24,6 +24,7 @@ _BINARY = {
     "+": 30, "-": 30, "*": 60, "/": 60, "**": 100, "^": 100, "??": 500,
 }  # fmt: skip
 _UNARY = {"not": 50, "!": 50, "-": 90, "+": 90}
+SHOWN = 60  # characters of a formula that is too long
 _RIGHT = {"**", "^"}
 _PYTHON = {"||": "or", "&&": "and", "^": "**", "!": "not"}
 _COMPARISONS = {"==", "!=", "<", ">", ">=", "<="}
@@ -54,19 +55,26 @@ class Formula:
 
     def __init__(self, text: str, names: Collection[str]) -> None:
         self.text = text
-        rewriter = _Rewriter(text, names)
-        self._python = rewriter.python()
-        self._names = tuple(sorted(rewriter.used))
-        self._tree = simpleeval.SimpleEval.parse(self._python)
         self._evaluator = simpleeval.SimpleEval(_OPERATORS, {**_FUNCTIONS, "coalesce": _coalesce}, {})
         # A queue shows few different depths, and a simulation asks millions of times.
         self._compute = lru_cache(maxsize=4096)(self._evaluate)
         try:
+            self._read(_Rewriter(text, names))
             self._evaluate(*[-1.0] * len(self._names))  # KEDA tries it on the same numbers
         except (ArithmeticError, ValueError):
             pass  # a matter of these numbers
+        except (RecursionError, SyntaxError, MemoryError) as error:  # Python's parser has limits of its own
+            beginning = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+            raise SettingsError(
+                f"the formula {beginning!r} has too many operations or brackets inside each other: fewer than 200 are supported"
+            ) from error
         except (TypeError, simpleeval.InvalidExpression) as error:
             raise SettingsError(f"the formula {text!r} cannot be computed: {error}") from error
+
+    def _read(self, rewriter: "_Rewriter") -> None:
+        self._python = rewriter.python()
+        self._names = tuple(sorted(rewriter.used))
+        self._tree = simpleeval.SimpleEval.parse(self._python)
 
     def value(self, metrics: Mapping[str, float | None]) -> float | None:
         """The result; None for `nil`. An absent name is `nil`. Raises `ArithmeticError` where there is no number."""

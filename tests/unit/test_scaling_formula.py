@@ -1,5 +1,7 @@
 """The formula means here what expr-lang makes of it in KEDA, or it is refused."""
 
+from contextlib import suppress
+
 import pytest
 
 from jobs.errors import SettingsError
@@ -98,3 +100,22 @@ def test_what_is_not_supported_is_refused_by_name(text: str, named: str) -> None
     with pytest.raises(SettingsError) as refused:
         Formula(text, NAMES)
     assert named in str(refused.value)
+
+
+@pytest.mark.parametrize("operation", ["+", "-", "*", "/", "**", "^", "<", "and", "or", "??"])
+@pytest.mark.parametrize("terms", [190, 210, 1_000, 20_000])
+def test_a_long_formula_is_computed_or_refused_in_one_sentence(operation: str, terms: int) -> None:
+    with suppress(SettingsError):
+        Formula(f" {operation} ".join(["a"] * terms), ["a"])
+
+
+@pytest.mark.parametrize("opening", ["(", "-", "!", "max(1, ", "a ? 1 : ", "a ?? (", "2 ** ("])
+@pytest.mark.parametrize("depth", [150, 201, 1_000, 20_000])
+def test_a_deep_formula_is_computed_or_refused_in_one_sentence(opening: str, depth: int) -> None:
+    with suppress(SettingsError):
+        Formula(opening * depth + "a" + ")" * depth * opening.count("("), ["a"])
+
+
+def test_a_formula_of_210_terms_says_what_is_supported() -> None:
+    with pytest.raises(SettingsError, match="fewer than 200 are supported"):
+        Formula(" + ".join(["a"] * 210), ["a"])
