@@ -19,8 +19,8 @@ from cli.scene import Scene
 WORDS = ("self", "return", "yield", "lambda", "Guido", "parrot", "spam", "swarm")
 TEXTS = 4
 TEXT_BYTES = 26_000_000
-TASKS = 48  # each sleeps a second: enough for the workers to become many, and for the whole to fit into a minute
-PAUSE_SECONDS = 1.0
+TASKS = 48  # each sleeps: enough for the workers to become many, and for the whole to fit into a minute
+PAUSE_SECONDS = 1.5  # over a second, so that a task saves a checkpoint while it sleeps
 SMALL_JOBS = 24
 LOOK_SECONDS = 0.1
 LEASE_SECONDS = 4.0  # a killed worker's task is free again after that
@@ -48,11 +48,12 @@ class Course:
 
 @dataclass(frozen=True)
 class Killed:
-    """A worker that the demo has killed, and the number of the task that it was running."""
+    """A worker that the demo has killed, and the task that it was running; `progress` (0 to 1) is at its checkpoint."""
 
     worker: str
     pid: int
     task: int
+    progress: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Outcome:
             elif self.counted(job) != must:
                 found.append(f"job {job['id']} counted {self.counted(job)}, a plain regular expression {must}")
         if self.interrupted["state"] != "succeeded" or self.interrupted["attempts"] < 2:
-            found.append(f"task {self.killed.task} of the killed worker was not run again: {self.interrupted}")
+            found.append(f"task {self.killed.task} of the killed worker was not resumed: {self.interrupted}")
         counts = self.course.counts
         if counts[0] or counts[-1] or max(counts) < 2:
             found.append(f"the workers did not come and go: {self.course}")
@@ -101,12 +102,17 @@ class Outcome:
         return [
             f"{size(self.corpus.size * TEXTS)} in {texts} went over HTTP.",
             f"{plural(len(self.jobs), 'job')} became {plural(len(self.tasks), 'task')}, in all {duration(work)} of work.",
-            f"{TASKS} of them slept a second each, to stand for heavier work than this machine could do.",
+            f"{TASKS} of them slept {PAUSE_SECONDS} s each, to stand for heavier work than this machine could do.",
             f"It was done after {duration(self.seconds)}: {work / self.seconds:.1f} times faster than one worker.",
             f"Workers: {self.course}. Nobody but the queue's length started or stopped them.",
             f"Worker {self.killed.worker} was killed (kill -9 {self.killed.pid}) while it ran task {self.killed.task}.",
-            f"After its lease of {LEASE_SECONDS:.0f} s, {self.interrupted['worker']} ran that task again. Nothing was lost.",
+            f"Its lease of {LEASE_SECONDS:.0f} s ran out. {self._resumed()} Nothing was lost.",
         ]
+
+    def _resumed(self) -> str:
+        worker = self.interrupted["worker"]
+        process = f"{worker}, started again," if worker == self.killed.worker else worker
+        return f"{process} resumed that task from its checkpoint, at {self.killed.progress:.0%}."
 
 
 async def play(local: Local, client: Client, course: Course) -> Outcome:
@@ -120,11 +126,11 @@ async def play(local: Local, client: Client, course: Course) -> Outcome:
         local.hint = "2/4  sending them over HTTP"
         names = [f"demo/{number}.txt" for number in range(TEXTS)]
         await asyncio.gather(*(client.put_text(name, corpus.chunks(), corpus.size) for name in names))
-        local.hint = f"3/4  one search in {TASKS} tasks that take a second each, and {SMALL_JOBS} small ones on top"
+        local.hint = f"3/4  one search in {TASKS} tasks of {PAUSE_SECONDS} s each, and {SMALL_JOBS} small ones on top"
         begun = time.monotonic()
         jobs = [await client.submit(request) for request in [_big(corpus), *[SMALL] * SMALL_JOBS]]
         killed = await _kill_a_worker(local, client, jobs[0]["id"])
-        local.hint = f"3/4  kill -9 {killed.pid}: worker {killed.worker} is gone; task {killed.task} will run again"
+        local.hint = f"3/4  kill -9 {killed.pid}: worker {killed.worker} is gone; task {killed.task} will resume"
         ended = [await _end(client, job["id"]) for job in jobs]
         seconds = time.monotonic() - begun
         local.hint = "4/4  nothing left to do: after the cooldown the workers leave"
@@ -134,18 +140,23 @@ async def play(local: Local, client: Client, course: Course) -> Outcome:
 
 
 async def _kill_a_worker(local: Local, client: Client, job_id: str) -> Killed:
-    """Kill a worker that runs a task of this job beside others, and leave that task unfinished."""
+    """Kill a worker that runs a task of this job beside others, after a checkpoint and before the task's end."""
     while True:
-        scene = await local.scene()
-        busy = [(it, key) for it in scene.workers if it.pid for key in it.tasks if key.startswith(f"{job_id}/")]
-        if len(busy) > 1:
-            worker, key = busy[0]
-            killed = Killed(worker.id, worker.pid or 0, int(key.rpartition("/")[2]))
-            os.kill(killed.pid, signal.SIGKILL)
-            (task,) = (it for it in await all_tasks(client, job_id) if it["number"] == killed.task)
-            if task["state"] != "succeeded":
-                return killed  # else it had finished a moment before: kill another
+        pids = {it.id: it.pid for it in (await local.scene()).workers}
+        running = [task for task in await all_tasks(client, job_id) if task["state"] == "running"]
+        for task in filter(_resumable, running) if len(running) > 1 else ():
+            if pid := pids.get(task["worker"]):
+                os.kill(pid, signal.SIGKILL)
+                left = (await all_tasks(client, job_id))[task["number"]]
+                if _resumable(left):
+                    return Killed(task["worker"], pid, task["number"], left["progress"])
+                break  # it had finished a moment before: kill another
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _resumable(task: JsonObject) -> bool:
+    """Whether it has a checkpoint and has not ended."""
+    return bool(task["state"] == "running" and task["progress"] > 0)
 
 
 def _big(corpus: Corpus) -> JsonObject:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import ssl
 import subprocess
 import threading
@@ -18,6 +19,7 @@ import yaml
 from jobs.cluster import Cluster
 from rollout.errors import ConflictError
 from tests.knative_service import apply
+from tests.servers import absent
 
 TOKEN = "a token that is replaced"
 
@@ -170,6 +172,8 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
 
 def certify(folder: Path) -> None:
     """A CA, and what it signed for 127.0.0.1: server.crt and server.key."""
+    if shutil.which("openssl") is None:
+        absent("no openssl to make a certificate with")
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     ca = ["-x509", *key, "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.crt"]
     usage = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"]

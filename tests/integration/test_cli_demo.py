@@ -25,6 +25,9 @@ def test_the_demo_goes_through_and_workers_come_and_go(tmp_path: Path) -> None:
     assert re.search(r"25 jobs became 72 tasks", said.out)
     assert "time runs 5× faster" in said.out
     assert re.search(r"Worker \S+ was killed \(kill -9 \d+\) while it ran task \d+", said.out)
+    resumed = re.search(r"resumed that task from its checkpoint, at (\d+)%\. Nothing was lost\.", said.out)
+    assert resumed is not None
+    assert 0 < int(resumed[1]) < 100
     assert "What to try next" in said.out
     assert list(tmp_path.iterdir()) == []
     assert processes(tmp_path) == set()

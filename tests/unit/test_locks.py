@@ -47,7 +47,7 @@ def test_locks_name_no_index() -> None:
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links", RUNNING.read_text() + DEVELOPING.read_text())
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.13"])
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("lock", [RUNNING, DEVELOPING], ids=["running", "developing"])
 def test_every_package_has_a_wheel(lock: Path, platform: str, python: str, tmp_path: Path) -> None:
