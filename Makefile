@@ -32,6 +32,7 @@ $(RUN): requirements.lock pyproject.toml | $(VENV)/.made
 
 $(DEV): requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/.made
 	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV), for tests too, once; a slow network takes minutes ..." >&2
+	@rm -f $(RUN)
 	@$(SYNC) requirements-dev.lock
 	@$(INSTALL)
 	@touch $(RUN) $@
