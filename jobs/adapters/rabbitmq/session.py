@@ -151,7 +151,11 @@ class Session:
         await self._move(message, self.outlet.topology.dead_queue, messages.parked_copy(message, reason))
 
     async def _move(self, message: DeliveredMessage, queue: Callable[[], Awaitable[str]], copy: Message) -> None:
-        """First there, then gone from here: a crash in between makes two of it, never none."""
+        """First there, then gone from here: a crash in between makes two of it, never none.
+
+        One that the broker has taken back comes again, so a copy would be a second one.
+        """
+        self._held(message)
         try:
             await self.outlet.publisher.publish(await queue(), [copy])
         except BaseException:
@@ -159,10 +163,15 @@ class Session:
             raise
         await self.ack(message)
 
-    async def _settle(self, message: DeliveredMessage, how: Callable[[int], Awaitable[None]]) -> None:
+    def _held(self, message: DeliveredMessage) -> int:
+        """The tag of a delivery that can be settled here. Raises `UnavailableError`."""
         tag = messages.tag_of(message)
         if tag not in self.unsettled:
             raise UnavailableError(f"RabbitMQ at {self.outlet.connection.address} has taken this delivery back")
+        return tag
+
+    async def _settle(self, message: DeliveredMessage, how: Callable[[int], Awaitable[None]]) -> None:
+        tag = self._held(message)
         self._astray.add(tag)
         try:
             with self.outlet.connection.told():

@@ -4,7 +4,7 @@ RabbitMQ looks for such deliveries once in its `channel_tick_interval`, a minute
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,17 @@ from uuid import uuid4
 import aio_pika
 import httpx
 import pytest
+from aio_pika.abc import AbstractChannel
 from yarl import URL
 
 from jobs.adapters.rabbitmq.queue import RabbitQueue
 from jobs.backends import Backends
+from jobs.errors import UnavailableError
 from jobs.model import Depth, Job, State
 from jobs.service import JobService
 from tests.chaos.servers import broker
 from tests.conftest import ROOT, House
+from tests.contract.deliveries import next_of
 from tests.integration.rabbitmq.conftest import Eventually, event
 from tests.servers import RABBITMQ_MANAGEMENT_URL, RABBITMQ_URL, absent, delete_queues
 
@@ -162,6 +165,23 @@ async def test_nothing_more_is_handed_out_while_work_goes_on_that_was_taken_back
             await held.ack()
         async with asyncio.timeout(60):
             await (await other).ack()
+
+
+@pytest.mark.parametrize("settle", [lambda held: held.park("no more"), lambda held: held.retry(60)])
+async def test_no_copy_is_made_of_what_was_taken_back_and_comes_again_anyway(
+    settle: Callable[[Any], Awaitable[None]], queue: RabbitQueue, channel: AbstractChannel, release: str
+) -> None:
+    await queue.publish([event("one")])
+    async with queue.deliveries(1) as deliveries:
+        held = await next_of(deliveries)
+        await held.session._channel.close()
+        assert held.astray
+        with pytest.raises(UnavailableError):
+            await settle(held)
+        for suffix in (".dead", ".wait.64s"):
+            copies = await channel.declare_queue(f"jobs.{release}{suffix}", passive=True)
+            assert copies.declaration_result.message_count == 0
+        await (await next_of(deliveries)).ack()
 
 
 def _again(held: Any) -> aio_pika.Message:
