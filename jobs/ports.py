@@ -111,6 +111,8 @@ class JobStore(Protocol):
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
         """Take the task for one attempt, if it has not ended and no live lease is on it. Its job is `running` then.
 
+        A lease that ends later than two lease times from now has run out: its clock was set back since.
+
         Claiming task 0 of a job that is not planned gives the right to split it. Raises `JobNotFoundError`, also for a
         number that was not planned.
         """

@@ -83,6 +83,21 @@ async def test_a_revived_job_forgets_what_it_lost(store: JobStore, overlap: tupl
     assert (third.claim.attempt, third.failures, third.lost) == (3, 0, 0)
 
 
+async def test_a_lease_far_in_the_future_has_ended(
+    store: JobStore, open_store: OpenStore, planned: Planned, new_job: NewJob
+) -> None:
+    """As if the clock was set back after its worker died."""
+    split, whole = await planned(1), new_job()
+    async with open_store(lease_seconds=3600) as ahead:
+        assert isinstance(await ahead.claim(split.id, 0, "died"), Claimed)
+        assert isinstance(await ahead.begin(whole, "died"), Claimed)
+    for job in (split, whole):
+        next_one = await store.claim(job.id, 0, "next")
+        assert isinstance(next_one, Claimed)
+        assert (next_one.claim.attempt, next_one.lost) == (2, 1)
+        assert isinstance(await store.claim(job.id, 0, "third"), Busy)
+
+
 async def test_a_lease_that_ran_out_is_good_until_somebody_takes_over(
     store: JobStore, open_store: OpenStore, planned: Planned, eventually: Eventually
 ) -> None:

@@ -40,6 +40,13 @@ async def test_workers_come_oldest_first(store: JobStore) -> None:
     assert [one.id for one in await store.workers()] == ["old", "middle", "young"]
 
 
+async def test_a_worker_seen_in_the_future_has_not_reported_since_the_clock_was_set_back(store: JobStore) -> None:
+    alive = worker("alive")
+    await store.report(alive)
+    await store.report(replace(worker("died"), seen=datetime.now(UTC) + timedelta(minutes=10)))
+    assert await store.workers() == [alive]
+
+
 async def test_a_worker_that_has_left_is_gone_at_once(store: JobStore) -> None:
     leaving, staying = worker("leaving"), worker("staying")
     await store.report(leaving)

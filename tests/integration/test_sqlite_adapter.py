@@ -66,6 +66,37 @@ async def test_a_delivery_that_could_not_be_settled_comes_back(tmp_path: Path) -
         assert await queue.depth() == Depth(ready=0, in_flight=0)
 
 
+async def test_what_a_consumer_held_is_free_when_the_clock_was_set_back_after_it_died(tmp_path: Path) -> None:
+    path = tmp_path / "essaim.db"
+    ahead = (datetime.now(UTC) + timedelta(minutes=10)).isoformat(timespec="microseconds")
+    async with open_sqlite_queue(f"sqlite:///{path}", "r1", 10) as queue:
+        await queue.publish([to_event(JobRetried("job-1", 2), "r1")])
+        _rows(path, f"INSERT INTO consumers (id, seen) VALUES ('died', '{ahead}')")
+        _rows(path, "UPDATE messages SET consumer = 'died'")
+        assert await queue.depth() == Depth(ready=1, in_flight=0)
+        async with queue.deliveries(1) as deliveries:
+            again = await asyncio.wait_for(anext(deliveries), 60)
+            assert from_event(again.event) == JobRetried("job-1", 2)
+        assert _rows(path, "SELECT id FROM consumers WHERE id = 'died'") == []
+
+
+async def test_a_delay_that_began_in_the_future_is_over(tmp_path: Path) -> None:
+    """The clock was set back, and the delay would last that much longer."""
+    path = tmp_path / "essaim.db"
+    async with open_sqlite_queue(f"sqlite:///{path}", "r1", 10) as queue:
+        await queue.publish([to_event(JobRetried("job-1", 2), "r1")], delay=60)
+        await queue.publish([to_event(JobRetried("job-1", 3), "r1")], delay=60)
+        assert await queue.depth() == Depth(ready=0, in_flight=0)
+        now = datetime.now(UTC)
+        delayed, due = ((now + timedelta(minutes=minutes)).isoformat(timespec="microseconds") for minutes in (10, 11))
+        async with queue.deliveries(1) as deliveries:
+            waiting = asyncio.ensure_future(anext(deliveries))
+            _rows(path, f"UPDATE messages SET delayed = '{delayed}', due = '{due}' WHERE id = 1")
+            again = await asyncio.wait_for(waiting, 60)
+            assert from_event(again.event) == JobRetried("job-1", 2)
+            assert await queue.depth() == Depth(ready=0, in_flight=1)
+
+
 async def test_closing_gives_back_what_is_unsettled_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/essaim.db"
     async with open_sqlite_queue(url, "r1", 10) as observer:

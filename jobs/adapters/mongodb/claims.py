@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from jobs.adapters.leases import seconds_left
 from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, readable, run_of, stamp
 from jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
@@ -78,8 +79,8 @@ async def _claim(
         return Ended(unmerged=False)
     running = state is State.RUNNING
     until = task.get("lease_until")
-    if running and until and until > stamp(now):
-        return Busy((datetime.fromisoformat(until) - now).total_seconds())
+    if running and until and (seconds := seconds_left(until, now, lease)):
+        return Busy(seconds)
 
     current = is_current(task, job)
     fields = {

@@ -97,7 +97,7 @@ class MongoStore:
         await self._do(_report, worker, gone, FORGET_LEASES * self._lease)
 
     async def workers(self) -> Sequence[Worker]:
-        return await self._do(_workers, datetime.now(UTC) - self._lease)
+        return await self._do(_workers, self._lease)
 
     async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
         return await self._do(job_steps.purge, before, limit)
@@ -122,10 +122,16 @@ async def _report(db: Database, worker: Worker, gone: bool, forget: timedelta) -
         await db.workers.delete_one({"_id": worker.id})
     else:
         await db.workers.replace_one({"_id": worker.id}, worker_to(worker), upsert=True)
-    await db.workers.delete_many({"seen": {"$lt": stamp(datetime.now(UTC) - forget)}})
+    now = datetime.now(UTC)
+    await db.workers.delete_many(
+        {"$or": [{"seen": {"$lt": stamp(now - forget)}}, {"seen": {"$gt": stamp(now + forget)}}]}
+    )
 
 
-async def _workers(db: Database, since: datetime) -> Sequence[Worker]:
-    """All there are: each is one process, and the silent are deleted."""
-    found = db.workers.find({"seen": {"$gte": stamp(since)}}).sort([("started", 1), ("_id", 1)])
+async def _workers(db: Database, lease: timedelta) -> Sequence[Worker]:
+    """All there are: each is one process, and the silent are deleted. A time far ahead is from before a clock was set back."""
+    now = datetime.now(UTC)
+    found = db.workers.find({"seen": {"$gte": stamp(now - lease), "$lte": stamp(now + lease)}}).sort(
+        [("started", 1), ("_id", 1)]
+    )
     return [worker_from(one) async for one in found]

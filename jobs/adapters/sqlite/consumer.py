@@ -71,7 +71,7 @@ class SqliteConsumer:
         held = to_json([hold.message for hold in tuple(self._holds) if hold.consumer == consumer])
         sql = "UPDATE messages SET consumer = NULL WHERE consumer = ? AND id NOT IN (SELECT value FROM json_each(?))"
         db.execute(sql, (consumer, held))
-        db.execute("DELETE FROM consumers WHERE seen < ?", (last_sign_of_life(),))
+        db.execute("DELETE FROM consumers WHERE seen NOT BETWEEN ? AND ?", signs_of_life())
 
     def _sign_in(self, db: sqlite3.Connection) -> str:
         """If the others have given up this consumer, what it held is not its own any more, so it gets a new name."""
@@ -84,6 +84,7 @@ class SqliteConsumer:
         db.execute("DELETE FROM consumers WHERE id = ?", (self._id,))
 
 
-def last_sign_of_life() -> str:
-    """Consumers not seen since then are dead."""
-    return stamp(datetime.now(UTC) - timedelta(seconds=DEAD_SECONDS))
+def signs_of_life() -> tuple[str, str]:
+    """Consumers not seen between these times are dead: one seen in the future has not renewed since the clock was set back."""
+    now, dead = datetime.now(UTC), timedelta(seconds=DEAD_SECONDS)
+    return stamp(now - dead), stamp(now + dead)

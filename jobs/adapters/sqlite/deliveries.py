@@ -15,6 +15,9 @@ from jobs.events import load
 
 POLL_SECONDS = 0.05  # a message waits half of it on average
 
+# Also what was delayed at a later time than now: the clock was set back since, and nobody knows by how much.
+_DUE = "release = :release AND due IS NOT NULL AND (due <= :now OR delayed > :now)"
+
 Statement = tuple[str, tuple[object, ...]]
 
 
@@ -42,9 +45,9 @@ class SqliteDelivery:
         await self._settle([("UPDATE messages SET consumer = NULL WHERE id = ? AND consumer = ?", self._hold)])
 
     async def retry(self, delay: float) -> None:
-        due = stamp(datetime.now(UTC) + timedelta(seconds=delay))
-        statement = "UPDATE messages SET consumer = NULL, due = ? WHERE id = ? AND consumer = ?"
-        await self._settle([(statement, (due, *self._hold))])
+        now = datetime.now(UTC)
+        statement = "UPDATE messages SET consumer = NULL, delayed = ?, due = ? WHERE id = ? AND consumer = ?"
+        await self._settle([(statement, (stamp(now), stamp(now + timedelta(seconds=delay)), *self._hold))])
 
     async def park(self, reason: str) -> None:
         await self._settle(_parking(self._hold, reason))
@@ -74,6 +77,7 @@ class SqliteDeliveries:
         self._more = False  # the last attempt to take a message took one, so it is worth another without a look
         self._version: int | None = None  # of the file when nothing was ready
         self._due: str | None = None  # when the first delayed message will be
+        self._looked = ""  # when nothing was ready; a time before that says that the clock was set back
 
     def __aiter__(self) -> "SqliteDeliveries":
         return self
@@ -131,22 +135,23 @@ class SqliteDeliveries:
     async def _something_ready(self) -> bool:
         """Look closer only if somebody has written since the last look, or the first delayed message is due."""
         version, now = self._database.version(), stamp()
-        if version is not None and version == self._version and (self._due is None or now < self._due):
+        if version is not None and version == self._version and (self._due is None or self._looked <= now < self._due):
             return False
-        ready, self._due = await self._database.read(self._look)
-        ready = ready or (self._due is not None and self._due <= now)
-        self._version = None if ready else version
+        ready, self._due = await self._database.read(self._look, now)
+        self._version, self._looked = None if ready else version, now
         return ready
 
-    def _look(self, db: sqlite3.Connection) -> tuple[bool, str | None]:
+    def _look(self, db: sqlite3.Connection, now: str) -> tuple[bool, str | None]:
         sql = "SELECT 1 FROM messages WHERE release = ? AND consumer IS NULL AND due IS NULL LIMIT 1"
         ready = db.execute(sql, (self._release,)).fetchone() is not None
+        sql = f"SELECT 1 FROM messages WHERE {_DUE} LIMIT 1"  # noqa: S608  # a constant
+        ready = ready or db.execute(sql, {"release": self._release, "now": now}).fetchone() is not None
         sql = "SELECT min(due) FROM messages WHERE release = ? AND due IS NOT NULL"
         return ready, db.execute(sql, (self._release,)).fetchone()[0]
 
     def _take(self, db: sqlite3.Connection) -> tuple[Hold, bytes] | None:
-        sql = "UPDATE messages SET due = NULL WHERE release = ? AND due <= ?"
-        db.execute(sql, (self._release, stamp()))
+        sql = f"UPDATE messages SET due = NULL WHERE {_DUE}"  # noqa: S608  # a constant
+        db.execute(sql, {"release": self._release, "now": stamp()})
         sql = "SELECT id, body FROM messages WHERE release = ? AND consumer IS NULL AND due IS NULL ORDER BY id LIMIT 1"
         row = db.execute(sql, (self._release,)).fetchone()
         return (self._consumer.hold(db, row["id"]), row["body"]) if row else None

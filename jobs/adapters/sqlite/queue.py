@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite.consumer import SqliteConsumer, last_sign_of_life
+from jobs.adapters.sqlite.consumer import SqliteConsumer, signs_of_life
 from jobs.adapters.sqlite.database import Database, open_database, stamp
 from jobs.adapters.sqlite.deliveries import SqliteDeliveries, SqliteDelivery
 from jobs.errors import MessageUnreadableError, QueueFullError
@@ -79,9 +79,10 @@ class SqliteQueue:
     def _insert(self, db: sqlite3.Connection, bodies: Sequence[bytes], delay: float = 0.0) -> None:
         if not delay and self._length(db) + len(bodies) > self._max_length:
             raise QueueFullError(f"the queue of {self._release} is full: it takes {self._max_length} messages")
-        due = stamp(datetime.now(UTC) + timedelta(seconds=delay)) if delay else None
-        rows = [(self._release, due, body) for body in bodies]
-        db.executemany("INSERT INTO messages (release, due, body) VALUES (?, ?, ?)", rows)
+        now = datetime.now(UTC)
+        times = (stamp(now), stamp(now + timedelta(seconds=delay))) if delay else (None, None)
+        rows = [(self._release, *times, body) for body in bodies]
+        db.executemany("INSERT INTO messages (release, delayed, due, body) VALUES (?, ?, ?, ?)", rows)
 
     def _length(self, db: sqlite3.Connection) -> int:
         row = db.execute("SELECT length FROM queues WHERE release = ?", (self._release,)).fetchone()
@@ -91,11 +92,11 @@ class SqliteQueue:
         """What dead consumers hold is ready, even if nobody is there yet to notice."""
         sql = (
             "SELECT count(*) FROM consumers JOIN messages ON messages.consumer = consumers.id "
-            "WHERE consumers.seen >= ? AND messages.release = ?"
+            "WHERE consumers.seen BETWEEN ? AND ? AND messages.release = ?"
         )
-        in_flight = db.execute(sql, (last_sign_of_life(), self._release)).fetchone()[0]
-        sql = "SELECT count(*) FROM messages WHERE release = ? AND due > ?"
-        delayed = db.execute(sql, (self._release, stamp())).fetchone()[0]
+        in_flight = db.execute(sql, (*signs_of_life(), self._release)).fetchone()[0]
+        sql = "SELECT count(*) FROM messages WHERE release = :release AND due > :now AND ifnull(delayed, '') <= :now"
+        delayed = db.execute(sql, {"release": self._release, "now": stamp()}).fetchone()[0]
         return Depth(ready=self._length(db) - in_flight - delayed, in_flight=in_flight)
 
     def _dead(self, db: sqlite3.Connection, after: int, limit: int) -> list[sqlite3.Row]:

@@ -157,4 +157,6 @@ _SPLITS = (
     "UPDATE jobs SET split_in = 1 WHERE tasks IS NOT NULL",
 )
 
-STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS, _RELEASES, _SPLITS)
+_DELAYS = ("ALTER TABLE messages ADD COLUMN delayed TEXT",)  # when the delay began
+
+STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS, _RELEASES, _SPLITS, _DELAYS)

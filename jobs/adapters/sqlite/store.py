@@ -88,9 +88,11 @@ class SqliteStore:
         await self._database.write(self._report, worker, gone)
 
     async def workers(self) -> Sequence[Worker]:
-        since = stamp(datetime.now(UTC) - self._lease)
-        sql = "SELECT * FROM workers WHERE seen >= ? ORDER BY started, id"
-        return await self._database.read(lambda db: [worker_from(row) for row in db.execute(sql, (since,))])
+        """A time far ahead is from before the clock was set back: that worker has not reported since."""
+        now = datetime.now(UTC)
+        lately = stamp(now - self._lease), stamp(now + self._lease)
+        sql = "SELECT * FROM workers WHERE seen BETWEEN ? AND ? ORDER BY started, id"
+        return await self._database.read(lambda db: [worker_from(row) for row in db.execute(sql, lately)])
 
     async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
         """A transaction for each job, so that thousands of tasks to delete keep nobody waiting."""
@@ -108,8 +110,9 @@ class SqliteStore:
         return await self._database.read(job_transactions.list_page, states, release, limit, cursor)
 
     def _report(self, db: sqlite3.Connection, worker: Worker, gone: bool) -> None:
-        forget = stamp(datetime.now(UTC) - FORGET_LEASES * self._lease)
-        db.execute("DELETE FROM workers WHERE id = ? OR seen < ?", (worker.id, forget))
+        now, forget = datetime.now(UTC), FORGET_LEASES * self._lease
+        known = stamp(now - forget), stamp(now + forget)
+        db.execute("DELETE FROM workers WHERE id = ? OR seen NOT BETWEEN ? AND ?", (worker.id, *known))
         if not gone:
             db.execute(
                 "INSERT INTO workers (id, release, started, seen, concurrency, tasks) VALUES (?, ?, ?, ?, ?, ?)",

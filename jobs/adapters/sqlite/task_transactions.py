@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
+from jobs.adapters.leases import seconds_left
 from jobs.adapters.sqlite.database import stamp
 from jobs.adapters.sqlite.job_transactions import cancel_tasks
 from jobs.adapters.sqlite.rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
@@ -59,8 +60,8 @@ def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: 
 
     now = datetime.now(UTC)
     lost = task["state"] == State.RUNNING
-    if lost and task["lease_until"] > stamp(now):
-        return Busy((datetime.fromisoformat(task["lease_until"]) - now).total_seconds())
+    if lost and (seconds := seconds_left(task["lease_until"], now, lease)):
+        return Busy(seconds)
     db.execute(
         "UPDATE tasks SET state = 'running', attempts = attempts + 1, lost = lost + ?, worker = ?, lease_until = ?, "
         "started = coalesce(started, ?) WHERE job_id = ? AND number = ?",
