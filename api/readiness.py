@@ -37,7 +37,7 @@ class Readiness:
         self._silent: dict[str, str] = {}  # at the last look, and why
 
     async def check(self) -> None:
-        """Raises `UnavailableError` with the backends that have not answered for `TOLERATED_SECONDS`, or never."""
+        """Raises `UnavailableError` with the backends that have not answered for `TOLERATED_SECONDS`, or never will."""
         if self._looking is None or (self._looking.done() and monotonic() > self._looked + HOLDS_SECONDS):
             self._looking = asyncio.create_task(self._look())
         await asyncio.shield(self._looking)  # others may wait for it, too
@@ -67,6 +67,8 @@ class Readiness:
             if name not in self._silent:
                 log("backend.silent", level=logging.WARNING, backend=name, reason=reason)
             self._silent[name] = f"{name} does not answer: {reason}"
+            if isinstance(error, UnavailableError) and error.lasting:
+                self._answered.pop(name, None)
             return
         self._answered[name] = monotonic()
         if self._silent.pop(name, None) is not None:

@@ -102,7 +102,11 @@ class QueueFullError(EssaimError):
 
 
 class UnavailableError(EssaimError):
-    """A backend does not answer now."""
+    """A backend does not answer now. `lasting`: waiting does not help."""
+
+    def __init__(self, sentence: str, *, lasting: bool = False) -> None:
+        super().__init__(sentence)
+        self.lasting = lasting
 
 
 class SettingsError(EssaimError):

@@ -97,13 +97,16 @@ class Consumer:
 
     async def _report(self) -> None:
         """Tell the store who works on what: on every change, and often enough to count as alive."""
-        period = min(REPORT_SECONDS, self._settings.lease_seconds / 3)
+        period, missed = min(REPORT_SECONDS, self._settings.lease_seconds / 3), False
         while True:
             self._changed.clear()
             try:
                 await self._backends.store.report(self._status())
+                missed = False
             except UnavailableError as error:
-                log("worker.report_missed", reason=error)
+                if not missed:  # one line for an outage
+                    log("worker.report_missed", reason=error)
+                missed = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(period):
                     await self._changed.wait()

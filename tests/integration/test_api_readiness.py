@@ -1,6 +1,7 @@
 """Probes: what they are told while a backend is slow or away, and that they are no load for it."""
 
 import asyncio
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -83,3 +84,20 @@ async def test_a_backend_that_is_silent_for_a_while_makes_nobody_unready(
         assert await ask() == (503, "the job store does not answer: it is too slow")
     said = [it.message for it in caplog.records if it.message.startswith(("backend.", "http.refused"))]
     assert said == ["backend.silent", "backend.reached", "backend.silent"]
+
+
+async def test_a_data_folder_that_is_deleted_makes_its_api_unready_at_once(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(readiness, "HOLDS_SECONDS", 0.0)
+    caplog.set_level("INFO", "essaim")
+    async with serving() as site:
+        assert (await site.http.get("/readyz")).status_code == 200
+        shutil.rmtree(site.settings.data_dir)
+        for _ in range(3):
+            answer = await site.http.get("/readyz")
+            assert (answer.status_code, "was deleted" in answer.json()["detail"]) == (503, True)
+        request = {"words": ["swarm"], "text": "a swarm"}
+        assert (await site.http.post("/v1/jobs", json=request)).status_code == 503
+    said = [it.message for it in caplog.records if it.message == "backend.silent"]
+    assert len(said) == 2  # the queue and the job store

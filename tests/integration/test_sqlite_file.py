@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -155,6 +156,26 @@ async def test_a_full_disk_is_unavailable_and_nothing_is_half_written(tmp_path: 
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert await store.counts() == {"r1": {State.QUEUED: 1}}
         assert (await store.submit(large)).request == large.request
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and made again"])
+async def test_a_deleted_file_is_unavailable_until_it_is_restored(tmp_path: Path, again: bool) -> None:
+    """Else jobs would be accepted that nobody finds."""
+    folder, aside = tmp_path / "data", tmp_path / "aside"
+    url = f"sqlite:///{folder}/essaim.db"
+    async with open_sqlite_queue(url, "r1", 10) as queue, open_sqlite_store(url, 15.0) as store:
+        job = await store.submit(a_job())
+        folder.rename(aside)
+        if again:
+            await opened(url)
+        event = to_event(JobRetried("job-1", 2), "r1")
+        for call in (queue.publish([event]), queue.depth(), store.submit(a_job("lost")), store.get(job.id)):
+            with pytest.raises(UnavailableError, match="was deleted") as caught:
+                await call
+            assert caught.value.lasting
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        assert await store.get(job.id) == job
 
 
 async def test_the_log_does_not_grow_without_end(tmp_path: Path) -> None:

@@ -59,11 +59,15 @@ class SqliteConsumer:
         self._holds.discard(hold)
 
     async def _renew(self) -> None:
+        missed = False
         while True:
             try:
                 await self._database.write(self._renew_once)
+                missed = False
             except UnavailableError as error:
-                log("consumer.renewal_missed", level=logging.WARNING, reason=error)
+                if not missed:  # one line for an outage
+                    log("consumer.renewal_missed", level=logging.WARNING, reason=error)
+                missed = True
             await asyncio.sleep(RENEW_SECONDS)
 
     def _renew_once(self, db: sqlite3.Connection) -> None:

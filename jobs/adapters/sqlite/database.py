@@ -7,6 +7,7 @@ connection of their own and wait for nobody. docs/decisions/0004-sqlite-default.
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +40,7 @@ async def open_database(url: str) -> AsyncIterator["Database"]:
 
 
 class Database:
-    """An open file. `read` and `write` raise `UnavailableError` when it is locked for too long, full or broken."""
+    """An open file. `read` and `write` raise `UnavailableError` when it is locked for too long, full, broken or gone."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -97,6 +98,7 @@ class Database:
         for _ in range(4):
             self._connections.append(connect(self._path))
         self._reader, self._writer, self._keeper, self._watcher = self._connections
+        self._file = os.stat(self._path)
         self._watcher.execute("PRAGMA busy_timeout = 0")
 
     def _close(self) -> None:
@@ -106,6 +108,7 @@ class Database:
 
     def _read(self, work: Callable[[], T]) -> T:
         with self._told():
+            self._must_be_there()
             self._reader.execute("BEGIN")
             with self._reader:
                 return work()
@@ -116,10 +119,12 @@ class Database:
 
     def _write(self, works: Sequence[Callable[[], Any]], durable: bool) -> Sequence[Any | BaseException]:
         with self._told():
+            self._must_be_there()
             self._writer.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
             self._writer.execute("BEGIN IMMEDIATE")
             with self._writer:
                 answers = [works[0]()] if len(works) == 1 else [self._apart(work) for work in works]
+        self._must_be_there()  # it may have gone before the commit
         if self._writer.total_changes - self._checkpointed > CHECKPOINT_CHANGES:
             self._checkpointed = self._writer.total_changes
             self._writing.submit(self._checkpoint)
@@ -136,6 +141,16 @@ class Database:
             self._writer.execute("ROLLBACK TO apart")
         self._writer.execute("RELEASE apart")
         return answer
+
+    def _must_be_there(self) -> None:
+        """A deleted file can still be read and written, but only by those that have it open: nobody would find a job again."""
+        try:
+            if os.path.samestat(self._file, os.stat(self._path)):
+                return
+        except OSError:
+            pass
+        reason = f"the database {self._path} was deleted, moved or replaced: restore it or restart Essaim"
+        raise UnavailableError(reason, lasting=True)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
