@@ -7,12 +7,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from scaling.policy import Policy, ScalingRules
+from scaling.policy import TOLERANCE, Policy, ScalingRules
 from scaling.triggers import HpaMetric
 
-TOLERANCE = 0.1
 LEGACY_WINDOW = 300.0
 _OVERFLOW = 2**31 - 1
+_Tolerances = tuple[float, float]
+"""For the way down, and for the way up."""
 
 
 class Hpa:
@@ -27,6 +28,10 @@ class Hpa:
         self._ups: list[tuple[float, int]] = []
         self._downs: list[tuple[float, int]] = []
         self._began = False
+        self._tolerances = (
+            policy.scale_down.tolerance if policy.scale_down else TOLERANCE,
+            policy.scale_up.tolerance if policy.scale_up else TOLERANCE,
+        )
         self._up_says = _says("scaleUp adds", policy.scale_up)
         self._down_says = _says("scaleDown removes", policy.scale_down)
 
@@ -42,7 +47,7 @@ class Hpa:
         elif replicas < self._minimum:
             wanted, reason = self._minimum, "up to the minimum"
         else:
-            proposal = _proposal(read(), replicas, ready)
+            proposal = _proposal(read(), replicas, ready, self._tolerances)
             if proposal is None:
                 return replicas, "frozen: no metric"
             wanted, reason = self._normalize(proposal, now, replicas)
@@ -128,19 +133,22 @@ def _says(what: str, rules: ScalingRules | None) -> str:
     return f"since {what} at most {(' or ' if rules.select == 'Max' else ' and ').join(rates)}"
 
 
-def _proposal(metrics: Sequence[HpaMetric], replicas: int, ready: int) -> int | None:
+def _proposal(metrics: Sequence[HpaMetric], replicas: int, ready: int, tolerances: _Tolerances) -> int | None:
     """The highest of all metrics. One that is missing forbids to go down, all missing forbid to move."""
-    proposals = [_replicas(metric, metric.milli, replicas, ready) for metric in metrics if metric.milli is not None]
+    proposals = [
+        _replicas(metric, metric.milli, replicas, ready, tolerances) for metric in metrics if metric.milli is not None
+    ]
     highest = max(proposals, default=None)
     if highest is not None and highest < replicas and len(proposals) < len(metrics):
         return None
     return highest
 
 
-def _replicas(metric: HpaMetric, milli: int, replicas: int, ready: int) -> int:
+def _replicas(metric: HpaMetric, milli: int, replicas: int, ready: int, tolerances: _Tolerances) -> int:
+    down, up = tolerances
     if metric.average and milli < 0:
         return _OVERFLOW  # Kubernetes takes a sum below 0 for an integer overflow
     ratio = milli / (metric.target_milli * (replicas if metric.average else 1))
-    if 1 - TOLERANCE <= ratio <= 1 + TOLERANCE:
+    if 1 - down <= ratio <= 1 + up:
         return replicas
     return max(0, math.ceil(milli / metric.target_milli * (1 if metric.average else ready)))

@@ -1,6 +1,5 @@
 """What a ScaledObject asks for, checked and complete: one `Policy`, whoever follows it."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,9 +11,12 @@ from jobs.errors import SettingsError
 from jobs.model import Depth
 from scaling.formula import Formula
 from scaling.manifest import Behavior, FallbackSpec, RatePolicy, Rules, ScaledObject, Spec, TriggerSpec
+from scaling.metadata import read as read_metadata
 
 HPA_SYNC_SECONDS = 15.0
 """How often the HPA looks (`--horizontal-pod-autoscaler-sync-period`); no ScaledObject can change it."""
+TOLERANCE = 0.1
+"""`--horizontal-pod-autoscaler-tolerance`, for a direction without a `tolerance` of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,15 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class ScalingRules:
-    """How fast the HPA may go in one direction. Windows and periods in seconds."""
+    """How fast the HPA may go in one direction. Windows and periods in seconds.
+
+    `tolerance`: the share by which the metric may miss its target before the HPA acts.
+    """
 
     window: int
     select: Literal["Max", "Min", "Disabled"]
     policies: tuple[RatePolicy, ...]
+    tolerance: float = TOLERANCE
 
 
 # What Kubernetes fills in (`pkg/apis/autoscaling/v2/defaults.go`, and 300 s from the controller's own flag).
@@ -151,46 +157,24 @@ def _filled(given: Rules, default: Rules) -> ScalingRules:
     window = given.stabilization_window_seconds
     if window is None:
         window = default.stabilization_window_seconds
-    return ScalingRules(window or 0, given.select_policy, given.policies or default.policies or ())
+    tolerance = TOLERANCE if given.tolerance is None else given.tolerance
+    return ScalingRules(window or 0, given.select_policy, given.policies or default.policies or (), tolerance)
 
 
 def _trigger(index: int, spec: TriggerSpec) -> Trigger:
-    name, metadata = spec.name or f"s{index}", spec.metadata
+    name = spec.name or f"s{index}"
     if spec.type != "rabbitmq":
         raise SettingsError(f"trigger {name!r} is of the kind {spec.type!r}; one machine has only rabbitmq's numbers")
-    protocol = metadata.get("protocol", "auto")
-    if protocol == "auto":
-        protocol = metadata.get("host", "").partition("://")[0].rstrip("s")
-    excludes = metadata.get("excludeUnacknowledged", "false").lower() == "true"
-    if protocol not in ("amqp", "http") or (excludes and protocol == "amqp"):
-        raise SettingsError(f"trigger {name!r} needs a protocol, amqp or http; only http can excludeUnacknowledged")
+    try:
+        metadata = read_metadata(spec.metadata, authenticated=spec.authentication_ref is not None)
+    except SettingsError as error:
+        raise SettingsError(f"trigger {name!r}: {error}") from error
     return Trigger(
         name=name,
-        protocol="amqp" if protocol == "amqp" else "http",
-        unacknowledged=protocol == "http" and not excludes,
+        protocol=metadata.protocol,
+        unacknowledged=metadata.protocol == "http" and not metadata.excludes_unacknowledged,
         cached=spec.use_cached_metrics,
         average=spec.metric_type == "AverageValue",
-        value=_value(name, metadata),
-        activation=_number(name, metadata.get("activationValue", "0")),
+        value=metadata.value,
+        activation=metadata.activation,
     )
-
-
-def _value(name: str, metadata: dict[str, str]) -> float:
-    if not metadata.keys() & {"mode", "value", "queueLength"}:
-        return 20.0  # what KEDA takes when nothing is said
-    if metadata.get("mode", "QueueLength") != "QueueLength":
-        raise SettingsError(f"trigger {name!r} asks for the mode {metadata['mode']!r}; one machine has no rates")
-    value = _number(name, metadata.get("value") or metadata.get("queueLength") or "0")
-    if value <= 0:
-        raise SettingsError(f"trigger {name!r} needs a value over 0")
-    return value
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise SettingsError(f"trigger {name!r} has {text!r} where a number belongs")
-    return number

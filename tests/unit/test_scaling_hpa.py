@@ -211,3 +211,8 @@ def test_the_reason_tells_wish_window_and_limit() -> None:
         == "9 wanted, 5 since scaleUp adds at most 1 workers in 60 s and 50 % in 60 s"
     )
     assert still.decide(lambda: [metric(1)], 1, 5, 5)[1] == "1 wanted, 5 since scaleDown removes none"
+
+
+def test_each_direction_has_a_tolerance_of_its_own() -> None:
+    tolerant = policy(scale_up=replace(FREE, tolerance=0.5), scale_down=replace(FREE, tolerance=0.0))
+    assert [look(Hpa(tolerant), 0, workers, 10) for workers in (15, 15.1, 9.9, 9)] == [10, 16, 10, 9]

@@ -11,7 +11,7 @@ from jobs.model import Depth
 from scaling.policy import Policy, default_path, load
 
 Spec = dict[str, Any]
-QUEUE = {"protocol": "http", "mode": "QueueLength", "value": "5"}
+QUEUE = {"queueName": "jobs", "host": "http://broker", "protocol": "http", "mode": "QueueLength", "value": "5"}
 
 
 def policy(folder: Path, *, annotations: dict[str, str] | None = None, **spec: Any) -> Policy:
@@ -61,7 +61,9 @@ def test_amqp_sees_what_waits_and_http_also_what_is_in_flight_unless_told() -> N
 
 
 def test_what_is_not_said_has_kedas_default(tmp_path: Path) -> None:
-    plain = policy(tmp_path, triggers=[{"type": "rabbitmq", "metadata": {"protocol": "amqp"}}])
+    plain = policy(
+        tmp_path, triggers=[{"type": "rabbitmq", "metadata": {"queueName": "jobs", "host": "amqp://broker"}}]
+    )
     assert (plain.polling_interval, plain.cooldown_period, plain.initial_cooldown_period) == (30, 300, 0)
     assert (plain.min_replicas, plain.max_replicas, plain.idle_replicas) == (0, 100, None)
     assert (plain.fallback, plain.formula, plain.scale_up, plain.scale_down) == (None, None, None, None)
@@ -90,10 +92,11 @@ def trigger(kind: str = "rabbitmq", **metadata: str) -> Spec:
     [
         (trigger("kafka"), "kafka"),
         (trigger(mode="MessageRate"), "MessageRate"),
-        (trigger(value="0"), "value over 0"),
+        (trigger(value="0"), "value must be specified"),
+        (trigger(value="-5"), "not -5"),
         (trigger(value="many"), "many"),
         (trigger(activationValue="inf"), "inf"),
-        (trigger(protocol="auto"), "protocol"),
+        (trigger(host="h", protocol="auto"), "protocol"),
         (trigger(protocol="amqp", excludeUnacknowledged="true"), "excludeUnacknowledged"),
         ({"triggers": []}, "spec.triggers"),
         ({"colldownPeriod": 5}, "spec.colldownPeriod"),
