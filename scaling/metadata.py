@@ -49,7 +49,7 @@ def read(metadata: Mapping[str, str], *, authenticated: bool) -> RabbitMetadata:
     if _number(given, "pageSize", 100, whole=True) < 1:
         raise SettingsError("pageSize should be 1 or greater")
     timed = _has_timeout(given)
-    _check_auth_modes(given)
+    _check_auth_modes(given, authenticated=authenticated)
     protocol = _protocol(given)
     if regex and protocol != "http":
         raise SettingsError("configure useRegex=true only with HTTP protocol")
@@ -91,7 +91,10 @@ def _positive(value: float) -> float:
 def _protocol(given: Mapping[str, str]) -> Literal["amqp", "http"]:
     protocol = given.get("protocol", "auto")
     if protocol == "auto":
-        found = _SCHEME.match(given.get("host", ""))
+        host = given.get("host", "")
+        if ":" in host.partition("/")[0] and not _SCHEME.match(host):
+            raise SettingsError("can't parse host to find protocol: it begins with no scheme")
+        found = _SCHEME.match(host)
         protocol = scheme = found[1].lower() if found else ""
         if scheme in ("amqps", "https"):
             protocol = scheme[:-1]
@@ -136,15 +139,19 @@ def _has_timeout(given: Mapping[str, str]) -> bool:
     return not zero
 
 
-def _check_auth_modes(given: Mapping[str, str]) -> None:
+def _check_auth_modes(given: Mapping[str, str], *, authenticated: bool) -> None:
     text = given.get("authModes") or given.get("authMode")
     modes = [mode.strip(_SPACES) for mode in text.split(",")] if text else []
     if any(mode not in _AUTH_MODES for mode in modes):
-        raise SettingsError(f'parameter "authModes" value {json.dumps(text)} must be one of [{" ".join(_AUTH_MODES)}]')
+        raise SettingsError(
+            f'parameter "authModes,authMode" value {json.dumps(text)} must be one of [{" ".join(_AUTH_MODES)}]'
+        )
     if sum(mode in ("bearer", "basic", "oauth") for mode in modes) > 1:
         raise SettingsError(
-            f'parameter "authModes" value {json.dumps(text)} must contain only one of [bearer basic oauth]'
+            f'parameter "authModes,authMode" value {json.dumps(text)} must contain only one of [bearer basic oauth]'
         )
+    if "basic" in modes and not authenticated:
+        raise SettingsError("username=<empty> is required when basic auth is enabled")
 
 
 def _unset(name: str, text: str, why: str) -> SettingsError:

@@ -18,6 +18,9 @@ from tests.conftest import ROOT
 Spec = dict[str, Any]
 T = TypeVar("T")
 SCHEMAS = ROOT / "tests" / "schemas"
+CASES = json.loads((SCHEMAS / "keda.json").read_text())
+LIMITS = ("needs message rates", "the HPA needs a target", "write the host here")
+"""Reasons of our own, for what KEDA takes and one machine or the HPA does not."""
 DEFINITIONS = json.loads((SCHEMAS / "schemas.json").read_text())["definitions"]
 CRD = DEFINITIONS["keda.sh/v1alpha1/ScaledObject"]["properties"]["spec"]
 METADATA = {"queueName": "jobs", "host": "http://broker", "mode": "QueueLength", "value": "5"}
@@ -94,7 +97,7 @@ def leaves(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | 
         ({"mode": "Unknown", "value": "0"}, False, 20, 0),
         ({"mode": "", "value": "", "queueLength": "7"}, False, 7, 0),
         ({"queueLength": "0"}, False, 5, 0),
-        ({"timeout": "1m30s", "pageSize": "1", "useRegex": "T", "authModes": "basic, tls"}, False, 5, 0),
+        ({"timeout": "1m30s", "pageSize": "1", "useRegex": "T", "authModes": "tls"}, False, 5, 0),
     ],
 )
 def test_metadata_that_keda_takes_means_the_same(
@@ -145,14 +148,30 @@ NO_JSON_NUMBERS = (
         ({"host": "AMQPS://h", "useRegex": "1"}, "configure useRegex=true only with HTTP protocol"),
         ({"protocol": "amqp", "timeout": "5"}, "AMQP protocol doesn't support custom timeouts"),
         ({"protocol": "amqp", "mode": "MessageRate"}, "protocol amqp not supported; must be HTTP to use trigger mode"),
-        ({"authModes": "hope"}, 'parameter "authModes" value "hope" must be one of'),
-        ({"authModes": "basic,oauth"}, 'parameter "authModes" value "basic,oauth" must contain only one of'),
+        ({"authModes": "hope"}, 'parameter "authModes,authMode" value "hope" must be one of'),
+        ({"authModes": "basic,oauth"}, 'parameter "authModes,authMode" value "basic,oauth" must contain only one of'),
     ],
 )  # fmt: skip
 def test_metadata_that_keda_refuses_is_refused_with_its_reason(given_metadata: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError) as refused:
         read(METADATA | given_metadata, authenticated=False)
     assert str(refused.value).startswith(reason)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[json.dumps(case["metadata"]) for case in CASES])
+def test_a_trigger_reads_as_kedas_own_parser_reads_it(case: Spec) -> None:
+    verdict = case["verdict"]
+    ours, refusal = outcome(lambda: read(case["metadata"], authenticated=False))
+    if "error" in verdict:
+        assert ours is None
+        reasons = [line.split(": ")[0] for line in verdict["error"].splitlines()]
+        assert "panic" in reasons[0] or any(refusal.startswith(reason) for reason in reasons)
+    elif ours is None:
+        assert any(limit in refusal for limit in LIMITS)
+    else:
+        seen = (ours.protocol, ours.excludes_unacknowledged, ours.value, ours.activation)
+        assert seen == tuple(verdict[key] for key in ("protocol", "excludes", "value", "activation"))
+        assert verdict["mode"] == "QueueLength"
 
 
 @pytest.mark.parametrize("path", leaves(BASE)[1:], ids=str)
@@ -258,3 +277,8 @@ def test_any_yaml_gives_a_policy_or_one_of_our_errors(value: object) -> None:
 def test_any_metadata_is_read_or_refused(metadata: dict[str, str]) -> None:
     found, refusal = outcome(lambda: read(METADATA | metadata, authenticated=False))
     assert bool(found) != bool(refusal)
+
+
+def test_an_authentication_may_hold_the_host_and_the_user() -> None:
+    given_metadata = {"queueName": "jobs", "protocol": "http", "authModes": "basic"}
+    assert read(given_metadata, authenticated=True).value == 20
