@@ -13,6 +13,7 @@ EVENTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "job.announced": ("A message for each open task is on the queue.", ("tasks",)),
         "job.succeeded": ("It has its result, `seconds` after its submission or last retry.", ("seconds",)),
         "job.failed": ("It has ended with a problem of this `kind`.", ("kind", "reason", "seconds")),
+        "job.merging": ("All its tasks have succeeded; their results are being merged.", ()),
         "job.merge_failed": ("The workload's `merge` raised.", ()),
         "job.cancelled": ("A client wanted no more of it.", ("job", "seconds")),
         "job.retried": ("A client had it run again, here; before, it was the release's `was`.", ("run", "was")),

@@ -87,10 +87,15 @@ class Task:
     problem: Problem | None = None
 
 
+MERGE = -1  # the number of a claim to merge a job's results
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's right to one attempt of a task. `attempt` is the fencing token: a higher one makes this void, and so does
-    a higher `run` of the job."""
+    """A worker's right to one attempt of a task, or to merge the results of all (`number` is `MERGE`).
+
+    `attempt` is the fencing token: a higher one makes this void, and so does a higher `run` of the job.
+    """
 
     job_id: str
     number: int
@@ -122,9 +127,7 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Nothing to run. `unmerged`: every task has succeeded, yet nobody has completed the job: do it."""
-
-    unmerged: bool
+    """Nothing to run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,8 +113,9 @@ class JobStore(Protocol):
 
         A lease that ends later than two lease times from now has run out: its clock was set back since.
 
-        Claiming task 0 of a job that is not planned gives the right to split it. Raises `JobNotFoundError`, also for a
-        number that was not planned.
+        Claiming task 0 of a job that is not planned gives the right to split it. Claiming any task of a job whose tasks
+        have all succeeded, and that nobody has completed, gives the right to merge it: a claim with the number `MERGE`,
+        with a lease of its own. Raises `JobNotFoundError`, also for a number that was not planned.
         """
 
     async def beat(self, claim: Claim, progress: float | None = None, checkpoint: bytes | None = None) -> bool:

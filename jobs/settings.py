@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=5, ge=1)
     """Attempts that may raise an exception before the job has failed and its message is parked."""
 
-    max_lost_attempts: int = Field(default=20, ge=1)
-    """Attempts whose worker may vanish before the same: a task that kills its workers must end too."""
+    max_lost_attempts: int = Field(default=3, ge=1)
+    """Attempts of a task or a merge that may be lost with their worker before the job fails: some tasks kill workers."""
 
     retry_seconds: float = Field(default=1.0, gt=0)
     """Delay before the second attempt; doubles with each failure, with up to a quarter of jitter."""

@@ -49,9 +49,13 @@ class WorkerStatus:
 
 
 class Backoff:
-    """The kubelet's CrashLoopBackOff: the first restart at once, then 10 s doubling to 300 s; 10 good minutes forget."""
+    """The pause before a process that cannot start is tried again: at once, then 10 s doubling to 300 s, as the kubelet does.
 
-    FIRST, LONGEST, FORGET = 10.0, 300.0, 600.0
+    Unlike there, ten seconds of life forget it: whatever ended such a process was its task, which waits for its own lease,
+    and the tasks of others need not wait with it.
+    """
+
+    FIRST, LONGEST, FORGET = 10.0, 300.0, 10.0
 
     def __init__(self) -> None:
         self._delay = 0.0

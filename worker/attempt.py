@@ -25,11 +25,15 @@ class AttemptStopped(BaseException):
 
 
 class Texts:
-    """The text store for blocking code. Errors are those of `jobs.ports.TextStore`."""
+    """The text store for blocking code. Errors are those of `jobs.ports.TextStore`.
 
-    def __init__(self, store: TextStore, loop: asyncio.AbstractEventLoop) -> None:
+    Each call raises `AttemptStopped` once `stop` is set: a workload may make thousands of them and no other.
+    """
+
+    def __init__(self, store: TextStore, loop: asyncio.AbstractEventLoop, stop: threading.Event | None = None) -> None:
         self._store = store
         self._loop = loop
+        self._stop = stop or threading.Event()
 
     def list(self, pattern: str) -> Iterator[Text]:
         """All texts that match the glob, by name."""
@@ -57,6 +61,7 @@ class Texts:
         try:
             while ahead is not None:
                 chunk, ahead = ahead.result(), None
+                self._check()
                 if start + size < end:
                     ahead = request(start + size)
                 yield start, chunk
@@ -66,7 +71,13 @@ class Texts:
                 ahead.cancel()
 
     def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        found = asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        self._check()
+        return found
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise AttemptStopped
 
 
 class Attempt:
@@ -80,13 +91,14 @@ class Attempt:
         texts: Texts,
         save: Save,
         loop: asyncio.AbstractEventLoop,
+        stop: threading.Event | None = None,
     ) -> None:
         self.number = number
         self.checkpoint = checkpoint
         self.texts = texts
         self._save = save
         self._loop = loop
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
 
     def save(self, progress: float, checkpoint: BaseModel | bytes) -> None:
         """Store how far it is (0 to 1) and what the next attempt needs to go on from here, before anything else is done.

@@ -52,6 +52,9 @@ async def left_unparked(store: JobStore, job_id: str, number: int) -> str | None
 
     The task tells, and not its job: a store may learn of the job's end only now. A message that came twice is parked twice.
     """
-    found = await store.tasks(job_id, states=[State.FAILED], after=number - 1, limit=1)
-    problem = found[0].problem if found and found[0].number == number else None
+    found = await store.tasks(job_id, after=number - 1, limit=1)
+    task = found[0] if found and found[0].number == number else None
+    problem = task and task.problem
+    if task and task.state is State.SUCCEEDED:  # its message was also the one for the merge
+        problem = (await store.get(job_id)).problem
     return problem.detail if problem and problem.type == EXHAUSTED else None

@@ -17,7 +17,7 @@ from jobs.errors import (
     UnavailableError,
 )
 from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, parent_span
-from jobs.model import Busy, Claimed, Ended, Job
+from jobs.model import MERGE, Busy, Claimed, Ended, Job
 from jobs.ports import Delivery
 from jobs.settings import Settings
 from jobs.telemetry import bound, log, since, span
@@ -91,16 +91,14 @@ class Handler:
         else:  # every task has succeeded before: what is left is the merge
             await self._run(job, 0, delivery)
 
-    async def _run(self, job: Job, number: int, delivery: Delivery) -> None:
+    async def _run(self, job: Job, number: int, delivery: Delivery, *, promised: bool = False) -> None:
         match await self._store.claim(job.id, number, self._worker):
             case Busy(seconds):
                 await self._settle(delivery.retry(min(seconds, self._settings.lease_seconds)))
-            case Ended(unmerged):
-                if unmerged:
-                    await merge_job(self._backends, job)
+            case Ended():
                 await self._leave(job.id, number, delivery)
             case Claimed(claim) as claimed if claim.run == job.run:
-                await self._attempt(job, claimed, delivery)
+                await self._attempt(job, claimed, delivery, promised=promised)
             case Claimed(claim):  # retried since we looked, perhaps by another release: look again
                 with suppress(LeaseLostError):
                     await self._store.release(claim)
@@ -110,55 +108,72 @@ class Handler:
         reason = await left_unparked(self._store, job_id, number)
         await (self._park(delivery, reason) if reason else self._settle(delivery.ack()))
 
-    async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
-        with bound(task=claimed.claim.number, attempt=claimed.claim.attempt):
-            await self._try(job, claimed, delivery)
+    async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery, *, promised: bool = False) -> None:
+        number, attempt = claimed.claim.number, claimed.claim.attempt
+        with bound(attempt=attempt) if number == MERGE else bound(task=number, attempt=attempt):
+            unmerged, promised = await self._try(job, claimed, delivery, promised)
+        if unmerged:
+            await self._run(job, number, delivery, promised=promised)
 
-    async def _try(self, job: Job, claimed: Claimed, delivery: Delivery) -> None:
-        claim, key = claimed.claim, f"{job.id}/{claimed.claim.number}"
-        log("task.claimed", waited=since(job.queued))
+    async def _try(self, job: Job, claimed: Claimed, delivery: Delivery, promised: bool) -> tuple[bool, bool]:
+        """Settles the delivery unless the job can be merged now. Whether it can, and `promised`: whether it has been seen to
+        that the job's end is told."""
+        claim, key, unmerged = claimed.claim, f"{job.id}/{claimed.claim.number}", False
+        if claim.number == MERGE:
+            log("job.merging")
+        else:
+            log("task.claimed", waited=since(job.queued))
         self.running[key] = runner = Runner(self._backends, self._settings, claimed, self._threads)
         try:
             if claimed.lost >= self._settings.max_lost_attempts:
                 raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")
-            with span("attempt", link=job.traceparent):
-                done = await self._work(job, claimed, runner)
-            if not done:
-                await self._store.release(claim)
-                await announce(self._backends, job)
+            if claim.number == MERGE:
+                await merge_job(self._backends, job, runner, promised=promised)
+            else:
+                with span("attempt", link=job.traceparent):
+                    unmerged, promised = await self._work(job, claimed, runner)
         except StoppedError as stopped:
             await self._stopped(stopped.reason, claimed, delivery)
         except LeaseLostError:
             await self._stopped(Reason.LOST, claimed, delivery)
         except (UnavailableError, QueueFullError):
+            if claim.number == MERGE:  # the results of its tasks stay: the next one can begin at once
+                with suppress(LeaseLostError, UnavailableError):
+                    await self._store.release(claim)
             raise
         except Exception as error:
             await self._failed(job, claimed, error, delivery)
         else:
-            await self._settle(delivery.ack())
+            if not unmerged:
+                await self._settle(delivery.ack())
         finally:
             if self.running.get(key) is runner:  # else this process has a newer attempt of the same task
                 del self.running[key]
+        return unmerged, promised
 
-    async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> bool:
-        """Split the job if nobody has, then run the task. False: there are several tasks; announce them instead."""
+    async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> tuple[bool, bool]:
+        """Split the job if nobody has, then run the task; several tasks are announced instead.
+
+        Whether every task of the job has succeeded now, and nobody has merged their results; and whether it has been
+        seen to that the job's end is told.
+        """
         claim, data, result, merged = claimed.claim, claimed.input, None, None
         if data is None:
             limit, split_into = self._settings.max_tasks_per_job, runner.plan_before_beat
             inputs, result, merged = await runner.run(lambda attempt: steps.whole(job, attempt, limit, split_into))
             if merged is not None and await conclude_job(self._backends, job, claim, merged):
-                return True
+                return False, True
             if await self._store.plan(job.id, claim.run, inputs) > 1:
-                return False
+                await self._store.release(claim)
+                await announce(self._backends, job)
+                return False, False
             data = inputs[0]
         if result is None:
             result = await runner.run(lambda attempt: steps.run(job, data, attempt))
         packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.run}-{claim.attempt}", result)
-        merge = await self._store.finish(claim, packed)
+        unmerged = await self._store.finish(claim, packed)
         log("task.finished")
-        if merge:
-            await merge_job(self._backends, job, promised=merged is not None)
-        return True
+        return unmerged, merged is not None
 
     async def _stopped(self, reason: Reason, claimed: Claimed, delivery: Delivery) -> None:
         log("task.stopped", reason=reason)

@@ -12,24 +12,26 @@ from jobs.backends import Backends
 from jobs.endings import promise
 from jobs.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
 from jobs.events import state_event
-from jobs.model import Claim, Job, Problem, State
+from jobs.model import MERGE, Claim, Job, Problem, State
 from jobs.telemetry import log, since, span
 from worker import steps
+from worker.attempt import Attempt
+from worker.runner import Runner, StoppedError
 
 
-async def merge_job(backends: Backends, job: Job, *, promised: bool = False) -> None:
-    """Merge the results of the job's tasks, which have all succeeded, and complete it.
+async def merge_job(backends: Backends, job: Job, runner: Runner, *, promised: bool = False) -> None:
+    """Merge the results of the job's tasks, which have all succeeded, and complete it, under the claim that `runner` keeps.
 
-    A merge that raises fails the job: it would raise again, since its input never changes. `promised`: that its end is
-    told has been seen to.
+    A merge that raises fails the job: it would raise again, since its input never changes. `promised`: it has been
+    seen to already that its end is told. Raises `StoppedError`.
     """
     outcome: bytes | Problem
     packed = _each(backends, backends.store.results(job.id), asyncio.get_running_loop())
     try:
         with span("merge"):
-            result = await asyncio.to_thread(steps.merge, job, packed)
+            result = await runner.run(lambda attempt: steps.merge(job, _stopping(packed, attempt)))
         outcome = await backends.results.pack(f"{job.id}/job-{job.run}", result)
-    except (UnavailableError, JobNotFoundError):
+    except (UnavailableError, JobNotFoundError, StoppedError):
         raise
     except LeaseLostError:
         return  # somebody else has merged and completed it meanwhile
@@ -45,9 +47,12 @@ async def merge_job(backends: Backends, job: Job, *, promised: bool = False) -> 
 
 
 async def fail_job(backends: Backends, job: Job, claim: Claim, problem: Problem) -> None:
-    """End the claimed task and its job with a problem. Raises `LeaseLostError`."""
+    """End the claimed task, or merge, and its job with a problem. Raises `LeaseLostError`."""
     await promise(backends.queue, job)
-    await backends.store.finish(claim, problem)
+    if claim.number != MERGE:
+        await backends.store.finish(claim, problem)
+    elif not await backends.store.complete(job.id, claim.run, problem):
+        raise LeaseLostError(f"job {job.id} has ended otherwise")
     _tell(backends, job, problem)
 
 
@@ -73,6 +78,13 @@ async def conclude_job(backends: Backends, job: Job, claim: Claim, result: bytes
     if concluded:
         _tell(backends, job, packed)
     return concluded
+
+
+def _stopping(results: Iterator[bytes], attempt: Attempt) -> Iterator[bytes]:
+    """The same, until it is time to go."""
+    for result in results:
+        attempt.check()
+        yield result
 
 
 def _each(backends: Backends, packed: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:

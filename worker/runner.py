@@ -6,7 +6,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from enum import StrEnum
 from queue import SimpleQueue
-from threading import Semaphore, Thread
+from threading import Event, Semaphore, Thread
 from typing import Any, TypeVar, cast
 
 from jobs.backends import Backends
@@ -71,13 +71,14 @@ class Runner:
         self._outcome: asyncio.Future[Outcome] | None = None
         self._unplanned: list[bytes] | None = None
         self._over = False
-        loop = asyncio.get_running_loop()
+        loop, stop = asyncio.get_running_loop(), Event()
         self._attempt = Attempt(
             number=claimed.claim.attempt,
             checkpoint=claimed.checkpoint,
-            texts=Texts(backends.texts, loop),
+            texts=Texts(backends.texts, loop, stop),
             save=self._save,
             loop=loop,
+            stop=stop,
         )
 
     async def run(self, function: Callable[[Attempt], T]) -> T:

@@ -103,7 +103,7 @@ def _texts(request: Request, texts: Texts) -> list[TaskInput]:
     if request.text is not None:
         return [TaskInput(name="", etag="", start=0, end=len(request.text.encode()))]
     found: dict[str, TaskInput] = {}
-    for name in request.texts:
+    for name in dict.fromkeys(request.texts):
         matching = list(texts.list(name))
         if not matching:
             raise JobError(f"there is no text {name!r}")

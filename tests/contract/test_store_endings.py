@@ -40,7 +40,7 @@ async def test_a_cancelled_job_stays_cancelled(store: JobStore, planned: Planned
     assert {task.state for task in await store.tasks(job.id)} == {State.CANCELLED}
     assert await store.cancel(job.id) == cancelled
     assert await store.revive(job.id, 2, job.release) == cancelled
-    assert await store.claim(job.id, 0, "worker") == Ended(unmerged=False)
+    assert await store.claim(job.id, 0, "worker") == Ended()
     assert await store.get(job.id) == cancelled
 
 
@@ -48,7 +48,7 @@ async def test_a_job_that_is_not_split_can_be_cancelled(store: JobStore, new_job
     job = await store.submit(new_job())
     cancelled = await store.cancel(job.id)
     assert cancelled.state is State.CANCELLED
-    assert await store.claim(job.id, 0, "worker") == Ended(unmerged=False)
+    assert await store.claim(job.id, 0, "worker") == Ended()
     await store.plan(job.id, 1, [b"1", b"2"])
     assert await store.get(job.id) == cancelled
     assert await store.tasks(job.id) == []

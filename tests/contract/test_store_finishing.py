@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.errors import LeaseLostError
-from jobs.model import Claim, Claimed, Ended, Job, Problem, State, Task
+from jobs.model import MERGE, Claim, Claimed, Ended, Job, Problem, State, Task
 from jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
@@ -40,11 +40,11 @@ async def test_the_last_finish_says_that_the_job_can_be_merged(
     job = await planned(3)
     claims = [(await claimed(job, number)).claim for number in range(3)]
     assert [await store.finish(claims[number], b"%d" % number) for number in (2, 0, 1)] == [False, False, True]
-    assert await store.claim(job.id, 1, "worker") == Ended(unmerged=True)
+    assert await store.claim(job.id, 1, "worker") == Claimed(Claim(job.id, MERGE, 1, "worker"), None, None, 0, 0)
     assert (await store.get(job.id)).state is State.RUNNING
     assert [result async for result in store.results(job.id)] == [b"0", b"1", b"2"]
     await store.complete(job.id, 1, b"3")
-    assert await store.claim(job.id, 1, "worker") == Ended(unmerged=False)
+    assert await store.claim(job.id, 1, "worker") == Ended()
 
 
 async def test_an_ended_task_of_an_unfinished_job_has_nothing_to_merge(
@@ -52,7 +52,7 @@ async def test_an_ended_task_of_an_unfinished_job_has_nothing_to_merge(
 ) -> None:
     job = await planned(2)
     await store.finish((await claimed(job)).claim, b"1")
-    assert await store.claim(job.id, 0, "worker") == Ended(unmerged=False)
+    assert await store.claim(job.id, 0, "worker") == Ended()
 
 
 async def test_results_are_many_and_in_order(store: JobStore, planned: Planned, claimed: Claiming) -> None:
@@ -109,7 +109,7 @@ async def test_a_failed_task_fails_its_job_and_ends_the_others(
     for late in (store.finish(running, b"late"), store.finish(running, OTHER), store.release(running)):
         with pytest.raises(LeaseLostError):
             await late
-    assert await store.claim(job.id, 3, "worker") == Ended(unmerged=False)
+    assert await store.claim(job.id, 3, "worker") == Ended()
     assert await store.get(job.id) == failed
     assert [task.state for task in await store.tasks(job.id)] == states
 

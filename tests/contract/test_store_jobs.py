@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.errors import JobNotFoundError
-from jobs.model import Claimed, Ended, Job, Problem, State
+from jobs.model import MERGE, Claim, Claimed, Job, Problem, State
 from jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
@@ -155,7 +155,7 @@ async def test_a_job_whose_merge_failed_can_be_merged_again(
     assert (failed.state, failed.problem, failed.result) == (State.FAILED, WRONG, None)
 
     await store.revive(job.id, 2, job.release)
-    assert await store.claim(job.id, 0, "worker") == Ended(unmerged=True)
+    assert await store.claim(job.id, 0, "worker") == Claimed(Claim(job.id, MERGE, 1, "worker", 2), None, None, 0, 0)
     assert [result async for result in store.results(job.id)] == [b"0", b"1"]
     assert not await store.complete(job.id, 1, b"merged in the run before")
     assert await store.complete(job.id, 2, b"merged")

@@ -111,7 +111,7 @@ async def test_a_lease_that_ran_out_is_good_until_somebody_takes_over(
     assert await store.beat(beating, 0.5)
     assert isinstance(await store.claim(job.id, 0, "next"), Busy)
     assert not await store.finish(finishing, b"1")
-    assert await store.claim(job.id, 1, "next") == Ended(unmerged=False)
+    assert await store.claim(job.id, 1, "next") == Ended()
     await store.release(releasing)
     third = await store.claim(job.id, 2, "next")
     assert isinstance(third, Claimed)

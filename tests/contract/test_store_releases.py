@@ -195,6 +195,6 @@ async def test_all_that_a_job_had_in_any_release_is_purged(
     await store.revive(job.id, 2, "other")
     cancelled = await store.cancel(job.id)
     assert cancelled.ended is not None
-    assert await store.claim(job.id, 0, "worker") == Ended(unmerged=False)
+    assert await store.claim(job.id, 0, "worker") == Ended()
     assert await store.purge(cancelled.ended.replace(year=cancelled.ended.year + 1)) == [job.id]
     assert (await store.counts()).get("other", {}).get(State.CANCELLED, 0) == 0

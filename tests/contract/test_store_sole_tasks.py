@@ -48,7 +48,7 @@ async def test_a_job_begins_and_ends(store: JobStore, new_job: NewJob, stored: b
     assert task.ended is not None
     assert task.lease_until is None
     assert await store.tasks(job.id, after=0) == []
-    assert await store.claim(job.id, 0, "worker-2") == Ended(unmerged=False)
+    assert await store.claim(job.id, 0, "worker-2") == Ended()
     assert not await store.complete(job.id, 1, b"again")
     assert await store.submit(job) == done
     assert [listed.id for listed in (await store.list(states=[State.SUCCEEDED])).jobs] == [job.id]

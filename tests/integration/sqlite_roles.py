@@ -11,7 +11,7 @@ from jobs.adapters.sqlite.queue import open_sqlite_queue
 from jobs.adapters.sqlite.store import open_sqlite_store
 from jobs.errors import LeaseLostError
 from jobs.events import JobRetried, JobSubmitted, from_event, to_event
-from jobs.model import Busy, Claimed, Ended, Job
+from jobs.model import MERGE, Busy, Claimed, Ended, Job
 from jobs.ports import Delivery, JobStore
 
 LEASE_SECONDS = 1.0
@@ -64,11 +64,12 @@ async def _handle(delivery: Delivery, store: JobStore, note: Callable[[bytes], o
                 await delivery.retry(seconds)
                 return
             case Claimed(claim):
-                await store.plan(job.id, 1, [b"1"])
-                await asyncio.sleep(0.05)
-                merge = await store.finish(claim, b"%d" % job.request["n"])
-            case Ended(unmerged):
-                merge = unmerged
+                if claim.number != MERGE:
+                    await store.plan(job.id, 1, [b"1"])
+                    await asyncio.sleep(0.05)
+                merge = claim.number == MERGE or await store.finish(claim, b"%d" % job.request["n"])
+            case Ended():
+                merge = False
         if merge:
             (result,) = [one async for one in store.results(job.id)]
             if await store.complete(job.id, 1, result):

@@ -1,4 +1,4 @@
-"""Restarts are spaced as the kubelet spaces them."""
+"""Restarts of what cannot start are spaced as the kubelet spaces them; those of what has worked are not."""
 
 from scaling.replica import Backoff
 
@@ -11,9 +11,9 @@ def test_the_first_restart_is_at_once_then_ten_seconds_double_up_to_five_minutes
     assert delays == [0, 10, 20, 40, 80, 160, 300, 300, 300]
 
 
-def test_ten_good_minutes_are_forgiven() -> None:
+def test_what_has_lived_for_ten_seconds_is_started_again_at_once() -> None:
     backoff = Backoff()
     assert [backoff.next(now) for now in (0, 0, 10)] == [0, 10, 20]  # restarted at 30
-    assert backoff.next(630) == 40  # restarted at 670
-    assert backoff.next(1271) == 0
-    assert backoff.next(1271) == 10
+    assert backoff.next(40) == 40  # restarted at 80
+    assert backoff.next(91) == 0
+    assert backoff.next(91) == 10

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from jobs.adapters.mongodb import merging
 from jobs.adapters.mongodb.database import Database
 from jobs.adapters.mongodb.documents import Document, problem_to, readable, run_of, stamp
 from jobs.adapters.mongodb.job_steps import fail, head, is_ended
@@ -9,10 +10,12 @@ from jobs.adapters.mongodb.progress import all_succeeded
 from jobs.adapters.mongodb.sole_tasks import settle
 from jobs.adapters.mongodb.task_documents import task_id, task_state
 from jobs.errors import LeaseLostError
-from jobs.model import Claim, Problem, State
+from jobs.model import MERGE, Claim, Problem, State
 
 
 async def beat(db: Database, claim: Claim, progress: float | None, checkpoint: bytes | None, lease: timedelta) -> bool:
+    if claim.number == MERGE:
+        return await merging.beat(db, claim, lease)
     job = await _job_of(db, claim)
     if is_ended(job):
         return False
@@ -26,6 +29,8 @@ async def beat(db: Database, claim: Claim, progress: float | None, checkpoint: b
 
 
 async def release(db: Database, claim: Claim, problem: Problem | None) -> None:
+    if claim.number == MERGE:
+        return await merging.release(db, claim)
     job = await _job_of(db, claim)
     if is_ended(job):
         raise _lost(claim)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from jobs.adapters.leases import seconds_left
+from jobs.adapters.mongodb import merging
 from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, readable, run_of, stamp
 from jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
@@ -49,7 +50,7 @@ async def claim(db: Database, job_id: str, number: int, worker: str, lease: time
         if not 0 <= number < (job.get("tasks") or 1):
             raise JobNotFoundError(f"job {job_id} has no task {number}")
         if is_ended(job):
-            return Ended(unmerged=False)
+            return Ended()
         job = await settle(db, job) if number == 0 else job
         found = await db.tasks.find_one({"_id": task_id(job, number, job.get("plan") or "")}, {"result": 0})
         if found is None and number:
@@ -73,10 +74,10 @@ async def _claim(
     task = found or new_task(job, 0, "", None)
     state = task_state(task, job)
     if state is State.SUCCEEDED:
-        return Ended(unmerged=await all_succeeded(db, job))
+        return await merging.claim(db, job, worker, lease) if await all_succeeded(db, job) else Ended()
     if state is State.FAILED:
         await fail(db, job, task.get("problem"))
-        return Ended(unmerged=False)
+        return Ended()
     running = state is State.RUNNING
     until = task.get("lease_until")
     if running and until and (seconds := seconds_left(until, now, lease)):

@@ -25,7 +25,18 @@ from jobs.adapters.mongodb.task_documents import task_id
 from jobs.errors import JobNotFoundError, UnavailableError
 from jobs.model import Job, Problem, State
 
-HEAD = {"state": 1, "run": 1, "tasks": 1, "plan": 1, "started": 1, "ended": 1, "purged": 1, "first": 1, "anew": 1}
+HEAD = {
+    "state": 1,
+    "run": 1,
+    "tasks": 1,
+    "plan": 1,
+    "started": 1,
+    "ended": 1,
+    "purged": 1,
+    "first": 1,
+    "anew": 1,
+    "merge": 1,
+}
 
 
 async def submit(db: Database, jobs: Sequence[Job]) -> list[Job]:
@@ -115,6 +126,8 @@ async def revive(db: Database, job_id: str, run: int, release: str, taken_from: 
             fresh |= dict.fromkeys(("tasks", "plan", "split_in", "first_input"))
         states = ["failed"] if failed else OPEN
         wanted = {"_id": job_id, "state": {"$in": states}, "run": run - 1, "release": before["release"], "purged": None}
+        if before.get("merge"):
+            fresh |= {"merge.lost": 0, "merge.lease_until": None}
         await db.jobs.update_one(wanted, {"$set": {**fresh, "first": None}})
     return await get(db, job_id)
 

@@ -107,7 +107,7 @@ def revive(db: sqlite3.Connection, job_id: str, run: int, release: str, taken_fr
     before = get(db, job_id)
     changed = db.execute(
         "UPDATE jobs SET state = 'queued', run = :run, release = :release, problem = NULL, started = NULL, ended = NULL, "
-        "retried = :now "
+        "retried = :now, merge_lost = 0, merge_lease_until = NULL "
         "WHERE id = :id AND run = :run - 1 "
         "AND (state = 'failed' OR (state IN ('queued', 'running') AND release = :taken_from))",
         {"id": job_id, "run": run, "release": release, "taken_from": taken_from, "now": stamp()},

@@ -159,4 +159,10 @@ _SPLITS = (
 
 _DELAYS = ("ALTER TABLE messages ADD COLUMN delayed TEXT",)  # when the delay began
 
-STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS, _RELEASES, _SPLITS, _DELAYS)
+_MERGES = (  # who merges a job has a lease of its own; one that is there and has run out is a lost attempt
+    "ALTER TABLE jobs ADD COLUMN merge_attempts INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN merge_lost INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN merge_lease_until TEXT",
+)
+
+STEPS = ((*_QUEUE, *_JOBS, *_TASKS), _CALLBACKS, _RELEASES, _SPLITS, _DELAYS, _MERGES)

@@ -5,11 +5,12 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from jobs.adapters.leases import seconds_left
+from jobs.adapters.sqlite import merging
 from jobs.adapters.sqlite.database import stamp
 from jobs.adapters.sqlite.job_transactions import cancel_tasks
 from jobs.adapters.sqlite.rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
 from jobs.errors import JobNotFoundError, LeaseLostError
-from jobs.model import Busy, Claim, Claimed, Ended, Problem, State, Task
+from jobs.model import MERGE, Busy, Claim, Claimed, Ended, Problem, State, Task
 
 _TASKS = (
     f"SELECT {TASK_COLUMNS} FROM tasks WHERE job_id = :id AND number > :after "  # noqa: S608  # constants
@@ -46,7 +47,7 @@ def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: 
     ended = State(job["state"]).ended
     if job["tasks"] is None and number == 0:
         if ended:
-            return Ended(unmerged=False)
+            return Ended()
         db.execute("INSERT INTO tasks (job_id, number) VALUES (?, 0) ON CONFLICT DO NOTHING", (job_id,))
     sql = (
         "SELECT state, attempts, failures, lost, lease_until, input, checkpoint FROM tasks "
@@ -55,8 +56,10 @@ def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: 
     task = db.execute(sql, (job_id, number)).fetchone()
     if task is None:
         raise JobNotFoundError(f"job {job_id} has no task {number}")
+    if not ended and job["tasks"] == job["tasks_ended"]:
+        return merging.claim(db, job_id, worker, lease)
     if ended or State(task["state"]).ended:
-        return Ended(unmerged=not ended and job["tasks"] == job["tasks_ended"])
+        return Ended()
 
     now = datetime.now(UTC)
     lost = task["state"] == State.RUNNING
@@ -81,6 +84,8 @@ def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: 
 def beat(
     db: sqlite3.Connection, claim: Claim, progress: float | None, checkpoint: bytes | None, lease: timedelta
 ) -> bool:
+    if claim.number == MERGE:
+        return merging.beat(db, claim, lease)
     row = _attempt(db, claim)
     if State(row["job_state"]).ended:
         return False
@@ -95,6 +100,8 @@ def beat(
 
 
 def release(db: sqlite3.Connection, claim: Claim, problem: Problem | None) -> None:
+    if claim.number == MERGE:
+        return merging.release(db, claim)
     _must_run(_attempt(db, claim), claim)
     db.execute(
         "UPDATE tasks SET state = 'queued', worker = NULL, lease_until = NULL, failures = failures + ?, "

@@ -17,6 +17,9 @@ class Request(BaseModel):
     kills: bool = False
     stalls: bool = False
     merge_raises: bool = False
+    merge_kills: bool = False
+    merge_seconds: float = 0.0
+    looks: int = 0
     reads: str | None = None
 
 

@@ -17,6 +17,8 @@ def split(request: Request, texts: Texts) -> list[TaskInput]:
             file.write("x")
         if len(tries.read_text()) <= request.split_fails:
             raise OSError("the disk hums")
+    for _ in range(request.looks):
+        list(texts.list("**"))
     etag = texts.stat(request.reads).etag if request.reads else None
     return [TaskInput(number=number, etag=etag) for number in range(request.tasks)]
 
@@ -47,7 +49,12 @@ def run(request: Request, task: TaskInput, attempt: Attempt) -> TaskResult:
 def merge(request: Request, results: Iterable[TaskResult]) -> Result:
     if request.merge_raises:
         raise ZeroDivisionError("the merge is broken")
-    done = list(results)
+    if request.merge_kills:
+        os.abort()
+    done = []
+    for result in results:
+        time.sleep(request.merge_seconds)
+        done.append(result)
     return Result(total=sum(result.total for result in done), numbers=[result.number for result in done])
 
 

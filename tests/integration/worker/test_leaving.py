@@ -4,6 +4,9 @@ import json
 import signal
 import subprocess
 import sys
+from typing import Any
+
+import pytest
 
 from jobs.model import Job, State
 from tests.integration.worker.conftest import Site, redone, steps
@@ -89,6 +92,37 @@ async def test_a_task_that_kills_its_workers_ends_too(site: Site) -> None:
     assert ended.problem is not None
     assert "2 workers vanished" in ended.problem.detail
     await site.eventually(site.backends.queue.dead_letters)
+
+
+async def test_a_merge_that_kills_its_workers_ends_too(site: Site) -> None:
+    """Its tasks have all succeeded: only the merge is an attempt that can be lost."""
+    job, _ = await site.submit(tasks=2, steps=1, merge_kills=True)
+    for _ in range(2):
+        worker = site.house.start(ESSAIM_MAX_LOST_ATTEMPTS="2")
+        await site.eventually(lambda worker=worker: worker.poll() is not None)
+    site.house.start(ESSAIM_MAX_LOST_ATTEMPTS="2")
+    ended = await site.ended(job)
+    assert ended.problem is not None
+    assert "2 workers vanished" in ended.problem.detail
+    assert {task.state for task in await site.backends.store.tasks(job.id)} == {State.SUCCEEDED}
+    await site.eventually(site.backends.queue.dead_letters)
+
+
+@pytest.mark.parametrize("slow", [{"looks": 10_000_000}, {"tasks": 100, "steps": 0, "merge_seconds": 0.5}])
+async def test_a_worker_is_free_again_when_a_job_is_cancelled_that_it_splits_or_merges(
+    site: Site, slow: dict[str, Any]
+) -> None:
+    site.house.start(ESSAIM_CONCURRENCY="1")
+    job, _ = await site.submit(**slow)
+    await site.eventually(lambda: _splits_or_merges(site, job))
+    await site.service.cancel(job.id)
+    other, _ = await site.submit(steps=1)
+    await site.result(other)
+
+
+async def _splits_or_merges(site: Site, job: Job) -> bool:
+    now = await site.backends.store.get(job.id)
+    return now.state is State.RUNNING and now.tasks_ended == (now.tasks or 0)
 
 
 async def test_a_worker_leaves_when_its_parent_is_gone(site: Site) -> None:

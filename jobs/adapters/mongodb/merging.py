@@ -1,0 +1,51 @@
+"""The lease of whoever merges a job: the field `merge` of its document, there once somebody has begun."""
+
+from datetime import UTC, datetime, timedelta
+
+from jobs.adapters.leases import seconds_left
+from jobs.adapters.mongodb.database import Database
+from jobs.adapters.mongodb.documents import OPEN, Document, run_of, stamp
+from jobs.adapters.mongodb.job_steps import head, is_ended
+from jobs.errors import LeaseLostError
+from jobs.model import MERGE, Busy, Claim, Claimed
+
+
+async def claim(db: Database, job: Document, worker: str, lease: timedelta) -> Claimed | Busy | None:
+    """The tasks of the job have all succeeded. None: somebody was faster, so look again."""
+    now, before = datetime.now(UTC), job.get("merge") or {}
+    until = before.get("lease_until")
+    if until and (seconds := seconds_left(until, now, lease)):
+        return Busy(seconds)
+    attempt, lost = before.get("attempts", 0) + 1, before.get("lost", 0) + (until is not None)
+    seen = {f"merge.{name}": before.get(name) for name in ("attempts", "lease_until")}
+    wanted = {"_id": job["_id"], "run": run_of(job), "state": {"$in": OPEN}, **seen}
+    fields = {"attempts": attempt, "lost": lost, "worker": worker, "lease_until": stamp(now + lease)}
+    change = {"state": "running", "started": job.get("started") or stamp(now), "merge": fields}
+    if not (await db.jobs.update_one(wanted, {"$set": change})).matched_count:
+        return None
+    right = Claim(job["_id"], MERGE, attempt, worker, run_of(job))
+    return Claimed(right, input=None, checkpoint=None, failures=0, lost=lost)
+
+
+async def beat(db: Database, claim: Claim, lease: timedelta) -> bool:
+    if await _change(db, claim, stamp(datetime.now(UTC) + lease)):
+        return True
+    job = await head(db, claim.job_id)
+    if job is not None and run_of(job) == claim.run and is_ended(job):
+        return False
+    raise _lost(claim)
+
+
+async def release(db: Database, claim: Claim) -> None:
+    if not await _change(db, claim, None):
+        raise _lost(claim)
+
+
+async def _change(db: Database, claim: Claim, until: str | None) -> bool:
+    held = {"merge.attempts": claim.attempt, "merge.lease_until": {"$ne": None}}
+    wanted = {"_id": claim.job_id, "run": claim.run, "state": {"$in": OPEN}, **held}
+    return (await db.jobs.update_one(wanted, {"$set": {"merge.lease_until": until}})).matched_count > 0
+
+
+def _lost(claim: Claim) -> LeaseLostError:
+    return LeaseLostError(f"attempt {claim.attempt} to merge job {claim.job_id} has lost its lease")

@@ -1,0 +1,52 @@
+"""The lease of whoever merges a job, each function inside one transaction."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+from jobs.adapters.leases import seconds_left
+from jobs.adapters.sqlite.database import stamp
+from jobs.errors import LeaseLostError
+from jobs.model import ENDED, MERGE, Busy, Claim, Claimed
+
+
+def claim(db: sqlite3.Connection, job_id: str, worker: str, lease: timedelta) -> Claimed | Busy:
+    """The tasks of the job have all succeeded, and it is open."""
+    sql = "SELECT run, merge_attempts, merge_lost, merge_lease_until FROM jobs WHERE id = ?"
+    row = db.execute(sql, (job_id,)).fetchone()
+    now, until = datetime.now(UTC), row["merge_lease_until"]
+    if until and (seconds := seconds_left(until, now, lease)):
+        return Busy(seconds)
+    attempt, lost = row["merge_attempts"] + 1, row["merge_lost"] + (until is not None)
+    sql = (
+        "UPDATE jobs SET state = 'running', started = coalesce(started, ?), merge_attempts = ?, merge_lost = ?, "
+        "merge_lease_until = ? WHERE id = ?"
+    )
+    db.execute(sql, (stamp(now), attempt, lost, stamp(now + lease), job_id))
+    return Claimed(
+        Claim(job_id, MERGE, attempt, worker, row["run"]), input=None, checkpoint=None, failures=0, lost=lost
+    )
+
+
+def beat(db: sqlite3.Connection, claim: Claim, lease: timedelta) -> bool:
+    sql = "SELECT state, run, merge_attempts, merge_lease_until FROM jobs WHERE id = ?"
+    row = db.execute(sql, (claim.job_id,)).fetchone()
+    if row is not None and row["run"] == claim.run and row["state"] in ENDED:
+        return False
+    if row is None or (row["run"], row["merge_attempts"]) != (claim.run, claim.attempt) or not row["merge_lease_until"]:
+        raise _lost(claim)
+    until = stamp(datetime.now(UTC) + lease)
+    db.execute("UPDATE jobs SET merge_lease_until = ? WHERE id = ?", (until, claim.job_id))
+    return True
+
+
+def release(db: sqlite3.Connection, claim: Claim) -> None:
+    sql = (
+        "UPDATE jobs SET merge_lease_until = NULL WHERE id = ? AND run = ? AND merge_attempts = ? "
+        "AND merge_lease_until IS NOT NULL AND state IN ('queued', 'running')"
+    )
+    if not db.execute(sql, (claim.job_id, claim.run, claim.attempt)).rowcount:
+        raise _lost(claim)
+
+
+def _lost(claim: Claim) -> LeaseLostError:
+    return LeaseLostError(f"attempt {claim.attempt} to merge job {claim.job_id} has lost its lease")
