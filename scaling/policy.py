@@ -110,7 +110,7 @@ def read(path: Path) -> object:
     """The manifest as it is written. Raises `SettingsError` when it is no YAML."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: {error}") from error
 
 
