@@ -1,7 +1,9 @@
-"""Conditional requests and byte ranges, as RFC 9110 has them (§13, §14)."""
+"""Conditional requests and byte ranges, as RFC 9110 has them (§13, §14). Entity tags go before dates (§13.2.2)."""
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from api.errors import RangeUnsatisfiableError
 from jobs.errors import TextChangedError, TextExistsError
@@ -18,13 +20,21 @@ def entity_tag(text: Text) -> str:
 
 def not_modified(headers: Mapping[str, str], text: Text) -> bool:
     """Whether the client has this version already."""
-    return _names(headers.get("if-none-match"), text, weak=True)
+    if "if-none-match" in headers:
+        return _names(headers["if-none-match"], text, weak=True)
+    since = _date(headers.get("if-modified-since"))
+    return since is not None and _modified(text) <= since
 
 
 def check_before_read(headers: Mapping[str, str], text: Text) -> None:
-    """Raises `TextChangedError` where `If-Match` names other versions."""
-    if "if-match" in headers and not _names(headers["if-match"], text, weak=False):
-        raise TextChangedError(f"{text.name} is version {entity_tag(text)} now")
+    """Raises `TextChangedError` where `If-Match` names other versions, or the text is newer than `If-Unmodified-Since`."""
+    if "if-match" in headers:
+        if not _names(headers["if-match"], text, weak=False):
+            raise TextChangedError(f"{text.name} is version {entity_tag(text)} now")
+        return
+    since = _date(headers.get("if-unmodified-since"))
+    if since is not None and _modified(text) > since:
+        raise TextChangedError(f"{text.name} has been modified at {_modified(text):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def check_before_write(headers: Mapping[str, str], text: Text | None) -> None:
@@ -47,7 +57,11 @@ def byte_range(headers: Mapping[str, str], text: Text) -> tuple[int, int] | None
     asked = BYTES.fullmatch(headers.get("range", "").replace(" ", ""))
     if asked is None or asked[0].endswith("=-"):
         return None
-    if "if-range" in headers and headers["if-range"] != entity_tag(text):
+    if (
+        "if-range" in headers
+        and headers["if-range"] != entity_tag(text)
+        and _date(headers["if-range"]) != _modified(text)
+    ):
         return None
     first, last = asked[1], asked[2]
     if not first:
@@ -59,6 +73,19 @@ def byte_range(headers: Mapping[str, str], text: Text) -> tuple[int, int] | None
     if start >= text.size:
         raise RangeUnsatisfiableError(text.size)
     return start, end
+
+
+def _modified(text: Text) -> datetime:
+    """As `Last-Modified` says it: in whole seconds."""
+    return text.modified.astimezone(UTC).replace(microsecond=0)
+
+
+def _date(header: str | None) -> datetime | None:
+    """None for what is no date: such a condition is ignored."""
+    try:
+        return parsedate_to_datetime(header or "").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _names(header: str | None, text: Text, *, weak: bool) -> bool:

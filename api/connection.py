@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.errors import HeadTooLargeError, MalformedError, StalledError
@@ -23,7 +24,8 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
-        self._refused = False
+        self._refused = self._offered = False
+        self._refusal: EssaimError | None = None
         self._between()
         self._give(self._silent)
 
@@ -31,7 +33,9 @@ class BoundedConnection(HttpToolsProtocol):
         if self._refused:
             return
         head = self._head
-        super().data_received(data)
+        offered = self._feed(data)
+        while offered is not None and not self._refused:
+            offered = self._feed(offered)
         if self._in_head and self._head == head:  # else most of this was a body
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
@@ -40,6 +44,30 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+
+    def _feed(self, data: bytes) -> bytes | None:
+        """Parse what came. Returns what to parse next where the parser has stopped at a head that offers another protocol.
+
+        It takes what follows such a head for that protocol. No other is spoken here, so the offer is ignored (RFC 9110
+        §7.8): the head is parsed again without it, and what follows is its body.
+        """
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            if self._refused:
+                return None
+            rest = data[stopped.args[0] :]
+            fields = [(name, value) for name, value in self.headers if name != b"upgrade"]
+            lines = b"".join(b"%s: %s\r\n" % field for field in fields)
+            start = b"%s %s HTTP/%s" % (self._method, self.url, self._version)
+            self.parser = httptools.HttpRequestParser(self)
+            self._offered, self._in_head = False, True
+            return start + b"\r\n" + lines + b"\r\n" + rest
+        except httptools.HttpParserError:
+            if not self._refused:
+                self.send_400_response("the request is not HTTP/1.1")
+        return None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -51,18 +79,38 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._stop_timer()
-        super().on_headers_complete()
+        self._method, self._version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if self._method == b"CONNECT":
+            self._refuse(MalformedError("CONNECT is for proxies, and this is none"))
+            return
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self._version != b"1.0"):
+            self._refuse(MalformedError(f"a request has one Host field, and this one has {hosts or 'none'}"))
+            return
+        self._in_head = False
+        self._offered = self.parser.should_upgrade()
+        if not self._offered:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._offered or self._refused:
+            return
         self._between()
         self._stop_timer()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._in_head and not self.transport.is_closing():
+        if self.transport.is_closing() or not self.cycle.response_complete:  # the next one is being answered
+            return
+        if self._refusal is not None:
+            self._refuse(self._refusal)
+        elif not self._in_head:
             self._linger()
 
     def send_400_response(self, msg: str) -> None:
@@ -89,7 +137,11 @@ class BoundedConnection(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, error: EssaimError) -> None:
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+        open_request = self.cycle is not None and not self.cycle.response_complete
+        if open_request and (self._in_head or self.pipeline):  # those before it are answered first, each as a whole
+            self._refused, self._refusal = True, error
+            return
+        if open_request and self.cycle.response_started:
             self.transport.abort()  # in the middle of another response there is no place for a problem
             return
         problem = document(error, "")

@@ -116,11 +116,10 @@ async def head(name: TextName, request: Request, here: Here) -> Response:
     return Response(headers={**headers, "Content-Length": str(text.size), "Content-Type": await _type(here, text)})
 
 
-@endpoint(204, errors=[TextNameError, TextNotFoundError, TextChangedError])
+@endpoint(204, errors=[TextNameError, TextNotFoundError, TextExistsError, TextChangedError])
 async def delete(name: TextName, request: Request, here: Here) -> None:
-    """Delete the text; with `If-Match`, only that version."""
-    if "if-match" in request.headers:
-        check_before_write(request.headers, await _find(here, name))
+    """Delete the text; with `If-Match` or `If-Unmodified-Since`, only that version."""
+    check_before_write(request.headers, await _find(here, name))
     await here.backends.texts.delete(name)
 
 

@@ -1,0 +1,150 @@
+"""What is on the wire: offers of other protocols, heads that HTTP refuses, several requests on one connection, dates."""
+
+import asyncio
+from email.utils import format_datetime, parsedate_to_datetime
+
+import httpx
+import pytest
+
+from tests.integration.conftest import Serving, Site
+
+H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+
+
+async def exchange(site: Site, *segments: bytes) -> bytes:
+    """Send each as a segment of its own, and return all that comes until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    try:
+        for number, segment in enumerate(segments):
+            if number:
+                await asyncio.sleep(0.2)  # so that they come apart
+            writer.write(segment)
+            await writer.drain()
+        async with asyncio.timeout(60):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("cut", [-1, 30, -30, -6, -5, -4], ids=str)
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+async def test_an_offered_protocol_is_ignored_and_the_body_is_the_body(site: Site, cut: int, chunked: bool) -> None:
+    framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 5"
+    body = "5\r\nhello\r\n0\r\n\r\n" if chunked else "hello"
+    message = f"PUT /v1/texts/offered HTTP/1.1\r\nHost: x\r\n{H2C}{framing}\r\n\r\n{body}".encode()
+    last = b"GET /v1/texts/offered HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answers = await exchange(site, message[:cut], message[cut:] + last)
+    assert answers.startswith(b"HTTP/1.1 201 ")
+    assert answers.endswith(b"\r\n\r\nhello")
+
+
+async def test_a_request_inside_a_body_behind_an_offer_is_not_run(site: Site) -> None:
+    await site.http.put("/v1/texts/precious", content=b"kept")
+    inner = b"DELETE /v1/texts/precious HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = f"PUT /v1/texts/outer HTTP/1.1\r\nHost: x\r\n{H2C}Connection: close\r\nContent-Length: {len(inner)}\r\n\r\n"
+    answers = await exchange(site, head.encode(), inner)
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert (await site.http.get("/v1/texts/precious")).content == b"kept"
+    assert (await site.http.get("/v1/texts/outer")).content == inner
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /livez HTTP/1.1\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET /livez HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
+        "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        "GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        "PUT /v1/texts/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        "GET /livez HTTP/1.1\nX\r\n\r\n",
+        "GE\0T /livez HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_a_head_that_http_refuses_is_400_and_the_end_of_the_connection(site: Site, head: str) -> None:
+    answers = await exchange(site, head.encode())
+    assert answers.startswith(b"HTTP/1.1 400 "), answers
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
+async def test_what_is_wrong_behind_an_open_request_is_refused_after_its_answer(site: Site) -> None:
+    body = b'{"words": ["x"], "text": "x"}'
+    fields = b"Host: x\r\nPrefer: wait=2\r\nContent-Type: application/json\r\nContent-Length: %d" % len(body)
+    answers = await exchange(site, b"POST /v1/jobs HTTP/1.1\r\n" + fields + b"\r\n\r\n" + body, b"garbage\r\n\r\n")
+    first, _, second = answers.partition(b"HTTP/1.1 400 ")
+    assert first.startswith(b"HTTP/1.1 202 "), answers
+    assert second, answers
+
+
+async def test_a_download_is_whole_where_garbage_follows(serving: Serving) -> None:
+    content = b"x" * 20_000_000
+    async with serving(max_text_bytes=len(content)) as site:
+        assert (await site.http.put("/v1/texts/large", content=content)).status_code == 201
+        answers = await exchange(site, b"GET /v1/texts/large HTTP/1.1\r\nHost: x\r\n\r\n", b"garbage\r\n\r\n")
+    head, _, rest = answers.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), answers[:2000]
+    assert rest[: len(content)] == content
+    assert rest[len(content) :].startswith(b"HTTP/1.1 400 ")
+
+
+async def test_an_upload_behind_another_request_may_take_longer_than_an_idle_client(serving: Serving) -> None:
+    async with serving(idle_seconds=1.0) as site:
+        first = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+        head = b"PUT /v1/texts/slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 12\r\n\r\n"
+        answers = await exchange(site, first + head, *[b"xx"] * 6)
+    assert answers.count(b"HTTP/1.1 200 ") == 1, answers
+    assert b"HTTP/1.1 201 " in answers
+
+
+async def dates(site: Site) -> tuple[str, str]:
+    """When a text was stored, and a second before, as HTTP writes dates."""
+    await site.http.put("/v1/texts/dated", content=b"first")
+    modified = (await site.http.head("/v1/texts/dated")).headers["last-modified"]
+    moment = parsedate_to_datetime(modified)
+    return modified, format_datetime(moment.replace(year=moment.year - 1), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "now", "before"),
+    [
+        ("PUT", "If-Unmodified-Since", 200, 412),
+        ("DELETE", "If-Unmodified-Since", 204, 412),
+        ("GET", "If-Unmodified-Since", 200, 412),
+        ("HEAD", "If-Unmodified-Since", 200, 412),
+        ("GET", "If-Modified-Since", 304, 200),
+        ("HEAD", "If-Modified-Since", 304, 200),
+        ("PUT", "If-Modified-Since", 200, 200),
+    ],
+)
+async def test_a_condition_by_date_is_kept(site: Site, method: str, field: str, now: int, before: int) -> None:
+    modified, earlier = await dates(site)
+    assert (await asked(site, method, {field: earlier})).status_code == before
+    assert (await asked(site, method, {field: modified})).status_code == now
+
+
+@pytest.mark.parametrize("date", ["yesterday", "", "Thu, 99 Foo 2020 00:00:00 GMT", "1" * 400])
+async def test_what_is_no_date_is_no_condition(site: Site, date: str) -> None:
+    await dates(site)
+    for field in ("If-Unmodified-Since", "If-Modified-Since"):
+        assert (await asked(site, "GET", {field: date})).status_code == 200
+
+
+async def test_entity_tags_go_before_dates(site: Site) -> None:
+    modified, earlier = await dates(site)
+    tag = (await site.http.head("/v1/texts/dated")).headers["etag"]
+    assert (await asked(site, "GET", {"If-Match": tag, "If-Unmodified-Since": earlier})).status_code == 200
+    assert (await asked(site, "GET", {"If-None-Match": '"other"', "If-Modified-Since": modified})).status_code == 200
+
+
+async def test_a_range_may_depend_on_a_date(site: Site) -> None:
+    modified, earlier = await dates(site)
+    assert (await asked(site, "GET", {"Range": "bytes=0-1", "If-Range": modified})).status_code == 206
+    assert (await asked(site, "GET", {"Range": "bytes=0-1", "If-Range": earlier})).status_code == 200
+
+
+async def asked(site: Site, method: str, headers: dict[str, str]) -> httpx.Response:
+    content = b"next" if method == "PUT" else None
+    return await site.http.request(method, "/v1/texts/dated", headers=headers, content=content)
