@@ -79,6 +79,8 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._refused:  # the parser goes on to the end of what has come: nothing behind a refused head is run
+            return
         self._stop_timer()
         self._method, self._version = self.parser.get_method(), self.parser.get_http_version().encode()
         if self._method == b"CONNECT":

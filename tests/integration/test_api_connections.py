@@ -1,6 +1,7 @@
 """What is on the wire: offers of other protocols, heads that HTTP refuses, several requests on one connection, dates."""
 
 import asyncio
+import re
 from email.utils import format_datetime, parsedate_to_datetime
 
 import httpx
@@ -68,6 +69,28 @@ async def test_a_head_that_http_refuses_is_400_and_the_end_of_the_connection(sit
     answers = await exchange(site, head.encode())
     assert answers.startswith(b"HTTP/1.1 400 "), answers
     assert answers.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["alone", "behind another"])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        b"GET /livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"PUT /v1/texts/other HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
+        b"PUT /v1/texts/other HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n" + H2C.encode() + b"\r\n",
+    ],
+    ids=["no host", "two hosts", "length", "chunked", "connect", "offer"],
+)
+async def test_nothing_behind_a_refused_head_is_run(site: Site, before: bytes, refused: bytes) -> None:
+    """All of it comes in one segment."""
+    await site.http.put("/v1/texts/precious", content=b"kept")
+    answers = await exchange(site, before + refused + b"DELETE /v1/texts/precious HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await site.http.get("/v1/texts/precious")).content == b"kept"
+    assert (await site.http.get("/v1/texts/other")).status_code == 404
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == ([b"200", b"400"] if before else [b"400"]), answers
 
 
 async def test_what_is_wrong_behind_an_open_request_is_refused_after_its_answer(site: Site) -> None:
