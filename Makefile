@@ -59,7 +59,7 @@ lint: $(DEV) ## style, types and architecture, without running anything
 	@$(BIN)/ruff check -q
 	@$(BIN)/ruff format -q --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache | tail -n 4
+	@report=$$($(BIN)/lint-imports --no-cache) || { echo "$$report"; exit 1; }
 
 .PHONY: fix
 fix: $(DEV) ## let the tools repair what they can
