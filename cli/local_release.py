@@ -70,8 +70,9 @@ async def open_release(
 def environment(settings: Settings) -> dict[str, str]:
     """This process's environment, but with exactly these settings, for its children."""
     dumped = settings.model_dump(mode="json")
-    values = {name: _plain(getattr(settings, name), dumped[name]) for name in dumped}
-    return {**os.environ, **{f"ESSAIM_{name.upper()}": value for name, value in values.items()}}
+    own = {f"ESSAIM_{name.upper()}": _plain(getattr(settings, name), dumped[name]) for name in dumped}
+    inherited = {name: value for name, value in os.environ.items() if name.upper() not in own}  # any case is read
+    return {**inherited, **own}
 
 
 def _plain(value: object, dumped: object) -> str:
