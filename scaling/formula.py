@@ -18,13 +18,15 @@ import simpleeval  # type: ignore[import-untyped]  # it ships neither stubs nor 
 
 from jobs.errors import SettingsError
 
-_TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|[A-Za-z_]\w*|\?\?|&&|\|\||\*\*|[<>=!]=|[-+*/^<>!?:(),])")
+_TOKEN = re.compile(
+    r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_]\w*|\?\?|&&|\|\||\*\*|[<>=!]=|[-+*/^<>!?:(),])"
+)
 _BINARY = {
     "or": 10, "||": 10, "and": 15, "&&": 15, "==": 20, "!=": 20, "<": 20, ">": 20, ">=": 20, "<=": 20,
     "+": 30, "-": 30, "*": 60, "/": 60, "**": 100, "^": 100, "??": 500,
 }  # fmt: skip
 _UNARY = {"not": 50, "!": 50, "-": 90, "+": 90}
-SHOWN = 60  # characters of a formula that is too long
+SHOWN = 60  # characters of a formula, or of a number in it, that is too long
 _RIGHT = {"**", "^"}
 _PYTHON = {"||": "or", "&&": "and", "^": "**", "!": "not"}
 _COMPARISONS = {"==", "!=", "<", ">", ">=", "<="}
@@ -35,12 +37,17 @@ def _round(number: float) -> float:
     return math.copysign(math.floor(abs(number) + 0.5), number)
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 def _coalesce(first: float | None, second: float | None) -> float | None:
     return second if first is None else first
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "max": max, "min": min, "abs": abs, "ceil": math.ceil, "floor": math.floor, "round": _round, "float": float,
+    "max": lambda *numbers: max(numbers), "min": lambda *numbers: min(numbers),
+    "abs": abs, "ceil": math.ceil, "floor": math.floor, "round": _round, "float": float,
 }  # fmt: skip
 _OPERATORS = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -64,9 +71,9 @@ class Formula:
         except (ArithmeticError, ValueError):
             pass  # a matter of these numbers
         except (RecursionError, SyntaxError, MemoryError) as error:  # Python's parser has limits of its own
-            beginning = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
             raise SettingsError(
-                f"the formula {beginning!r} has too many operations or brackets inside each other: fewer than 200 are supported"
+                f"the formula {_shortened(text)!r} has too many operations or brackets inside each other: "
+                "fewer than 200 are supported"
             ) from error
         except (TypeError, simpleeval.InvalidExpression) as error:
             raise SettingsError(f"the formula {text!r} cannot be computed: {error}") from error
@@ -145,8 +152,8 @@ class _Rewriter:
             return f"({inside})"
         if token == "nil":  # noqa: S105 — a word, no password
             return "None"
-        if token[0].isdigit():
-            return token
+        if token[0] in "0123456789.":
+            return self._number(token)
         if self._peek() == "(" and token in _FUNCTIONS:
             return f"{token}({self._arguments()})"
         if token in self._names and self._peek() != "(":
@@ -156,6 +163,13 @@ class _Rewriter:
             known = ", ".join([*self._names, *sorted(_FUNCTIONS)])
             raise SettingsError(f"the formula {self._text!r} names {token!r}, which is none of {known}")
         raise self._error(token)
+
+    def _number(self, token: str) -> str:
+        """As expr-lang reads it: without a point or an exponent it is a whole number of 64 bits."""
+        number = float(token)
+        if not math.isfinite(number) or (token.isdigit() and number >= 2**63):
+            raise SettingsError(f"the formula has a number that is out of range: {_shortened(token)}")
+        return token.lstrip("0") or "0" if token.isdigit() else token
 
     def _arguments(self) -> str:
         self._take("(")

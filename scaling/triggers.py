@@ -11,6 +11,9 @@ from functools import lru_cache
 
 from scaling.policy import Policy, Trigger
 
+LARGEST = 2.0**63 - 1024
+"""The largest number that KEDA can hand to the HPA, in thousandths: 64 bits, less what a float cannot tell apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -173,7 +176,7 @@ class Triggers:
         except ArithmeticError:
             return None  # KEDA logs it, calls the target inactive, and has nothing for the HPA
         if value is not None:
-            return int(value * 1000) / 1000
+            return int(max(-LARGEST, min(value * 1000, LARGEST))) / 1000
         return self._policy.fallback.replicas * self._policy.target if self._policy.fallback else None
 
     def _wanted(self) -> tuple[Trigger | None, ...]:

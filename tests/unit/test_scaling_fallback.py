@@ -132,3 +132,12 @@ def test_a_thousandth_is_the_smallest_number() -> None:
     tiny = replace(OWN, formula=Formula("ready / 5000", ["waiting", "total", "ready"]))
     assert counts(tiny, [(0, some(4), 0)]) == [0]
     assert counts(tiny, [(0, some(5), 0)]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "largest"), [("waiting * 1e305", 2**63 / 1000), ("-waiting * 1e305", -(2**63) / 1000)]
+)
+def test_a_formula_gives_no_more_than_the_hpa_can_count(text: str, largest: float) -> None:
+    decision = polls(replace(OWN, formula=Formula(text, ["waiting"])), [(0.0, some(900), 2)], first_sync=0)[0]
+    assert decision.metric == pytest.approx(largest)
+    assert 0 < decision.replicas <= OWN.max_replicas

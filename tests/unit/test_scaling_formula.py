@@ -27,6 +27,10 @@ def value(text: str, **metrics: float | None) -> float | None:
         ("abs(-3)", 3),
         ("ceil(1.2) + floor(1.8)", 3),
         ("float(2)", 2),
+        ("max(2)", 2),
+        ("min(2)", 2),
+        (".5 + 1. + .5e1", 6.5),
+        ("010", 10),
     ],
 )
 def test_arithmetic_has_its_usual_meaning(text: str, result: float) -> None:
@@ -119,3 +123,14 @@ def test_a_deep_formula_is_computed_or_refused_in_one_sentence(opening: str, dep
 def test_a_formula_of_210_terms_says_what_is_supported() -> None:
     with pytest.raises(SettingsError, match="fewer than 200 are supported"):
         Formula(" + ".join(["a"] * 210), ["a"])
+
+
+@pytest.mark.parametrize("number", ["9223372036854775808", "1" * 5000, "1e400"])
+def test_a_number_that_expr_lang_cannot_hold_is_refused_for_that_reason(number: str) -> None:
+    with pytest.raises(SettingsError, match="a number that is out of range"):
+        Formula(f"b + {number}", NAMES)
+
+
+def test_a_digit_of_another_script_is_refused_for_what_it_is() -> None:
+    with pytest.raises(SettingsError, match="cannot be read from '\u0665' on"):
+        Formula("\u0665", NAMES)
