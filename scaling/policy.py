@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from jobs.errors import SettingsError
 from jobs.model import Depth
+from scaling import scalars
 from scaling.formula import Formula
 from scaling.manifest import Behavior, FallbackSpec, RatePolicy, Rules, ScaledObject, Spec, TriggerSpec
 from scaling.metadata import read as read_metadata
@@ -109,7 +110,7 @@ def load(path: Path) -> Policy:
 def read(path: Path) -> object:
     """The manifest as it is written. Raises `SettingsError` when it is no YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return scalars.load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: {error}") from error
 

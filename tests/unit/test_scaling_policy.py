@@ -129,7 +129,10 @@ def test_a_number_without_quotes_is_refused_where_keda_wants_text(tmp_path: Path
         policy(tmp_path, **spec)
 
 
-@pytest.mark.parametrize("text", ["", "[", "kind: Deployment", "a: 1\n---\nb: 2", "2024-99-99", "[" * 5000, "9" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "kind: Deployment", "a: 1\n---\nb: 2", "2024-99-99", "[" * 5000, "9" * 5000, "!!bool x", "!!timestamp x"],
+)
 def test_a_file_that_is_no_scaledobject_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "it.yaml"
     path.write_text(text)
