@@ -10,7 +10,9 @@ DEV := $(VENV)/.dev
 UV := PATH="$$PATH:$(BIN)" uv
 INSTALL := $(UV) pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
 SYNC := $(UV) pip sync -q --python $(BIN)/python --require-hashes --only-binary :all:
-COMPILE := $(UV) pip compile -q --universal --only-binary :all: --generate-hashes --no-annotate --no-header --upgrade
+# For the oldest Python that does, whichever makes the lock.
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+  --no-annotate --no-header --upgrade
 
 .PHONY: help
 help: ## list the targets
