@@ -62,6 +62,8 @@ def test_a_pipe_is_read_to_its_end(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"])
 def test_a_file_has_what_is_read_and_not_what_its_size_says(url: str, tmp_path: Path, path: str) -> None:
+    if not Path(path).exists():
+        pytest.skip(f"{path} is not on this machine")
     content = Path(path).read_text()
     assert os.stat(path).st_size != len(content)
     word = max(content.replace("[", " ").split(), key=len)
