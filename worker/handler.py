@@ -7,6 +7,7 @@ leaves, `park` when a person must look. A crash settles nothing, and the message
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
+from enum import Enum, auto
 
 from jobs.backends import Backends
 from jobs.errors import (
@@ -27,6 +28,14 @@ from worker.failing import EXHAUSTED, FINAL, backoff, left_unparked, problem_of,
 from worker.merging import conclude_job, fail_job, merge_job
 from worker.runner import Reason, Runner, StoppedError, Threads
 from worker.telling import Teller
+
+
+class Left(Enum):
+    """What an attempt leaves to be done: tasks to announce, or a merge, since every task has succeeded."""
+
+    NOTHING = auto()
+    TASKS = auto()
+    MERGE = auto()
 
 
 class Handler:
@@ -118,7 +127,7 @@ class Handler:
     async def _try(self, job: Job, claimed: Claimed, delivery: Delivery, promised: bool) -> tuple[bool, bool]:
         """Settles the delivery unless the job can be merged now. Whether it can, and `promised`: whether it has been seen to
         that the job's end is told."""
-        claim, key, unmerged = claimed.claim, f"{job.id}/{claimed.claim.number}", False
+        claim, key, left = claimed.claim, f"{job.id}/{claimed.claim.number}", Left.NOTHING
         if claim.number == MERGE:
             log("job.merging")
         else:
@@ -131,7 +140,10 @@ class Handler:
                 await merge_job(self._backends, job, runner, promised=promised)
             else:
                 with span("attempt", link=job.traceparent):
-                    unmerged, promised = await self._work(job, claimed, runner)
+                    left, promised = await self._work(job, claimed, runner)
+            if left is Left.TASKS:
+                await self._store.release(claim)
+                await announce(self._backends, job)
         except StoppedError as stopped:
             await self._stopped(stopped.reason, claimed, delivery)
         except LeaseLostError:
@@ -144,36 +156,33 @@ class Handler:
         except Exception as error:
             await self._failed(job, claimed, error, delivery)
         else:
-            if not unmerged:
+            if left is not Left.MERGE:
                 await self._settle(delivery.ack())
         finally:
             if self.running.get(key) is runner:  # else this process has a newer attempt of the same task
                 del self.running[key]
-        return unmerged, promised
+        return left is Left.MERGE, promised
 
-    async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> tuple[bool, bool]:
-        """Split the job if nobody has, then run the task; several tasks are announced instead.
+    async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> tuple[Left, bool]:
+        """Split the job if nobody has, then run the task, if it is the only one.
 
-        Whether every task of the job has succeeded now, and nobody has merged their results; and whether it has been
-        seen to that the job's end is told.
+        What is left to do, and whether it has been seen to that the job's end is told.
         """
         claim, data, result, merged = claimed.claim, claimed.input, None, None
         if data is None:
             limit, split_into = self._settings.max_tasks_per_job, runner.plan_before_beat
             inputs, result, merged = await runner.run(lambda attempt: steps.whole(job, attempt, limit, split_into))
             if merged is not None and await conclude_job(self._backends, job, claim, merged):
-                return False, True
+                return Left.NOTHING, True
             if await self._store.plan(job.id, claim.run, inputs) > 1:
-                await self._store.release(claim)
-                await announce(self._backends, job)
-                return False, False
+                return Left.TASKS, False
             data = inputs[0]
         if result is None:
             result = await runner.run(lambda attempt: steps.run(job, data, attempt))
         packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.run}-{claim.attempt}", result)
         unmerged = await self._store.finish(claim, packed)
         log("task.finished")
-        return unmerged, merged is not None
+        return Left.MERGE if unmerged else Left.NOTHING, merged is not None
 
     async def _stopped(self, reason: Reason, claimed: Claimed, delivery: Delivery) -> None:
         log("task.stopped", reason=reason)

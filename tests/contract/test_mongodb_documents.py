@@ -10,6 +10,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from jobs.adapters.mongodb.documents import stamp
 from jobs.adapters.mongodb.store import open_mongodb_store
 from jobs.errors import JobError, JobNotFoundError
 from jobs.model import Claim, Claimed, Ended, Job, Problem, State, Task
@@ -39,6 +40,7 @@ async def yesterday(documents: Documents) -> None:
     """More fields than this version knows, and fewer than it writes."""
     for collection, found in json.loads(YESTERDAY.read_text()).items():
         await documents[collection].insert_many(found)
+    await documents.workers.update_many({}, {"$set": {"seen": stamp()}})  # one seen in the future would be dead
 
 
 @pytest.mark.usefixtures("yesterday")

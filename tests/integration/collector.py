@@ -72,7 +72,13 @@ def collecting(
 ) -> Iterator[Collector]:
     """Run it with these and, after them, the override. At the end it sends what it still has, and must leave well."""
     otlp, grpc, health = (f"127.0.0.1:{free_port()}" for _ in range(3))
-    addresses: dict[str, Any] = {"extensions": {"health_check": {"endpoint": health}}}
+    metrics = {
+        "pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": free_port()}}}
+    }  # by default all on 8888
+    addresses: dict[str, Any] = {
+        "extensions": {"health_check": {"endpoint": health}},
+        "service": {"telemetry": {"metrics": {"readers": [metrics]}}},
+    }
     if GATEWAY in configs:
         protocols = {"http": {"endpoint": otlp}, "grpc": {"endpoint": grpc}}
         addresses["receivers"] = {"otlp": {"protocols": protocols}}

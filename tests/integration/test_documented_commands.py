@@ -138,7 +138,7 @@ def test_the_load_generator_takes_what_is_written(folder: Path, command: str, mo
     monkeypatch.chdir(folder)
     Path("request.json").write_text('{"text": "a swarm", "words": ["swarm"]}')
     words = shlex.split(command)
-    recipe = run(shlex.join([words[0], "-n", *words[1:]]), ROOT).splitlines()[-1]
+    recipe = run(shlex.join([words[0], "--no-print-directory", "-n", *words[1:]]), ROOT).splitlines()[-1]
     given = command_line().parse_args(shlex.split(recipe.partition("-m loadtests.load ")[2]))
     assert f"SHAPE={given.shape}" in words
 
