@@ -1,9 +1,10 @@
 """Conditional requests and byte ranges, as RFC 9110 has them (§13, §14). Entity tags go before dates (§13.2.2)."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from starlette.datastructures import Headers
 
 from api.errors import RangeUnsatisfiableError
 from jobs.errors import TextChangedError, TextExistsError
@@ -18,18 +19,18 @@ def entity_tag(text: Text) -> str:
     return '"{}"'.format(text.etag.removeprefix("W/").strip('"'))
 
 
-def not_modified(headers: Mapping[str, str], text: Text) -> bool:
+def not_modified(headers: Headers, text: Text) -> bool:
     """Whether the client has this version already."""
     if "if-none-match" in headers:
-        return _names(headers["if-none-match"], text, weak=True)
+        return _names(headers, "if-none-match", text, weak=True)
     since = _date(headers.get("if-modified-since"))
     return since is not None and _modified(text) <= since
 
 
-def check_before_read(headers: Mapping[str, str], text: Text) -> None:
+def check_before_read(headers: Headers, text: Text) -> None:
     """Raises `TextChangedError` where `If-Match` names other versions, or the text is newer than `If-Unmodified-Since`."""
     if "if-match" in headers:
-        if not _names(headers["if-match"], text, weak=False):
+        if not _names(headers, "if-match", text, weak=False):
             raise TextChangedError(f"{text.name} is version {entity_tag(text)} now")
         return
     since = _date(headers.get("if-unmodified-since"))
@@ -37,7 +38,7 @@ def check_before_read(headers: Mapping[str, str], text: Text) -> None:
         raise TextChangedError(f"{text.name} has been modified at {_modified(text):%Y-%m-%d %H:%M:%S} UTC")
 
 
-def check_before_write(headers: Mapping[str, str], text: Text | None) -> None:
+def check_before_write(headers: Headers, text: Text | None) -> None:
     """Raises `TextChangedError` or `TextExistsError` where the client wants to write only over another state than this.
 
     The store has no compare-and-set: two writers that pass at the same moment both write, one after the other.
@@ -47,11 +48,11 @@ def check_before_write(headers: Mapping[str, str], text: Text | None) -> None:
             raise TextChangedError("there is no such text, so it is no version of those in If-Match")
         return
     check_before_read(headers, text)
-    if _names(headers.get("if-none-match"), text, weak=True):
+    if _names(headers, "if-none-match", text, weak=True):
         raise TextExistsError(f"{text.name} is there already, as version {entity_tag(text)}")
 
 
-def byte_range(headers: Mapping[str, str], text: Text) -> tuple[int, int] | None:
+def byte_range(headers: Headers, text: Text) -> tuple[int, int] | None:
     """Start and end (exclusive) of what was asked for. None: all of it, also where the header makes no sense or names
     several ranges, which a server may ignore. Raises `RangeUnsatisfiableError`."""
     asked = BYTES.fullmatch(headers.get("range", "").replace(" ", ""))
@@ -83,15 +84,16 @@ def _modified(text: Text) -> datetime:
 def _date(header: str | None) -> datetime | None:
     """None for what is no date: such a condition is ignored."""
     try:
-        return parsedate_to_datetime(header or "").astimezone(UTC)
+        found = parsedate_to_datetime(header or "")
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)  # HTTP knows no other zone
     except (ValueError, OverflowError):
         return None
 
 
-def _names(header: str | None, text: Text, *, weak: bool) -> bool:
-    if header is None:
-        return False
-    if header.strip() == "*":
+def _names(headers: Headers, field: str, text: Text, *, weak: bool) -> bool:
+    """Whether the field, which may come in several lines, names the version of the text."""
+    listed = ", ".join(headers.getlist(field))
+    if listed.strip() == "*":
         return True
-    tags = ENTITY_TAG.findall(header)
+    tags = ENTITY_TAG.findall(listed)
     return any(entity_tag(text) == (tag.removeprefix("W/") if weak else tag) for tag in tags)

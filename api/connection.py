@@ -1,135 +1,162 @@
-"""uvicorn's HTTP/1.1 connection, and what it leaves open: how large a head may be, and how long a silent client stays."""
+"""The HTTP/1.1 connection: uvicorn's over h11, stricter about heads, and with limits on how long a silent client stays."""
 
 import asyncio
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import h11
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from api.errors import HeadTooLargeError, MalformedError, StalledError
+from api.errors import HeadTooLargeError, MalformedError, StalledError, TransferCodingError
 from api.problems import MEDIA_TYPE, document
 from jobs.errors import EssaimError
 
-MAX_HEAD_BYTES = 64 * 1024  # path and header fields together; proxies commonly take 8 to 32 KiB
+MAX_HEAD_BYTES = 64 * 1024  # request line and header fields together; proxies commonly take 8 to 32 KiB
+TOO_LARGE = f"path and header fields have more than {MAX_HEAD_BYTES} bytes"
+CODING = "send the body with Content-Length or Transfer-Encoding: chunked, and in no other transfer coding"
+HOST = rb"(\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(:[0-9]*)?"
+ABSOLUTE = re.compile(rb"https?://(?P<host>" + HOST + rb")(?P<target>[/?].*)?", re.IGNORECASE | re.ASCII)
 
 
-class BoundedConnection(HttpToolsProtocol):
-    """Refuses an endless head, a head that does not come, and a body that goes on long after its request was refused.
+class RequestParser(h11.Connection):
+    """h11, which keeps the last `error`, and refuses also what it leaves open: RFC 9110 §7, RFC 9112 §3 and §6.1."""
 
-    What the app never sees is a problem (RFC 9457) here too.
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
+        self.error: EssaimError | None = None
+
+    def next_event(self) -> Any:
+        try:
+            event = super().next_event()
+            return checked(event) if isinstance(event, h11.Request) else event
+        except h11.RemoteProtocolError as error:
+            match error.error_status_hint:
+                case 431:
+                    self.error = HeadTooLargeError(TOO_LARGE)
+                case 501:
+                    self.error = TransferCodingError(CODING)
+                case _:
+                    self.error = MalformedError(str(error).partition(": ")[0])  # then h11 quotes the client
+            raise
+
+
+def checked(request: h11.Request) -> h11.Request:
+    """The request, with a path as its target. Raises `h11.RemoteProtocolError`."""
+    fields = dict(request.headers)
+    size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+    if size > MAX_HEAD_BYTES:
+        raise h11.RemoteProtocolError(TOO_LARGE, 431)
+    if not request.http_version.startswith(b"1."):
+        raise h11.RemoteProtocolError("only HTTP/1.1 and HTTP/1.0 are supported")
+    if b"host" not in fields and request.http_version != b"1.0":
+        raise h11.RemoteProtocolError("the Host header is missing")
+    if not re.fullmatch(HOST, fields.get(b"host", b""), re.ASCII):
+        raise h11.RemoteProtocolError("the Host header is not a host name with an optional port")
+    if b"transfer-encoding" in fields and (b"content-length" in fields or request.http_version == b"1.0"):
+        raise h11.RemoteProtocolError("Transfer-Encoding allows neither Content-Length nor HTTP/1.0")
+    if request.method == b"CONNECT":
+        raise h11.RemoteProtocolError("CONNECT is for proxies, and this is none")
+    target = request.target
+    if b"#" in target:
+        raise h11.RemoteProtocolError("the request target has a # in it; write %23")
+    if target.startswith(b"/") or (target, request.method) == (b"*", b"OPTIONS"):
+        return request
+    if not (absolute := ABSOLUTE.fullmatch(target)) or not absolute["host"]:
+        raise h11.RemoteProtocolError("the request target is neither a path nor an absolute http URL")
+    path = absolute["target"] or b""
+    return h11.Request(
+        method=request.method,
+        target=path if path.startswith(b"/") else b"/" + path,
+        headers=[(b"host", absolute["host"]), *(field for field in request.headers if field[0] != b"host")],
+        http_version=request.http_version,
+    )
+
+
+class Flow(FlowControl):
+    """Reads nothing more while it is `full`."""
+
+    full = False
+
+    def resume_reading(self) -> None:
+        if not self.full:
+            super().resume_reading()
+
+
+class BoundedConnection(H11Protocol):
+    """Refuses what is not HTTP with a problem (RFC 9457), a head that does not come to its end, and a body that goes on
+    long after its request was refused.
+
+    Requests are read one at a time: what comes behind an open one waits unread, and past `MAX_HEAD_BYTES` in the socket.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.conn: RequestParser = RequestParser()
+        self.flow: Flow
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed: object = None  # what the timer is for
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._timer: asyncio.TimerHandle | None = None
-        self._head = 0
-        self._refused = self._offered = False
-        self._refusal: EssaimError | None = None
-        self._between()
-        self._give(self._silent)
+        self.flow = Flow(transport)
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self.conn.their_state is h11.MUST_CLOSE:  # nothing counts behind a `Connection: close`
             return
-        head = self._head
-        offered = self._feed(data)
-        while offered is not None and not self._refused:
-            offered = self._feed(offered)
-        if self._in_head and self._head == head:  # else most of this was a body
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self._refused and not self.transport.is_closing():
-                self._refuse(HeadTooLargeError(f"path and header fields have more than {MAX_HEAD_BYTES} bytes"))
+        super().data_received(data)
+        self._watch()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)  # what comes now waits for the answer
+        emptied = self.flow.full
+        self.flow.full = whole and len(self.conn.trailing_data[0]) > MAX_HEAD_BYTES
+        if self.flow.full:
+            self.flow.pause_reading()
+        elif whole or emptied:  # read on, or nobody sees that the client has gone
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
 
-    def _feed(self, data: bytes) -> bytes | None:
-        """Parse what came. Returns what to parse next where the parser has stopped at a head that offers another protocol.
-
-        It takes what follows such a head for that protocol. No other is spoken here, so the offer is ignored (RFC 9110
-        §7.8): the head is parsed again without it, and what follows is its body.
-        """
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stopped:
-            if self._refused:
-                return None
-            rest = data[stopped.args[0] :]
-            fields = [(name, value) for name, value in self.headers if name != b"upgrade"]
-            lines = b"".join(b"%s: %s\r\n" % field for field in fields)
-            start = b"%s %s HTTP/%s" % (self._method, self.url, self._version)
-            self.parser = httptools.HttpRequestParser(self)
-            self._offered, self._in_head = False, True
-            return start + b"\r\n" + lines + b"\r\n" + rest
-        except httptools.HttpParserError:
-            if not self._refused:
-                self.send_400_response("the request is not HTTP/1.1")
-        return None
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._give(self._silent)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer: uvicorn would keep any number of them, and nobody reads them
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self._refused:  # the parser goes on to the end of what has come: nothing behind a refused head is run
-            return
-        self._stop_timer()
-        self._method, self._version = self.parser.get_method(), self.parser.get_http_version().encode()
-        if self._method == b"CONNECT":
-            self._refuse(MalformedError("CONNECT is for proxies, and this is none"))
-            return
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self._version != b"1.0"):
-            self._refuse(MalformedError(f"a request has one Host field, and this one has {hosts or 'none'}"))
-            return
-        self._in_head = False
-        self._offered = self.parser.should_upgrade()
-        if not self._offered:
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        if self._offered or self._refused:
-            return
-        self._between()
-        self._stop_timer()
-        super().on_message_complete()
-
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.is_closing() or not self.cycle.response_complete:  # the next one is being answered
-            return
-        if self._refusal is not None:
-            self._refuse(self._refusal)
-        elif not self._in_head:
-            self._linger()
+        self._watch()
+
+    def shutdown(self) -> None:
+        if self._refused:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(MalformedError(msg))
+        self._refuse(self.conn.error or MalformedError(msg))
 
-    def _between(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        self._head += 1
-
-    def _linger(self) -> None:
-        """Take and drop what still comes: a client may read our answer only once it has sent everything."""
-        self._give(self.transport.abort)
+    def _watch(self) -> None:
+        """Time what the client owes: the head that it began, or the rest of a body whose answer it has."""
+        if self._refused:
+            return
+        owed: Callable[[], None] | None = None
+        if self.conn.their_state is h11.IDLE and (self.cycle is None or self.conn.trailing_data[0]):
+            owed = self._silent
+        elif self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
+            owed = self.transport.abort
+        if (owed, self.cycle) != self._timed:  # once for each head, however slowly its bytes come
+            self._timed = owed, self.cycle
+            self._stop_timer()
+            if owed:
+                self._give(owed)
 
     def _silent(self) -> None:
         self._refuse(StalledError("the head of the request did not come to its end"))
 
-    def _give(self, then: Any) -> None:
+    def _give(self, then: Callable[[], None]) -> None:
         self._stop_timer()
         self._timer = self.loop.call_later(self.config.idle_seconds, then)  # type: ignore[attr-defined]  # ServerConfig
 
@@ -139,25 +166,28 @@ class BoundedConnection(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, error: EssaimError) -> None:
+        """Answer with a problem and take nothing more. A request has one answer: one that has it already gets no other."""
+        self._refused = True
+        self._unset_keepalive_if_required()
         open_request = self.cycle is not None and not self.cycle.response_complete
-        if open_request and (self._in_head or self.pipeline):  # those before it are answered first, each as a whole
-            self._refused, self._refusal = True, error
-            return
         if open_request and self.cycle.response_started:
             self.transport.abort()  # in the middle of another response there is no place for a problem
             return
+        if self.conn.our_state is not h11.DONE:
+            self.transport.write(self._problem(error))
+        self.transport.write_eof()
+        self._give(self.transport.abort)  # a client may read our answer only once it has sent everything: drop the rest
+        if open_request:  # a request that breaks off in its body is over for its route too
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _problem(self, error: EssaimError) -> bytes:
         problem = document(error, "")
-        body = json.dumps(problem).encode()
+        status, body = int(str(problem["status"])), json.dumps(problem).encode()
         head = [
             (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
+            (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
         ]
         lines = b"".join(b"%s: %s\r\n" % field for field in [*self.server_state.default_headers, *head])
-        self.transport.write(STATUS_LINE[int(str(problem["status"]))] + lines + b"\r\n" + body)
-        self.transport.write_eof()
-        self._refused = True
-        self._linger()
-        if self.cycle is not None:  # a request that breaks off in its body is over for its route too
-            self.cycle.disconnected = not self.cycle.response_complete
-            self.cycle.message_event.set()
+        return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, STATUS_PHRASES[status], lines, body)

@@ -21,6 +21,10 @@ class HeadTooLargeError(EssaimError):
     """The header fields have more bytes than allowed."""
 
 
+class TransferCodingError(EssaimError):
+    """The body comes in a transfer coding other than `chunked`."""
+
+
 class AnonymousError(EssaimError):
     """No token came along, or one that is not known."""
 

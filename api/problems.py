@@ -19,6 +19,7 @@ from api.errors import (
     ParameterInvalidError,
     RouteNotFoundError,
     StalledError,
+    TransferCodingError,
 )
 from jobs import errors
 from jobs.errors import EssaimError
@@ -69,6 +70,7 @@ KINDS: dict[type[EssaimError], Kind] = {
     HeadTooLargeError: Kind(431, "head-too-large", "The header fields are too large"),
     FailedError: Kind(500, "failed", "Something went wrong here"),
     errors.SettingsError: Kind(500, "settings", "The server is set up wrongly"),
+    TransferCodingError: Kind(501, "transfer-coding", "The transfer coding is not supported"),
     BusyError: Kind(503, "busy", "Too many requests at once", RETRY_LATER),
     errors.QueueFullError: Kind(503, "queue-full", "The queue is full", RETRY_LATER),
     errors.UnavailableError: Kind(503, "unavailable", "A backend does not answer", RETRY_LATER),

@@ -38,7 +38,7 @@ class ServerConfig(uvicorn.Config):
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="error",  # its warnings are about what clients send
             access_log=False,
             proxy_headers=False,
             server_header=False,

@@ -9,8 +9,10 @@ import socket
 import sys
 from types import FrameType
 
+import h11
 import httpcore
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jobs import telemetry
 from jobs.errors import EssaimError
@@ -21,6 +23,21 @@ from rollout.proxy import IDLE_SECONDS, Proxy, Split
 
 DRAIN_SECONDS = 6  # longer than an API, which ends its streams and waits by itself
 BACKLOG = 2048
+MAX_HEAD_BYTES = 64 * 1024  # as much as an API takes
+
+
+class Connection(H11Protocol):
+    """uvicorn's, where what is no HTTP does not spoil an answer that has begun or is still to come."""
+
+    def data_received(self, data: bytes) -> None:
+        if self.conn.their_state is not h11.MUST_CLOSE:  # nothing counts behind a `Connection: close`
+            super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -38,7 +55,8 @@ async def serve(settings: Settings) -> None:
         async with pool:
             config = uvicorn.Config(
                 Proxy(split, pool),
-                http="httptools",
+                http=Connection,
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -133,8 +133,10 @@ class Exchange:
         return httpcore.URL(scheme=url.scheme, host=url.hostname or "", port=url.port, target=path)
 
     def headers(self) -> Headers:
-        version = self._scope["http_version"].encode()
-        return [*_kept(self._scope["headers"]), (b"Via", version + b" essaim")]
+        version, found = self._scope["http_version"].encode(), self._scope["headers"]
+        if any(name == b"transfer-encoding" for name, _ in found):  # which counts, and the length does not
+            found = [field for field in found if field[0] != b"content-length"]
+        return [*_kept(found), (b"Via", version + b" essaim")]
 
     def body(self) -> AsyncIterator[bytes] | None:
         names = {name for name, _ in self._scope["headers"]}

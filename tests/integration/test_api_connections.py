@@ -2,12 +2,23 @@
 
 import asyncio
 import re
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
+from api.conditions import not_modified
+from api.connection import MAX_HEAD_BYTES
+from api.streams import LOOK_SECONDS
+from jobs.model import Text
 from tests.integration.conftest import Serving, Site
+
+Eventually = Callable[..., Awaitable[Any]]
 
 H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
 
@@ -120,6 +131,75 @@ async def test_an_upload_behind_another_request_may_take_longer_than_an_idle_cli
         answers = await exchange(site, first + head, *[b"xx"] * 6)
     assert answers.count(b"HTTP/1.1 200 ") == 1, answers
     assert b"HTTP/1.1 201 " in answers
+
+
+async def test_what_waits_behind_an_open_request_is_bounded_and_answered(site: Site, eventually: Eventually) -> None:
+    """What is not read yet waits in the sockets, however often the route looks whether the client is still there."""
+    body, count, filler = b'{"words": ["x"], "text": "x"}', 600, b"x" * 10_000
+    fields = b"Host: x\r\nPrefer: wait=30\r\nContent-Type: application/json\r\nContent-Length: %d" % len(body)
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(b"POST /v1/jobs HTTP/1.1\r\n" + fields + b"\r\n\r\n" + body)
+    await eventually(site.jobs)
+
+    async def looks(times: int) -> int:
+        """The most that the server holds, over so many looks of the route."""
+        most = 0
+        for _ in range(times):
+            await asyncio.sleep(LOOK_SECONDS)
+            for connection in site.server.server_state.connections:
+                most = max(most, len(connection.conn.trailing_data[0]))  # type: ignore[union-attr]
+        return most
+
+    writer.write((b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + filler + b"\r\n\r\n") * count)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    held = await looks(12)
+    assert writer.transport.get_write_buffer_size() > 0, "all of it was taken"
+    assert MAX_HEAD_BYTES < held <= MAX_HEAD_BYTES + 2 * 256 * 1024  # and a read of the event loop
+    await site.succeed(str((await site.jobs())[0]["id"]))
+    async with asyncio.timeout(60):
+        answers = await reader.read()
+    writer.close()
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", answers)
+    assert statuses == [b"200"] * (count + 2), (len(statuses), statuses[:3], answers[-300:])
+
+
+async def test_a_head_behind_an_open_request_has_its_time_after_the_answer(serving: Serving) -> None:
+    async with serving(idle_seconds=0.5) as site:
+        body = b'{"words": ["x"], "text": "x"}'
+        fields = b"Host: x\r\nPrefer: wait=2\r\nContent-Type: application/json\r\nContent-Length: %d" % len(body)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(b"POST /v1/jobs HTTP/1.1\r\n" + fields + b"\r\n\r\n" + body + b"GET /livez HTTP/1.1\r\nHost")
+        assert b" 202 " in await reader.readline()
+        writer.write(b": x\r\nConnection: close\r\n\r\n")
+        assert re.findall(rb"HTTP/1\.1 (\d+)", await reader.read()) == [b"200"]
+        writer.close()
+
+
+async def test_a_condition_may_come_in_several_lines(site: Site) -> None:
+    await dates(site)
+    tag = (await site.http.head("/v1/texts/dated")).headers["etag"]
+    for method, field, status in (
+        ("PUT", "If-None-Match", 412),
+        ("GET", "If-None-Match", 304),
+        ("GET", "If-Match", 200),
+    ):
+        lines = [(field, '"other"'), (field, tag)]
+        content = b"next" if method == "PUT" else None
+        answered = await site.http.request(method, "/v1/texts/dated", headers=lines, content=content)
+        assert answered.status_code == status, (method, field)
+
+
+def test_every_form_of_a_date_is_in_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        text = Text(name="a", size=1, etag="1", modified=datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC))
+        for date in ("Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"):
+            assert not_modified(Headers({"if-modified-since": date}), text)
+            assert not not_modified(Headers({"if-modified-since": date.replace(":37", ":36")}), text)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def dates(site: Site) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from tests.integration.split.conftest import OK, Connection, Site
 )
 async def test_the_address_goes_through_as_it_came(site: Site, target: bytes) -> None:
     await site.exchange(b"GET " + target + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-    assert site.first.seen[0].line == b"GET " + target.rstrip(b"?").partition(b"#")[0] + b" HTTP/1.1"
+    assert site.first.seen[0].line == b"GET " + target.rstrip(b"?") + b" HTTP/1.1"
 
 
 async def test_only_what_is_meant_for_the_other_end_goes_there(site: Site) -> None:
@@ -104,3 +104,75 @@ async def test_an_answer_comes_down_piece_by_piece(site: Site) -> None:
             heard.set()
     assert b"".join(found) == b"data: 1\n\ndata: 2\n\n"
     assert found[0] == b"data: 1\n\n"
+
+
+@pytest.mark.parametrize(
+    "framing", ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
+)
+async def test_an_offered_protocol_is_ignored_and_the_body_goes_through(site: Site, framing: str) -> None:
+    bodies: list[bytes] = []
+
+    async def answer(connection: Connection) -> None:
+        if b"transfer-encoding" in connection.headers:
+            while piece := await connection.chunk():
+                bodies.append(piece)
+        else:
+            bodies.append(await connection.reader.readexactly(int(connection.headers.get(b"content-length", b"0"))))
+        await connection.write(OK)
+
+    site.first.answer = answer
+    head = b"PUT /a HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    last = b"GET /b HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+    assert (await site.exchange(head + framing.encode() + last)).count(b"HTTP/1.1 200 OK") == 2
+    assert [connection.line for connection in site.first.seen] == [b"PUT /a HTTP/1.1", b"GET /b HTTP/1.1"]
+    assert b"".join(bodies) == b"hello"
+
+
+@pytest.mark.parametrize("fields", ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n"])
+async def test_what_is_no_request_reaches_no_release(site: Site, fields: str) -> None:
+    behind = "DELETE /b HTTP/1.1\r\nHost: here\r\n\r\n"
+    assert b" 400 " in await site.exchange(f"GET /a HTTP/1.1\r\n{fields}\r\n{behind}".encode())
+    assert site.first.seen == []
+
+
+async def test_chunks_count_and_a_length_beside_them_does_not(site: Site) -> None:
+    site.first.answer = lambda connection: connection.write(OK)
+    fields = b"Host: here\r\nConnection: close\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n"
+    found = await site.exchange(b"PUT / HTTP/1.1\r\n" + fields + b"\r\n1\r\nx\r\n0\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert site.first.seen[0].headers[b"transfer-encoding"] == b"chunked"
+    assert b"content-length" not in site.first.seen[0].headers
+
+
+async def test_a_client_of_http_1_0_gets_no_chunks(site: Site) -> None:
+    site.first.answer = lambda connection: connection.write(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    )
+    head, _, body = (await site.exchange(b"GET / HTTP/1.0\r\n\r\n")).partition(b"\r\n\r\n")
+    assert (b"transfer-encoding" in head.lower(), body) == (False, b"ok")
+
+
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+async def test_what_follows_an_open_request_leaves_its_answer_whole(site: Site, close: bytes) -> None:
+    """The garbage is sent once the release has the request, and is there before the end of the answer."""
+    asked, sent = asyncio.Event(), asyncio.Event()
+
+    async def answer(connection: Connection) -> None:
+        asked.set()
+        await sent.wait()
+        await connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
+
+    site.first.answer = answer
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n" + close + b"\r\n")
+    await asked.wait()
+    writer.write(b"garbage\r\n\r\n")
+    await writer.drain()
+    sent.set()
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = await reader.readexactly(3_000_000)
+    rest = await reader.read()
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body == b"x" * 3_000_000
+    assert rest.startswith(b"HTTP/1.1 400 ") != bool(close), rest
