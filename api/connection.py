@@ -173,7 +173,7 @@ class BoundedConnection(H11Protocol):
         if open_request and self.cycle.response_started:
             self.transport.abort()  # in the middle of another response there is no place for a problem
             return
-        if self.conn.our_state is not h11.DONE:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(self._problem(error))
         self.transport.write_eof()
         self._give(self.transport.abort)  # a client may read our answer only once it has sent everything: drop the rest
