@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
@@ -36,6 +37,8 @@ async def exchange(site: Site, *segments: bytes) -> bytes:
             return await reader.read()
     finally:
         writer.close()
+        with suppress(OSError):  # reset: it had not read all
+            await writer.wait_closed()
 
 
 @pytest.mark.parametrize("cut", [-1, 30, -30, -6, -5, -4], ids=str)
@@ -159,6 +162,7 @@ async def test_what_waits_behind_an_open_request_is_bounded_and_answered(site: S
     async with asyncio.timeout(60):
         answers = await reader.read()
     writer.close()
+    await writer.wait_closed()
     statuses = re.findall(rb"HTTP/1\.1 (\d+)", answers)
     assert statuses == [b"200"] * (count + 2), (len(statuses), statuses[:3], answers[-300:])
 
@@ -173,6 +177,7 @@ async def test_a_head_behind_an_open_request_has_its_time_after_the_answer(servi
         writer.write(b": x\r\nConnection: close\r\n\r\n")
         assert re.findall(rb"HTTP/1\.1 (\d+)", await reader.read()) == [b"200"]
         writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_condition_may_come_in_several_lines(site: Site) -> None:
