@@ -139,7 +139,7 @@ async def test_a_job_can_be_taken_from_a_release_that_has_no_workers(releases: t
     assert (await second.backends.queue.depth()).ready == 2
     second.house.start()
     await second.idle()
-    assert "message.obsolete" in second.house.logs()
+    await second.eventually(lambda: "message.obsolete" in second.house.logs())
     assert sorted(second.journal()) == ["first 1", "first 2", "first 3"]
     assert (await second.job(job_ids[0]))["run"] == 2
 
@@ -155,7 +155,7 @@ async def test_a_job_can_be_taken_from_workers_that_are_at_it(releases: tuple[Re
     again = await first.http.post(f"/v1/jobs/{job_id}/retry", params={"from": second.name})
     assert again.status_code == 409
     await second.idle()
-    assert "task.stopped" in second.house.logs()
+    await second.eventually(lambda: "task.stopped" in second.house.logs())
     found = await second.job(job_id)
     assert (found["state"], found["release"], found["run"]) == ("queued", first.name, 2)
     first.house.start()

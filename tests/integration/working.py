@@ -1,5 +1,6 @@
 """A house with real workers and a workload that keeps a journal, on SQLite and files or on RabbitMQ, MongoDB and S3."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -49,6 +50,11 @@ class WorkingSite:
             return await self.eventually(condition)
         except TimeoutError:
             raise AssertionError(self.house.logs()) from None
+
+    async def logged(self, pattern: str) -> re.Match[str]:
+        """What the workers log may come after what a client sees: where it matches, once it does."""
+        found: re.Match[str] = await self.until(lambda: re.search(pattern, self.house.logs()))
+        return found
 
     async def ended(self, job: Job) -> Job:
         async def look() -> Job | None:

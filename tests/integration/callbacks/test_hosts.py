@@ -41,7 +41,7 @@ async def test_the_receivers_certificate_must_be_that_of_its_host(
     async with receiver.serve(tls=certified(tmp_path, name)):
         site.house.start(SSL_CERT_FILE=str(tmp_path / "cert.pem"))
         await site.submit(f"https://localhost:{receiver.port}/")
-        await site.until(lambda: re.search(r"callback\.(delivered|delayed).*", site.house.logs()))
+        await site.logged(r"callback\.(delivered|delayed).*")
     assert bool(receiver.calls) is heard, site.house.logs()
     assert heard or "CERTIFICATE_VERIFY_FAILED" in site.house.logs()
 

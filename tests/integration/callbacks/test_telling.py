@@ -33,7 +33,7 @@ async def test_the_end_of_a_job_is_told_once_and_signed(site: Site, receiver: Re
     job = await site.submit(receiver.url)
     await site.until(lambda: receiver.calls)
     ended = await site.ended(job)
-    await site.until(lambda: "callback.delivered" in site.house.logs())
+    await site.logged("callback.delivered")
     (call,) = receiver.calls
     assert (call.path, call.headers["host"]) == ("/done?for=7", f"127.0.0.1:{receiver.port}")
     assert call.headers["content-type"] == "application/cloudevents+json"
@@ -105,7 +105,7 @@ async def test_a_cancellation_is_told(site: Site, receiver: Receiver) -> None:
     await site.service.cancel(job.id)
     await site.service.cancel(job.id)  # it has ended: nothing more to tell
     site.house.start()
-    await site.until(lambda: "callback.delivered" in site.house.logs())
+    await site.logged("callback.delivered")
     assert [data(call)["state"] for call in receiver.calls] == ["cancelled"]
 
 

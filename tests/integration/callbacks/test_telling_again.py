@@ -30,7 +30,7 @@ async def test_what_is_refused_is_told_again_with_the_same_words(site: Site, ans
     async with receiver.serve():
         site.house.start()
         await site.submit(receiver.url)
-        await site.until(lambda: "callback.delivered" in site.house.logs())
+        await site.logged("callback.delivered")
     assert len(receiver.calls) == 3
     assert len({(call.headers["webhook-id"], call.body) for call in receiver.calls}) == 1
 
@@ -60,7 +60,7 @@ async def test_no_redirect_is_followed(site: Site) -> None:
     async with receiver.serve():
         site.house.start()
         await site.submit(receiver.url)
-        await site.until(lambda: "callback.delivered" in site.house.logs())
+        await site.logged("callback.delivered")
     assert [call.path for call in receiver.calls] == ["/done?for=7"] * 2
 
 
@@ -73,7 +73,7 @@ async def test_what_could_not_be_told_is_parked_and_a_replay_tells_it(site: Site
     job = await site.submit(receiver.url, rejects=True)
     (letter,) = await site.until(site.backends.queue.dead_letters)
     assert "cannot be reached" in letter.reason
-    assert "callback.given_up" in site.house.logs()
+    await site.logged("callback.given_up")
     async with receiver.serve(receiver.port):
         assert await site.service.replay([letter.id]) == 1
         await site.until(lambda: receiver.calls)
@@ -128,7 +128,7 @@ async def test_a_receiver_that_never_answers_keeps_a_worker_for_a_while_only(sit
         await site.until(lambda: receiver.calls)
         other = await site.submit(None)
         assert (await site.ended(other)).state is State.SUCCEEDED
-    assert "did not answer within 10 seconds" in site.house.logs()
+    await site.logged("did not answer within 10 seconds")
 
 
 DIES_AT_THE_END = """
