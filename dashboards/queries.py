@@ -1,4 +1,4 @@
-"""LogQL over what Loki gets from the collector: `jobs/log_events.py` says which events and fields there are.
+"""LogQL over what Loki gets from the collector: `essaim/telemetry/log_events.py` says which events and fields there are.
 
 Streams have the labels `service_name` and `service_version` (the release); all else is structured metadata.
 `$__auto` is Grafana's: what lies between two points of a plot.
@@ -7,7 +7,7 @@ Streams have the labels `service_name` and `service_version` (the release); all 
 ESSAIM = "essaim-api|essaim-worker"
 ENDED = ("job.succeeded", "job.failed", "job.cancelled")
 RAISED = ("task.failed", "task.rejected")
-ALIVE = "20s"  # a worker or API says something every 15 seconds at least (jobs/watching.py)
+ALIVE = "20s"  # a worker or API says something every 15 seconds at least (essaim/jobs/watching.py)
 
 
 def lines(*filters: str, service: str = ESSAIM, release: str = "") -> str:

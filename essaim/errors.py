@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree. None of it knows HTTP: `api/problems.py` maps each leaf to a status.
+"""Everything that can go wrong, as one tree. None of it knows HTTP: `api/essaim_api/problems.py` maps each leaf to a status.
 
 EssaimError
 ├── JobError                  the workload says: this request cannot succeed, do not try again

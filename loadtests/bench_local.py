@@ -19,10 +19,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from jobs.backends import Backends, open_backends
-from jobs.payload import Request
-from jobs.service import JobService
-from jobs.settings import Settings, load_settings
+from essaim.jobs.backends import Backends, open_backends
+from essaim.jobs.payload import Request
+from essaim.jobs.service import JobService
+from essaim.jobs.settings import Settings, load_settings
 
 MB = 1_000_000
 WORDS = ["import", "return", "error", "value", "string", "class", "object", "number", "index", "default"]

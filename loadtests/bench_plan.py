@@ -9,12 +9,12 @@ import sys
 import time
 from dataclasses import replace
 
-from scaling.arrivals import Pattern
-from scaling.durations import distribution
-from scaling.forecast import House
-from scaling.outcome import outcome
-from scaling.policy import default_path, load
-from scaling.simulation import Simulation
+from essaim.planning.arrivals import Pattern
+from essaim.planning.durations import distribution
+from essaim.planning.forecast import House
+from essaim.planning.outcome import outcome
+from essaim.autoscaler.policy import default_path, load
+from essaim.planning.simulation import Simulation
 
 GOAL_SECONDS = 10.0
 CASES = ((1000, 2000), (100, 200), (10, 20), (2, 10), (1, 10))

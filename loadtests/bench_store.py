@@ -20,12 +20,12 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from jobs.adapters.sqlite.database import stamp
-from jobs.adapters.sqlite.job_transactions import cursor_at
-from jobs.adapters.sqlite.queue import SqliteQueue, open_sqlite_queue
-from jobs.adapters.sqlite.store import SqliteStore, open_sqlite_store
-from jobs.events import JobSubmitted, to_event
-from jobs.model import Claimed, Job, State
+from essaim.jobs.adapters.sqlite.database import stamp
+from essaim.jobs.adapters.sqlite.job_transactions import cursor_at
+from essaim.jobs.adapters.sqlite.queue import SqliteQueue, open_sqlite_queue
+from essaim.jobs.adapters.sqlite.store import SqliteStore, open_sqlite_store
+from essaim.jobs.events import JobSubmitted, to_event
+from essaim.jobs.model import Claimed, Job, State
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RELEASES = ("r1", "r2", "r3")

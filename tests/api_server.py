@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import yaml
 
-from jobs.cluster import Cluster
-from rollout.errors import ConflictError
+from essaim.kubernetes.cluster import Cluster
+from essaim.rollout.errors import ConflictError
 from tests.knative_service import apply
 from tests.servers import absent
 

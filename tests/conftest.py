@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from jobs.backends import Backends, open_backends
-from jobs.settings import Settings, load_settings
+from essaim.jobs.backends import Backends, open_backends
+from essaim.jobs.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0  # seconds until a condition that never comes fails its test; no claim about speed

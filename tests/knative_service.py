@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rollout.errors import ConflictError
+from essaim.rollout.errors import ConflictError
 
 JsonObject = dict[str, Any]
 

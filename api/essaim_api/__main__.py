@@ -5,10 +5,10 @@ import os
 import socket
 import sys
 
-from api.server import serve
-from jobs import telemetry
-from jobs.errors import EssaimError
-from jobs.settings import load_settings
+from essaim_api.server import serve
+from essaim import telemetry
+from essaim.errors import EssaimError
+from essaim.jobs.settings import load_settings
 
 
 def main() -> int:

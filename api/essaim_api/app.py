@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from api.context import Context
-from api.edge import Edge
-from api.endpoint import add
-from api.handlers import handle_problems
-from api.openapi import Api
-from api.readiness import Readiness
-from api.routes import health, house, jobs, page, texts
-from api.security import digests
-from jobs import telemetry
-from jobs.service import JobService
+from essaim_api.context import Context
+from essaim_api.edge import Edge
+from essaim_api.endpoint import add
+from essaim_api.handlers import handle_problems
+from essaim_api.openapi import Api
+from essaim_api.readiness import Readiness
+from essaim_api.routes import health, house, jobs, page, texts
+from essaim_api.security import digests
+from essaim import telemetry
+from essaim.jobs.service import JobService
 
 if TYPE_CHECKING:  # start-up time
-    from jobs.backends import Backends
-    from jobs.settings import Settings
+    from essaim.jobs.backends import Backends
+    from essaim.jobs.settings import Settings
 
 TITLE = "Essaim"
 SUMMARY = "Long jobs over HTTP, on workers that come and go with the queue."

@@ -12,11 +12,11 @@ from pydantic_core import from_json
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.errors import MalformedError, MediaTypeError, StalledError
-from jobs.errors import EssaimError, RequestTooLargeError
+from essaim_api.errors import MalformedError, MediaTypeError, StalledError
+from essaim.errors import EssaimError, RequestTooLargeError
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
+    from essaim.jobs.settings import Settings
 
 
 async def received(

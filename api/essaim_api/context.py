@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-from api.readiness import Readiness
+from essaim_api.readiness import Readiness
 
 if TYPE_CHECKING:  # neither is needed to import a route, and both cost start-up time
-    from jobs.backends import Backends
-    from jobs.service import JobService
-    from jobs.settings import Settings
+    from essaim.jobs.backends import Backends
+    from essaim.jobs.service import JobService
+    from essaim.jobs.settings import Settings
 
 
 @dataclass(frozen=True)

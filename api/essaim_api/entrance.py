@@ -3,11 +3,11 @@
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.edge import Edge
-from api.errors import BusyError
-from api.problems import respond
-from jobs.errors import UnavailableError
-from jobs.starting import Starting
+from essaim_api.edge import Edge
+from essaim_api.errors import BusyError
+from essaim_api.problems import respond
+from essaim.errors import UnavailableError
+from essaim.jobs.starting import Starting
 
 
 class Entrance:

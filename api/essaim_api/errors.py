@@ -1,8 +1,8 @@
-"""What can go wrong in HTTP itself; everything else is in `jobs.errors`. `api.problems` says what each is on the wire."""
+"""What can go wrong in HTTP itself; everything else is in `essaim.errors`. `essaim_api.problems` says what each is on the wire."""
 
 from collections.abc import Sequence
 
-from jobs.errors import EssaimError, RangeInvalidError, RequestInvalidError
+from essaim.errors import EssaimError, RangeInvalidError, RequestInvalidError
 
 
 class MalformedError(EssaimError):

@@ -9,21 +9,21 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Scope
 
-from api.errors import MalformedError, MethodError, ParameterInvalidError, RouteNotFoundError
-from api.problems import kind_of, respond
-from api.readiness import PROBES
-from jobs.errors import EssaimError
-from jobs.telemetry import log
+from essaim_api.errors import MalformedError, MethodError, ParameterInvalidError, RouteNotFoundError
+from essaim_api.problems import kind_of, respond
+from essaim_api.readiness import PROBES
+from essaim.errors import EssaimError
+from essaim.telemetry import log
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE")
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Let the app answer every error that a route raises; those that are none of ours go through to `api.edge`."""
+    """Let the app answer every error that a route raises; those that are none of ours go through to `essaim_api.edge`."""
 
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, EssaimError)  # noqa: S101  # it was registered for these
-        is_probe = request.scope["path"] in PROBES  # what those find is logged once, see `api.readiness`
+        is_probe = request.scope["path"] in PROBES  # what those find is logged once, see `essaim_api.readiness`
         if kind_of(type(error)).status >= 500 and not is_probe:
             log("http.refused", level=logging.WARNING, reason=repr(error))
         return respond(request.scope, error)

@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from api.problems import ProblemDetails
-from api.views import EXAMPLE, Replay
-from jobs.model import Problem, State
-from jobs.payload import Request
+from essaim_api.problems import ProblemDetails
+from essaim_api.views import EXAMPLE, Replay
+from essaim.jobs.model import Problem, State
+from essaim.jobs.payload import Request
 
 REFERENCES = "#/components/schemas/{model}"
 Named = Annotated[str, Field(min_length=1)]
@@ -90,7 +90,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tidy(operation: dict[str, Any]) -> None:
-    """Take out FastAPI's own 422: `api.problems` says what a route answers, and its routes say when."""
+    """Take out FastAPI's own 422: `essaim_api.problems` says what a route answers, and its routes say when."""
     found = operation["responses"].get("422", {}).get("content", {})
     if "HTTPValidationError" in str(found.get("application/json", {})):
         del operation["responses"]["422"]

@@ -8,11 +8,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from jobs.errors import JobNotFoundError, TextNotFoundError, UnavailableError
-from jobs.telemetry import log
+from essaim.errors import JobNotFoundError, TextNotFoundError, UnavailableError
+from essaim.telemetry import log
 
 if TYPE_CHECKING:  # start-up time
-    from jobs.backends import Backends
+    from essaim.jobs.backends import Backends
 
 PROBES = ("/livez", "/readyz")
 PATIENCE_SECONDS = 2.0  # probes commonly give up after one to three

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from api.context import context_of
-from api.errors import AnonymousError
+from essaim_api.context import context_of
+from essaim_api.errors import AnonymousError
 
 ANONYMOUS = "anonymous"
 

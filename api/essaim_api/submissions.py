@@ -11,12 +11,12 @@ from cloudevents.core.v1.event import CloudEvent
 from fastapi import Request as HttpRequest
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from api.bodies import parse, read
-from api.context import Context
-from api.errors import MediaTypeError
-from jobs.errors import MessageUnreadableError, RequestInvalidError
-from jobs.payload import Request
-from jobs.receivers import LONGEST_URL
+from essaim_api.bodies import parse, read
+from essaim_api.context import Context
+from essaim_api.errors import MediaTypeError
+from essaim.errors import MessageUnreadableError, RequestInvalidError
+from essaim.jobs.payload import Request
+from essaim.jobs.receivers import LONGEST_URL
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -53,7 +53,7 @@ REQUIRED = {"specversion", "id", "source", "type"}
 async def submitted(http: HttpRequest, here: Context) -> tuple[Request, str | None]:
     """The request in the body, and the key that a CloudEvent is known by: its source and id together are unique.
 
-    Raises `MediaTypeError`, `MessageUnreadableError`, `RequestInvalidError` and as `api.bodies.read` and `parse`.
+    Raises `MediaTypeError`, `MessageUnreadableError`, `RequestInvalidError` and as `essaim_api.bodies.read` and `parse`.
     """
     kind = media_type(http)
     if kind not in (JSON, CLOUD_EVENT):

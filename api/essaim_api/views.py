@@ -1,4 +1,4 @@
-"""What goes out as JSON, where it is not a type of `jobs.model` as it stands."""
+"""What goes out as JSON, where it is not a type of `essaim.jobs.model` as it stands."""
 
 import json
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from jobs import payload
-from jobs.model import DeadLetter, Depth, Job, Problem, State, Task, Text, Worker
-from jobs.results import STORED
+from essaim.jobs import payload
+from essaim.jobs.model import DeadLetter, Depth, Job, Problem, State, Task, Text, Worker
+from essaim.jobs.results import STORED
 
 SHOWN_BODY = 1000  # characters of a message that cannot be read
 

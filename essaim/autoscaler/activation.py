@@ -3,8 +3,8 @@
 Follows KEDA 2.21, `pkg/scaling/executor/scale_scaledobjects.go`, case by case.
 """
 
-from scaling.policy import Policy
-from scaling.triggers import Reading
+from essaim.autoscaler.policy import Policy
+from essaim.autoscaler.triggers import Reading
 
 
 class Activation:

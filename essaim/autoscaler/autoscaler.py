@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from scaling.activation import Activation
-from scaling.hpa import Hpa
-from scaling.policy import HPA_SYNC_SECONDS, Policy
-from scaling.triggers import Sample, Triggers
+from essaim.autoscaler.activation import Activation
+from essaim.autoscaler.hpa import Hpa
+from essaim.autoscaler.policy import HPA_SYNC_SECONDS, Policy
+from essaim.autoscaler.triggers import Sample, Triggers
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import simpleeval  # type: ignore[import-untyped]  # it ships neither stubs nor py.typed
 
-from jobs.errors import SettingsError
+from essaim.errors import SettingsError
 
 _TOKEN = re.compile(
     r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_]\w*|\?\?|&&|\|\||\*\*|[<>=!]=|[-+*/^<>!?:(),])"

@@ -7,8 +7,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from scaling.policy import TOLERANCE, Policy, ScalingRules
-from scaling.triggers import HpaMetric
+from essaim.autoscaler.policy import TOLERANCE, Policy, ScalingRules
+from essaim.autoscaler.triggers import HpaMetric
 
 LEGACY_WINDOW = 300.0
 _OVERFLOW = 2**31 - 1

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.errors import SettingsError
+from essaim.errors import SettingsError
 
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _TRUTHS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)

@@ -7,12 +7,12 @@ from typing import Literal
 import yaml
 from pydantic import ValidationError
 
-from jobs.errors import SettingsError
-from jobs.model import Depth
-from scaling import scalars
-from scaling.formula import Formula
-from scaling.manifest import Behavior, FallbackSpec, RatePolicy, Rules, ScaledObject, Spec, TriggerSpec
-from scaling.metadata import read as read_metadata
+from essaim.errors import SettingsError
+from essaim.jobs.model import Depth
+from essaim.autoscaler import scalars
+from essaim.autoscaler.formula import Formula
+from essaim.autoscaler.manifest import Behavior, FallbackSpec, RatePolicy, Rules, ScaledObject, Spec, TriggerSpec
+from essaim.autoscaler.metadata import read as read_metadata
 
 HPA_SYNC_SECONDS = 15.0
 """How often the HPA looks (`--horizontal-pod-autoscaler-sync-period`); no ScaledObject can change it."""

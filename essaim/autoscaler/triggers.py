@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from scaling.policy import Policy, Trigger
+from essaim.autoscaler.policy import Policy, Trigger
 
 LARGEST = 2.0**63 - 1024
 """The largest number that KEDA can hand to the HPA, in thousandths: 64 bits, less what a float cannot tell apart."""

@@ -1,4 +1,4 @@
-"""The `essaim` command: `cli.main` has all of it on one screen."""
+"""The `essaim` command: `essaim.cli.main` has all of it on one screen."""
 
 import sys
 

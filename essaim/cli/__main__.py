@@ -1,6 +1,6 @@
 """`python -m cli` is `essaim`."""
 
-from cli.main import main
+from essaim.cli.main import main
 
 if __name__ == "__main__":
     main()

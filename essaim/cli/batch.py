@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from cli.client import Client, JsonObject
-from cli.files import File
-from cli.jobs import outcome
-from cli.output import note
-from cli.progress import progress, sending, until_ended
-from cli.texts import every, remove
-from cli.upload import upload
+from essaim.cli.client import Client, JsonObject
+from essaim.cli.jobs.files import File
+from essaim.cli.jobs.commands import outcome
+from essaim.cli.output import note
+from essaim.cli.jobs.progress import progress, sending, until_ended
+from essaim.cli.jobs.texts import every, remove
+from essaim.cli.jobs.upload import upload
 
 UNSAFE = re.compile(r"[^\w .,()+=@-]|^\.")
 NAME_CHARACTERS = 100

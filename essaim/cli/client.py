@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import httpx
 
-from cli.errors import AbsentError, CliError, RefusedError, UnreachableError
-from cli.output import plural
+from essaim.cli.errors import AbsentError, CliError, RefusedError, UnreachableError
+from essaim.cli.output import plural
 
 JsonObject = dict[str, Any]
 CONNECT_SECONDS = 5.0

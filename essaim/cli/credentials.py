@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from cli.errors import CliError
-from cli.running import run
+from essaim.cli.errors import CliError
+from essaim.cli.running import run
 
 if TYPE_CHECKING:
-    from jobs.kubernetes import Kubernetes
+    from essaim.kubernetes.client import Kubernetes
 
 Values = dict[str, str]
 
@@ -35,8 +35,8 @@ def credentials(
 
 
 async def _make(namespace: str) -> None:
-    from jobs.cluster import nearest_cluster
-    from jobs.kubernetes import open_kubernetes
+    from essaim.kubernetes.cluster import nearest_cluster
+    from essaim.kubernetes.client import open_kubernetes
 
     async with open_kubernetes(nearest_cluster()) as kubernetes:
         vault = Vault(kubernetes, namespace)
@@ -61,7 +61,7 @@ class Vault:
 
     async def have(self, name: str, values: Values) -> Values:
         """The Secret's values: those it has, or else these."""
-        from jobs.kubernetes import Resource
+        from essaim.kubernetes.client import Resource
 
         secret = Resource(self._namespace, "secrets", name)
         found = await self._kubernetes.get(secret)

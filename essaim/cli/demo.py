@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import CliError
-from cli.output import console, note, table
-from cli.running import run
+from essaim.cli.errors import CliError
+from essaim.cli.output import console, note, table
+from essaim.cli.running import run
 
 if TYPE_CHECKING:
-    from cli.performance import Outcome
+    from essaim.cli.demo_run import Outcome
 
 
 def demo(
@@ -39,10 +39,10 @@ def demo(
 
 
 async def _demo(speed: float, live: bool) -> "Outcome":
-    from cli.client import open_client
-    from cli.local import open_local, private, rules
-    from cli.performance import LEASE_SECONDS, LONGEST_SECONDS, Course, play
-    from cli.up import show
+    from essaim.cli.client import open_client
+    from essaim.cli.local.processes import open_local, private, rules
+    from essaim.cli.demo_run import LEASE_SECONDS, LONGEST_SECONDS, Course, play
+    from essaim.cli.local.up import show
 
     with tempfile.TemporaryDirectory(prefix="essaim-demo-") as folder:
         async with (

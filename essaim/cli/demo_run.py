@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cli.client import Client, JsonObject
-from cli.corpus import Corpus, read_corpus
-from cli.follow import follow
-from cli.jobs import all_tasks
-from cli.local import Local
-from cli.output import duration, plural, size
-from cli.scene import Scene
+from essaim.cli.client import Client, JsonObject
+from essaim.cli.corpus import Corpus, read_corpus
+from essaim.cli.jobs.follow import follow
+from essaim.cli.jobs.commands import all_tasks
+from essaim.cli.local.processes import Local
+from essaim.cli.output import duration, plural, size
+from essaim.cli.local.scene import Scene
 
 WORDS = ("self", "return", "yield", "lambda", "Guido", "parrot", "spam", "swarm")
 TEXTS = 4

@@ -7,7 +7,7 @@ CliError                     2: one sentence and what to do about it
 └── JobUnsuccessfulError     1: the job has failed or was cancelled
 """
 
-from jobs.errors import EssaimError
+from essaim.errors import EssaimError
 
 
 class CliError(EssaimError):

@@ -2,7 +2,7 @@
 
 import re
 
-from cli.errors import CliError
+from essaim.cli.errors import CliError
 
 RELEASE = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 

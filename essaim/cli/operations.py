@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.options import DEFAULT_SERVER, Json, Server, Token, keep
-from cli.output import ago, document, plural, table
-from cli.running import ask
+from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token, keep
+from essaim.cli.output import ago, document, plural, table
+from essaim.cli.running import ask
 
 if TYPE_CHECKING:
-    from cli.client import Client
+    from essaim.cli.client import Client
 
 dead = typer.Typer(
     no_args_is_help=True, help="Messages that no attempt could settle: look, and send them again.", callback=keep

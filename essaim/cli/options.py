@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.errors import CliError
+from essaim.cli.errors import CliError
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 BEFORE = "essaim.before"  # in a context's `meta`: what stood before the command

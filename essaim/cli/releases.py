@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from cli.options import DEFAULT_SERVER, Json, Server, Token
-from cli.output import document, table
-from cli.running import ask
-from jobs.model import State
+from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
+from essaim.cli.output import document, table
+from essaim.cli.running import ask
+from essaim.jobs.model import State
 
 JsonObject = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import Json
-from cli.output import document, duration, note, plural, table
+from essaim.cli.options import Json
+from essaim.cli.output import document, duration, note, plural, table
 
 PAGE = "report.html"
 
@@ -36,9 +36,9 @@ def report(
 
 def write_report(*folders: Path, output: Path | None = None) -> Path:
     """Write the page; where it is. Raises `SettingsError` for a folder that is no recorded run."""
-    from cli.comparison import comparison_page
-    from cli.measured import read_measured
-    from cli.run_page import run_page
+    from essaim.runs.comparison import comparison_page
+    from essaim.runs.measured import read_measured
+    from essaim.runs.run_page import run_page
 
     first, *others = [read_measured(folder) for folder in folders]
     name = PAGE if not others else f"against-{folders[0].resolve().name}.html"
@@ -50,7 +50,7 @@ def write_report(*folders: Path, output: Path | None = None) -> Path:
 
 def tell(folders: Sequence[Path], page: Path, *, as_json: bool) -> None:
     """The numbers of each run, and where the page is."""
-    from cli.measured import Measured, read_measured
+    from essaim.runs.measured import Measured, read_measured
 
     runs = [read_measured(folder) for folder in folders]
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from cli.client import Client
+    from essaim.cli.client import Client
 
 T = TypeVar("T")
 IMPATIENT_SECONDS = 1.0
@@ -21,7 +21,7 @@ def run(command: Coroutine[Any, Any, T]) -> T:
 
 def ask(server: str, token: str, question: "Callable[[Client], Coroutine[Any, Any, T]]") -> T:
     """What the question finds out from this server."""
-    from cli.client import open_client  # a third of a second: not for `--help`
+    from essaim.cli.client import open_client  # a third of a second: not for `--help`
 
     async def asking() -> T:
         async with open_client(server, token) as client:

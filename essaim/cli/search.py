@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from cli.errors import CliError, JobUnsuccessfulError
-from cli.files import File, find
-from cli.options import Json, Token, shared
-from cli.output import document, note, plural, printable, shown, table
-from cli.running import run
+from essaim.cli.errors import CliError, JobUnsuccessfulError
+from essaim.cli.jobs.files import File, find
+from essaim.cli.options import Json, Token, shared
+from essaim.cli.output import document, note, plural, printable, shown, table
+from essaim.cli.running import run
 
 if TYPE_CHECKING:
-    from cli.client import Client, JsonObject
+    from essaim.cli.client import Client, JsonObject
 
 FILES = "essaim.files"
 SPEED = 10.0  # of a private autoscaler: nobody waits there for a burst to pass
@@ -92,7 +92,7 @@ def _request(fields: "JsonObject") -> "JsonObject":
     """The request, checked before anything is sent. Raises `CliError`."""
     from pydantic import ValidationError
 
-    from jobs.payload import Request
+    from essaim.jobs.payload import Request
 
     try:
         request = Request.model_validate({**fields, "texts": ["**"]})
@@ -104,7 +104,7 @@ def _request(fields: "JsonObject") -> "JsonObject":
 
 async def _search(request: "JsonObject", files: list[File], server: str, token: str) -> "JsonObject":
     """What was found, in the shape of `--json`."""
-    from cli.batch import Batch
+    from essaim.cli.batch import Batch
 
     batch = Batch(files)
     async with _house(server, token, request["pause_seconds"]) as client:
@@ -130,13 +130,13 @@ async def _search(request: "JsonObject", files: list[File], server: str, token: 
 @asynccontextmanager
 async def _house(server: str, token: str, pause: float) -> AsyncIterator["Client"]:
     """The server that was named, or one of our own that is gone afterwards."""
-    from cli.client import open_client
+    from essaim.cli.client import open_client
 
     if server:
         async with open_client(server, token) as client:
             yield client
         return
-    from cli.local import open_local, private, rules
+    from essaim.cli.local.processes import open_local, private, rules
 
     # There will be work, so the first worker may start at once; and a search keeps a core busy: more workers than
     # cores only help where they mostly sleep.

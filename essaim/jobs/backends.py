@@ -6,11 +6,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from jobs.errors import SettingsError
-from jobs.ports import JobQueue, JobStore, TextStore
-from jobs.results import Results
-from jobs.settings import Settings
-from jobs.starting import Starting
+from essaim.errors import SettingsError
+from essaim.jobs.ports import JobQueue, JobStore, TextStore
+from essaim.jobs.results import Results
+from essaim.jobs.settings import Settings
+from essaim.jobs.starting import Starting
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ async def open_backends(settings: Settings, starting: Starting | None = None) ->
 def _open_queue(settings: Settings) -> AbstractAsyncContextManager[JobQueue]:
     match urlsplit(settings.queue_url).scheme:
         case "sqlite":
-            from jobs.adapters.sqlite.queue import open_sqlite_queue
+            from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
 
             return open_sqlite_queue(settings.queue_url, settings.release, settings.max_queue_length)
         case "amqp" | "amqps":
-            from jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
+            from essaim.jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
 
             return open_rabbitmq_queue(settings.queue_url, settings.release, settings.max_queue_length)
         case scheme:
@@ -65,11 +65,11 @@ def _open_queue(settings: Settings) -> AbstractAsyncContextManager[JobQueue]:
 def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:
     match urlsplit(settings.store_url).scheme:
         case "sqlite":
-            from jobs.adapters.sqlite.store import open_sqlite_store
+            from essaim.jobs.adapters.sqlite.store import open_sqlite_store
 
             return open_sqlite_store(settings.store_url, settings.lease_seconds)
         case "mongodb" | "mongodb+srv":
-            from jobs.adapters.mongodb.store import open_mongodb_store
+            from essaim.jobs.adapters.mongodb.store import open_mongodb_store
 
             return open_mongodb_store(settings.store_url, settings.lease_seconds)
         case scheme:
@@ -81,7 +81,7 @@ def _open_store(settings: Settings) -> AbstractAsyncContextManager[JobStore]:
 async def _open_texts(settings: Settings) -> AsyncIterator[tuple[TextStore, TextStore]]:
     match urlsplit(settings.texts_url).scheme:
         case "file" | "s3":
-            from jobs.adapters.texts.opening import open_texts
+            from essaim.jobs.adapters.texts.opening import open_texts
 
             async with (
                 open_texts(settings.texts_url, "texts") as texts,

@@ -6,9 +6,9 @@ job has not ended; it waits until somebody ends the job.
 
 from datetime import UTC, datetime
 
-from jobs.events import JobEnded, to_event
-from jobs.model import Job
-from jobs.ports import JobQueue
+from essaim.jobs.events import JobEnded, to_event
+from essaim.jobs.model import Job
+from essaim.jobs.ports import JobQueue
 
 SOON = 0.25  # seconds in which the end is written, if nothing goes wrong
 

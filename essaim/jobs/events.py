@@ -11,9 +11,9 @@ from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.errors import MessageUnreadableError
-from jobs.model import Job, JsonObject, State
-from jobs.telemetry import traceparent
+from essaim.errors import MessageUnreadableError
+from essaim.jobs.model import Job, JsonObject, State
+from essaim.telemetry import traceparent
 
 VERSION = 1
 JOB_SUBMITTED = "essaim.job.submitted"

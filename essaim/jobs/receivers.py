@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from jobs.errors import CallbackRefusedError
+from essaim.errors import CallbackRefusedError
 
 LONGEST_URL = 2000  # characters
 SHORTEST_SECRET = 24  # bytes: what Standard Webhooks asks for

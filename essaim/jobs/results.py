@@ -5,11 +5,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.errors import ResultTooLargeError
-from jobs.ports import TextStore
+from essaim.errors import ResultTooLargeError
+from essaim.jobs.ports import TextStore
 
 if TYPE_CHECKING:  # start-up time
-    from jobs.settings import Settings
+    from essaim.jobs.settings import Settings
 
 STORED = b"@"  # no JSON value starts with it
 

@@ -15,30 +15,23 @@ from uuid import UUID, uuid5
 from cloudevents.core.v1.event import CloudEvent
 from uuid_utils import uuid7
 
-from jobs import endings
-from jobs.errors import (
-    DeadLetterNotFoundError,
-    IdempotencyConflictError,
-    JobNotFoundError,
-    JobNotRetryableError,
-    MessageUnreadableError,
-    ResultNotFoundError,
-)
-from jobs.events import JobEnded, JobRetried, JobSubmitted, from_event, state_event, to_event
-from jobs.model import Job, State
-from jobs.payload import Request
-from jobs.telemetry import bound, log, since, span, traceparent
+from essaim.jobs import endings
+from essaim.errors import DeadLetterNotFoundError, IdempotencyConflictError, JobNotFoundError, JobNotRetryableError, MessageUnreadableError, ResultNotFoundError
+from essaim.jobs.events import JobEnded, JobRetried, JobSubmitted, from_event, state_event, to_event
+from essaim.jobs.model import Job, State
+from essaim.jobs.payload import Request
+from essaim.telemetry import bound, log, since, span, traceparent
 
 if TYPE_CHECKING:  # start-up time
-    from jobs.backends import Backends
-    from jobs.settings import Settings
+    from essaim.jobs.backends import Backends
+    from essaim.jobs.settings import Settings
 
 IDEMPOTENCY_KEYS = UUID("6f2c1e0a-7a64-5d1b-9a3e-0e5f0c7b9d11")
 
 
 @dataclass(frozen=True)
 class JobService:
-    """Submit, read, cancel, retry. Errors are those of `jobs.errors`."""
+    """Submit, read, cancel, retry. Errors are those of `essaim.errors`."""
 
     backends: "Backends"
     settings: "Settings"

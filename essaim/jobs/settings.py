@@ -6,9 +6,9 @@ from typing import Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobs import receivers
-from jobs.errors import SettingsError
-from jobs.receivers import Receivers
+from essaim.jobs import receivers
+from essaim.errors import SettingsError
+from essaim.jobs.receivers import Receivers
 
 MIB = 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

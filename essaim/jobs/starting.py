@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from jobs.errors import UnavailableError
-from jobs.telemetry import log
+from essaim.errors import UnavailableError
+from essaim.telemetry import log
 
 T = TypeVar("T")
 FIRST_PAUSE_SECONDS = 0.1

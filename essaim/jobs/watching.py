@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from jobs.errors import UnavailableError
-from jobs.model import Depth
-from jobs.ports import JobQueue
-from jobs.telemetry import log
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Depth
+from essaim.jobs.ports import JobQueue
+from essaim.telemetry import log
 
 WATCH_SECONDS = 5.0
 QUIET_SECONDS = 15.0  # the dashboards take a process that says nothing for longer as gone

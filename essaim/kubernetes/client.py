@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jobs.cluster import Cluster
-from jobs.errors import EssaimError, UnavailableError
+from essaim.kubernetes.cluster import Cluster
+from essaim.errors import EssaimError, UnavailableError
 
 if TYPE_CHECKING:  # start-up time
     import httpx
@@ -51,7 +51,7 @@ class Resource:
 @asynccontextmanager
 async def open_kubernetes(cluster: Cluster) -> AsyncIterator["Kubernetes"]:
     """Proxies from the environment are not used: an API server is reached directly."""
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # no command line of its own: see cli/__init__.py
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # no command line of its own: see essaim/cli/__init__.py
     import httpx
 
     verify = cluster.tls if cluster.tls is not None else True

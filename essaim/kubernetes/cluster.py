@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.errors import SettingsError
+from essaim.errors import SettingsError
 
 if TYPE_CHECKING:  # start-up time
     import ssl

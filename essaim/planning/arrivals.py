@@ -7,8 +7,8 @@ from heapq import merge
 from math import inf
 from random import Random
 
-from jobs.errors import SettingsError
-from scaling.recording import JobTimes, Recording
+from essaim.errors import SettingsError
+from essaim.planning.recording import JobTimes, Recording
 
 Arrival = tuple[float, tuple[float, ...]]
 """When a job's message comes, and how long each of its tasks takes, in seconds."""

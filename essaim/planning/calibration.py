@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from jobs.errors import SettingsError
-from scaling.forecast import USUAL_HANDOVER
-from scaling.policy import HPA_SYNC_SECONDS, Policy
-from scaling.recording import Moment, Recording
+from essaim.errors import SettingsError
+from essaim.planning.forecast import USUAL_HANDOVER
+from essaim.autoscaler.policy import HPA_SYNC_SECONDS, Policy
+from essaim.planning.recording import Moment, Recording
 
 SHOWN_SECONDS = 5.0
 """How often RabbitMQ's management API looks at a queue."""

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise, repeat
 
-from jobs.errors import SettingsError
-from scaling.arrivals import recorded
-from scaling.calibration import calibrate
-from scaling.forecast import Forecast, House
-from scaling.outcome import quantile, times_to_result
-from scaling.policy import parse
-from scaling.recording import Recording
-from scaling.simulation import Simulation
+from essaim.errors import SettingsError
+from essaim.planning.arrivals import recorded
+from essaim.planning.calibration import calibrate
+from essaim.planning.forecast import Forecast, House
+from essaim.planning.outcome import quantile, times_to_result
+from essaim.autoscaler.policy import parse
+from essaim.planning.recording import Recording
+from essaim.planning.simulation import Simulation
 
 EVERY = 0.1
 

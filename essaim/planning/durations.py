@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from jobs.errors import SettingsError
+from essaim.errors import SettingsError
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)")

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scaling.policy import HPA_SYNC_SECONDS
-from scaling.recording import Moment
+from essaim.autoscaler.policy import HPA_SYNC_SECONDS
+from essaim.planning.recording import Moment
 
 USUAL_HANDOVER = 0.01
 """Seconds; measured as 6 ms on SQLite."""

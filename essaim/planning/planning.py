@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from jobs.errors import SettingsError
-from scaling.arrivals import Load
-from scaling.candidates import Candidate
-from scaling.forecast import USUAL_HANDOVER, Forecast, House
-from scaling.outcome import Cause, Outcome, outcome, quantile
-from scaling.simulation import Simulation
+from essaim.errors import SettingsError
+from essaim.planning.arrivals import Load
+from essaim.planning.candidates import Candidate
+from essaim.planning.forecast import USUAL_HANDOVER, Forecast, House
+from essaim.planning.outcome import Cause, Outcome, outcome, quantile
+from essaim.planning.simulation import Simulation
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 ALIKE = 1.01

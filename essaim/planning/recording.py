@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from jobs.errors import SettingsError
+from essaim.errors import SettingsError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

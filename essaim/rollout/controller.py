@@ -9,16 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from jobs.errors import EssaimError, UnavailableError
-from rollout import steps
-from rollout.errors import RolloutRefusedError
-from rollout.looks import Looks
-from rollout.moves import Finished, Found, Judged, Move, Wait, Write
-from rollout.record import Record
-from rollout.service import JsonObject
-from rollout.state import Phase, Plan, Rollout
-from rollout.telling import Voice
-from rollout.verdict import Decision, Verdict
+from essaim.errors import EssaimError, UnavailableError
+from essaim.rollout import steps
+from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.looks import Looks
+from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
+from essaim.rollout.record import Record
+from essaim.rollout.service import JsonObject
+from essaim.rollout.state import Phase, Plan, Rollout
+from essaim.rollout.telling import Voice
+from essaim.rollout.verdict import Decision, Verdict
 
 LOOK_SECONDS = 3.0
 

@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from rollout import steps, traffic
-from rollout.releases import Objects
-from rollout.remote import Remote
-from rollout.requeue import Requeue
-from rollout.service import JsonObject
-from rollout.site import Site
-from rollout.state import Phase, Rollout
+from essaim.rollout import steps, traffic
+from essaim.rollout.releases import Objects
+from essaim.rollout.remote import Remote
+from essaim.rollout.requeue import Requeue
+from essaim.rollout.service import JsonObject
+from essaim.rollout.site import Site
+from essaim.rollout.state import Phase, Rollout
 
 
 @dataclass

@@ -5,7 +5,7 @@ RolloutError
 └── RolloutRefusedError  what was asked for cannot be, as things stand
 """
 
-from jobs.errors import EssaimError
+from essaim.errors import EssaimError
 
 
 class RolloutError(EssaimError):

@@ -1,4 +1,4 @@
-"""Releases and jobs that never were: what `rollout.simulation` plays with."""
+"""Releases and jobs that never were: what `essaim.rollout.simulation` plays with."""
 
 import math
 import random
@@ -8,7 +8,7 @@ from functools import cache
 from itertools import accumulate
 from statistics import NormalDist
 
-from rollout.verdict import Outcomes, Rules
+from essaim.rollout.verdict import Outcomes, Rules
 
 _POOL = 1 << 16
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from rollout.outcomes import Seen, Window
-from rollout.remote import Remote
-from rollout.state import Rollout
-from rollout.verdict import Decision, Verdict, judge, next_look, worth_a_look
+from essaim.rollout.outcomes import Seen, Window
+from essaim.rollout.remote import Remote
+from essaim.rollout.state import Rollout
+from essaim.rollout.verdict import Decision, Verdict, judge, next_look, worth_a_look
 
 
 @dataclass

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.kubernetes import ClusterError, Kubernetes, Resource
-from rollout.errors import ConflictError, RolloutRefusedError
-from rollout.service import JsonObject
+from essaim.kubernetes.client import ClusterError, Kubernetes, Resource
+from essaim.rollout.errors import ConflictError, RolloutRefusedError
+from essaim.rollout.service import JsonObject
 
 STALE = (409, 422)  # an API server says 422 of a `test` that fails, and 409 when it was overtaken
 
 
 @dataclass(frozen=True)
 class KnativeService:
-    """By the contract of `rollout.service.Service`; raises `ClusterError` too."""
+    """By the contract of `essaim.rollout.service.Service`; raises `ClusterError` too."""
 
     kubernetes: Kubernetes
     namespace: str

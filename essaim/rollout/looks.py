@@ -1,19 +1,19 @@
-"""One look at a rollout in each of its phases. What is found is told, not done: `rollout.controller` does it."""
+"""One look at a rollout in each of its phases. What is found is told, not done: `essaim.rollout.controller` does it."""
 
 from dataclasses import dataclass, replace
 
-from jobs.errors import EssaimError, UnavailableError
-from rollout import smoke, steps, traffic
-from rollout.endings import Endings
-from rollout.judging import Judging
-from rollout.moves import Finished, Found, Judged, Move, Wait, Write
-from rollout.outcomes import ENDED
-from rollout.releases import Objects
-from rollout.remote import RemoteError
-from rollout.service import JsonObject
-from rollout.shadow import Shadow
-from rollout.site import Site
-from rollout.state import Phase, Rollout
+from essaim.errors import EssaimError, UnavailableError
+from essaim.rollout import smoke, steps, traffic
+from essaim.rollout.endings import Endings
+from essaim.rollout.judging import Judging
+from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
+from essaim.rollout.outcomes import ENDED
+from essaim.rollout.releases import Objects
+from essaim.rollout.remote import RemoteError
+from essaim.rollout.service import JsonObject
+from essaim.rollout.shadow import Shadow
+from essaim.rollout.site import Site
+from essaim.rollout.state import Phase, Rollout
 
 
 @dataclass

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rollout.service import JsonObject
-from rollout.state import Phase, Rollout
-from rollout.verdict import Verdict
+from essaim.rollout.service import JsonObject
+from essaim.rollout.state import Phase, Rollout
+from essaim.rollout.verdict import Verdict
 
 
 @dataclass(frozen=True)

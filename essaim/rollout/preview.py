@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from rollout import steps
-from rollout.record import current, operations
-from rollout.service import JsonObject
-from rollout.state import Phase, Plan, Rollout
+from essaim.rollout import steps
+from essaim.rollout.record import current, operations
+from essaim.rollout.service import JsonObject
+from essaim.rollout.state import Phase, Plan, Rollout
 
 
 class Patch(NamedTuple):

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from rollout import traffic
-from rollout.errors import ConflictError
-from rollout.service import JsonObject, Service
-from rollout.state import Phase, Rollout, dump, load
-from rollout.steps import place, split
+from essaim.rollout import traffic
+from essaim.rollout.errors import ConflictError
+from essaim.rollout.service import JsonObject, Service
+from essaim.rollout.state import Phase, Rollout, dump, load
+from essaim.rollout.steps import place, split
 
 ANNOTATION = "essaim.dev/rollout"
 TEMPLATE = "essaim.dev/rollout-template"  # the one before, while a rollout has put its own there: to be had back

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.kubernetes import JsonObject, Kubernetes, Resource
-from rollout.copies import VERSION, copied, given, renames, template
-from rollout.errors import RolloutRefusedError
+from essaim.kubernetes.client import JsonObject, Kubernetes, Resource
+from essaim.rollout.copies import VERSION, copied, given, renames, template
+from essaim.rollout.errors import RolloutRefusedError
 
 CONFIG_MAPS = ("configmaps", "", "v1")
 DAEMON_SETS = ("daemonsets", "apps", "v1")

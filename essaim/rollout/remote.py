@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jobs.errors import EssaimError, UnavailableError
+from essaim.errors import EssaimError, UnavailableError
 
 if TYPE_CHECKING:  # start-up time
     import httpx
@@ -122,7 +122,7 @@ async def open_remote(
     url: str, clock: Clock, *, ingress: str = "", token: str = "", patience: float = PATIENCE_SECONDS
 ) -> AsyncIterator[Remote]:
     """The API at `url`; with `ingress`, by way of that address, where names cannot be resolved."""
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # no command line of its own: see cli/__init__.py
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # no command line of its own: see essaim/cli/__init__.py
     import httpx
 
     headers = {"authorization": f"Bearer {token}"} if token else {}

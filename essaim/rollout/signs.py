@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
-from rollout.evidence import chance_of_durations, chance_of_failures
+from essaim.rollout.evidence import chance_of_durations, chance_of_failures
 
 
 @dataclass(frozen=True)

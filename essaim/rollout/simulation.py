@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 
-from rollout.imagined import Case, Jobs, cases
-from rollout.state import STEPS
-from rollout.verdict import Decision, Rules, judge, next_look
+from essaim.rollout.imagined import Case, Jobs, cases
+from essaim.rollout.state import STEPS
+from essaim.rollout.verdict import Decision, Rules, judge, next_look
 
 OLD_JOBS = 1000
 """So many of the old release's jobs are compared with. A real rollout compares with all, which says hardly more."""

@@ -3,10 +3,10 @@
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from jobs.errors import UnavailableError
-from rollout import traffic
-from rollout.remote import PATIENCE_SECONDS, Clock, Remote, open_remote
-from rollout.service import JsonObject
+from essaim.errors import UnavailableError
+from essaim.rollout import traffic
+from essaim.rollout.remote import PATIENCE_SECONDS, Clock, Remote, open_remote
+from essaim.rollout.service import JsonObject
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rollout.errors import RolloutError, RolloutRefusedError
-from rollout.verdict import Rules
+from essaim.rollout.errors import RolloutError, RolloutRefusedError
+from essaim.rollout.verdict import Rules
 
 if TYPE_CHECKING:  # start-up time
     from pydantic import TypeAdapter

@@ -1,13 +1,13 @@
-"""From one state of a rollout to the next. Pure: who reads clocks, jobs and the Service is `rollout.controller`."""
+"""From one state of a rollout to the next. Pure: who reads clocks, jobs and the Service is `essaim.rollout.controller`."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rollout import traffic
-from rollout.errors import RolloutRefusedError
-from rollout.service import JsonObject
-from rollout.state import Note, Phase, Plan, Rollout
-from rollout.traffic import Entries
+from essaim.rollout import traffic
+from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.service import JsonObject
+from essaim.rollout.state import Note, Phase, Plan, Rollout
+from essaim.rollout.traffic import Entries
 
 LEASE = timedelta(seconds=45)  # of a holder: it renews three times in that; a killed one is waited for no longer
 HISTORY = 40  # sentences: an annotation is no log

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.telemetry import bound, log
-from rollout.state import Phase, Rollout
-from rollout.verdict import Verdict
+from essaim.telemetry import bound, log
+from essaim.rollout.state import Phase, Rollout
+from essaim.rollout.verdict import Verdict
 
 
 @dataclass(frozen=True)

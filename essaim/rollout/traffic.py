@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rollout.errors import RolloutRefusedError
+from essaim.rollout.errors import RolloutRefusedError
 
 JsonObject = dict[str, Any]
 Entries = list[JsonObject]

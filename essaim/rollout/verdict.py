@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-from rollout.signs import Outcomes, Rules, Signs
+from essaim.rollout.signs import Outcomes, Rules, Signs
 
 __all__ = ["Decision", "Outcomes", "Rules", "Verdict", "judge", "level", "next_look", "worth_a_look"]
 

@@ -1,11 +1,11 @@
 """Two recorded runs beside each other: the page that says what changed."""
 
-from cli import page
-from cli.figures import Percentiles
-from cli.measured import Measured
-from cli.output import size
-from cli.run_page import LATENCIES, lead, seconds, times_table
-from cli.run_pictures import compared
+from essaim.runs import page
+from essaim.runs.figures import Percentiles
+from essaim.runs.measured import Measured
+from essaim.cli.output import size
+from essaim.runs.run_page import LATENCIES, lead, seconds, times_table
+from essaim.runs.run_pictures import compared
 
 Row = tuple[str, str, str, str]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from cli.output import plural
-from cli.traffic import Traffic
-from scaling.comparison import times_recorded
-from scaling.footprint import Footprint
-from scaling.outcome import quantile
-from scaling.recording import Moment, Recording
+from essaim.cli.output import plural
+from essaim.runs.traffic import Traffic
+from essaim.planning.comparison import times_recorded
+from essaim.runs.footprint import Footprint
+from essaim.planning.outcome import quantile
+from essaim.planning.recording import Moment, Recording
 
 GENERATOR, LATE = "generator", "generator, late"
 BUSY_SHARE, BUSY_SECONDS = 0.8, 5.0

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling.recording import read_table, write_table
+from essaim.planning.recording import read_table, write_table
 
 PROCESSES = "processes.csv"
 

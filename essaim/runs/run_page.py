@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from cli import page
-from cli.figures import Percentiles
-from cli.measured import Measured
-from cli.output import duration, plural, size
-from cli.run_pictures import footprints, pictures
+from essaim.runs import page
+from essaim.runs.figures import Percentiles
+from essaim.runs.measured import Measured
+from essaim.cli.output import duration, plural, size
+from essaim.runs.run_pictures import footprints, pictures
 
 LATENCIES = ("p50", "p95", "p99", "max")
 

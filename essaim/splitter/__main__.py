@@ -14,12 +14,12 @@ import httpcore
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from jobs import telemetry
-from jobs.errors import EssaimError
-from jobs.parent import parent_gone
-from jobs.settings import Settings, load_settings
-from rollout.local import FILE, LocalService
-from rollout.proxy import IDLE_SECONDS, Proxy, Split
+from essaim import telemetry
+from essaim.errors import EssaimError
+from essaim.jobs.parent import parent_gone
+from essaim.jobs.settings import Settings, load_settings
+from essaim.splitter.local import FILE, LocalService
+from essaim.splitter.proxy import IDLE_SECONDS, Proxy, Split
 
 DRAIN_SECONDS = 6  # longer than an API, which ends its streams and waits by itself
 BACKLOG = 2048

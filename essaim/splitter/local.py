@@ -16,10 +16,10 @@ from typing import Any
 import jsonpatch
 from jsonpointer import JsonPointerException
 
-from jobs.errors import UnavailableError
-from rollout.errors import ConflictError
-from rollout.service import JsonObject
-from rollout.split import in_force
+from essaim.errors import UnavailableError
+from essaim.rollout.errors import ConflictError
+from essaim.rollout.service import JsonObject
+from essaim.splitter.split import in_force
 
 NAME = "essaim"
 FILE = "service.json"
@@ -32,7 +32,7 @@ def revision(release: str) -> str:
 
 @dataclass(frozen=True)
 class LocalService:
-    """By the contract of `rollout.service.Service`, over the file at `path`. Processes may share it.
+    """By the contract of `essaim.rollout.service.Service`, over the file at `path`. Processes may share it.
 
     Beside that contract, `status.addresses` has the URL of each revision, with a tag or without. A split that cannot be
     raises `RolloutRefusedError`. What is written to `status` does not stay.

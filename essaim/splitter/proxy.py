@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import httpcore
 from starlette.types import Message, Receive, Scope, Send
 
-from jobs.errors import EssaimError
-from jobs.telemetry import log
-from rollout.local import LocalService
-from rollout.split import Deck, in_force, shares
+from essaim.errors import EssaimError
+from essaim.telemetry import log
+from essaim.splitter.local import LocalService
+from essaim.splitter.split import Deck, in_force, shares
 
 Headers = list[tuple[bytes, bytes]]
 

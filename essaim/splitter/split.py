@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from math import gcd
 
-from rollout.errors import RolloutRefusedError
-from rollout.service import JsonObject
-from rollout.traffic import Entries, entries
+from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.service import JsonObject
+from essaim.rollout.traffic import Entries, entries
 
 
 def in_force(service: JsonObject) -> Entries:

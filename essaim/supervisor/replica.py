@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO
 
-from jobs.parent import PARENT_FD
-from jobs.telemetry import log
+from essaim.jobs.parent import PARENT_FD
+from essaim.telemetry import log
 
 WORKER_ID = "ESSAIM_WORKER_ID"
 NO_PROCESS = 127

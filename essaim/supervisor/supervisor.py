@@ -12,13 +12,13 @@ from functools import partial
 from types import TracebackType
 from typing import IO, Self
 
-from jobs.model import Depth
-from jobs.telemetry import log
-from scaling.autoscaler import Autoscaler, Decision, why
-from scaling.policy import Policy
-from scaling.replica import Launch, Replica, WorkerStatus
-from scaling.triggers import Sample
-from scaling.victims import victims
+from essaim.jobs.model import Depth
+from essaim.telemetry import log
+from essaim.autoscaler.autoscaler import Autoscaler, Decision, why
+from essaim.autoscaler.policy import Policy
+from essaim.supervisor.replica import Launch, Replica, WorkerStatus
+from essaim.autoscaler.triggers import Sample
+from essaim.autoscaler.victims import victims
 
 ASK_SECONDS = 3.0
 """How long a question may take before it has failed; as KEDA's own HTTP timeout."""

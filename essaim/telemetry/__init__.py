@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from jobs.log_lines import Fields, Kind, sentence
+from essaim.telemetry.log_lines import Fields, Kind, sentence
 
 if TYPE_CHECKING:  # start-up time
     from fastapi.telemetry import TelemetryConfig
 
-    from jobs.settings import Settings
+    from essaim.jobs.settings import Settings
 
 logger = logging.getLogger("essaim")
 
@@ -27,7 +27,7 @@ ENDPOINTS = ("ENDPOINT", "TRACES_ENDPOINT", "LOGS_ENDPOINT", "METRICS_ENDPOINT")
 
 
 class Exporting(Protocol):
-    """What `jobs.otlp` offers once an endpoint is set. A `traceparent` is W3C's: a span, as text that can travel."""
+    """What `essaim.telemetry.otlp` offers once an endpoint is set. A `traceparent` is W3C's: a span, as text that can travel."""
 
     def span(
         self, name: str, kind: Kind, parent: str | None, link: str | None, fields: Fields
@@ -52,7 +52,7 @@ def log(
     at: datetime | None = None,
     **fields: object,
 ) -> None:
-    """Say that something happened, now or `at` a time before. Names and fields are those in `jobs.log_events`."""
+    """Say that something happened, now or `at` a time before. Names and fields are those in `essaim.telemetry.log_events`."""
     logger.log(level, event, extra={"fields": fields, "at": at}, exc_info=error)
 
 
@@ -101,12 +101,12 @@ def configure(settings: "Settings", service: Literal["api", "worker", "split"], 
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(ConsoleFormatter())
     if settings.log_dir:
-        from jobs.log_files import LogFiles
+        from essaim.telemetry.log_files import LogFiles
 
         who = {"release": settings.release, service: instance}
         handlers.append(LogFiles(Path(settings.log_dir), who, settings.retention_seconds))
     if _is_on(os.environ):
-        from jobs.otlp import Otlp
+        from essaim.telemetry.otlp import Otlp
 
         _exporting = exporting = Otlp(service, settings.release, instance)
         handlers.append(exporting.handler)
@@ -121,7 +121,7 @@ def export(service: Literal["rollout"], release: str, instance: str) -> None:
     global _exporting
     logger.propagate, logger.level = False, logging.INFO
     if _is_on(os.environ):
-        from jobs.otlp import Otlp
+        from essaim.telemetry.otlp import Otlp
 
         _exporting = exporting = Otlp(service, release, instance)
         logger.addHandler(exporting.handler)

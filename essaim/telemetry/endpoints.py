@@ -3,7 +3,7 @@
 import os
 from urllib.parse import urlsplit
 
-from jobs.errors import SettingsError
+from essaim.errors import SettingsError
 
 PROTOCOLS = ("http/protobuf", "grpc")
 

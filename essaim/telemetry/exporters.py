@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from jobs.ended_spans import ended
-from jobs.endpoints import is_wanted, protocol
-from jobs.log_lines import Fields
+from essaim.telemetry.ended_spans import ended
+from essaim.telemetry.endpoints import is_wanted, protocol
+from essaim.telemetry.log_lines import Fields
 
 LINES, SPANS = InstrumentationScope("essaim"), InstrumentationScope("essaim.spans")
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from jobs.log_lines import Fields, plain, raised, trouble
+from essaim.telemetry.log_lines import Fields, plain, raised, trouble
 
 SUFFIX = ".jsonl"
 

@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from jobs.exporters import Signals
-from jobs.log_lines import Fields, Kind, encodable, plain, raised, sentence, trouble
+from essaim.telemetry.exporters import Signals
+from essaim.telemetry.log_lines import Fields, Kind, encodable, plain, raised, sentence, trouble
 
 if TYPE_CHECKING:  # start-up time
     from fastapi.telemetry import TelemetryConfig

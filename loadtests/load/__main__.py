@@ -18,12 +18,12 @@ from pathlib import Path
 
 import typer
 
-from cli.errors import CliError
-from cli.output import note
-from cli.progress import progress
-from cli.report import tell, write_report
-from cli.running import run
-from jobs.errors import EssaimError
+from essaim.cli.errors import CliError
+from essaim.cli.output import note
+from essaim.cli.jobs.progress import progress
+from essaim.cli.report import tell, write_report
+from essaim.cli.running import run
+from essaim.errors import EssaimError
 from loadtests.load import checking, options, site
 from loadtests.load.generator import check, open_generator
 from loadtests.load.recorder import record

@@ -4,13 +4,13 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from cli.client import Client, JsonObject
-from cli.errors import AbsentError
-from cli.jobs import all_tasks
-from cli.output import plural
-from cli.upload import each
+from essaim.cli.client import Client, JsonObject
+from essaim.cli.errors import AbsentError
+from essaim.cli.jobs.commands import all_tasks
+from essaim.cli.output import plural
+from essaim.cli.jobs.upload import each
 from loadtests.load.visits import Visit
-from scaling.recording import JobTimes, work_of
+from essaim.planning.recording import JobTimes, work_of
 
 ENDED = ("succeeded", "failed", "cancelled")
 LOST = "lost"

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from jobs.cluster import Cluster, nearest_cluster
-from jobs.errors import SettingsError
-from jobs.kubernetes import Kubernetes, Resource, open_kubernetes
+from essaim.kubernetes.cluster import Cluster, nearest_cluster
+from essaim.errors import SettingsError
+from essaim.kubernetes.client import Kubernetes, Resource, open_kubernetes
 
 
 class Counts(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cli.errors import CliError
-from cli.traffic import PREFIX
+from essaim.cli.errors import CliError
+from essaim.runs.traffic import PREFIX
 from loadtests.load.house import end
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cli.errors import CliError
+from essaim.cli.errors import CliError
 
 GRACE_SECONDS = 30.0
 SAID, LOG = "Essaim answers at ", "up.log"

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import psutil
 
-from cli.client import Client
-from jobs.errors import EssaimError
+from essaim.cli.client import Client
+from essaim.errors import EssaimError
 from loadtests.load.cluster import Counts
-from scaling.footprint import Footprint
-from scaling.recording import Moment
+from essaim.runs.footprint import Footprint
+from essaim.planning.recording import Moment
 
 EVERY_SECONDS = 1.0
 ROLES = {"api": "api", "worker": "worker", "cli": "supervisor"}

@@ -17,9 +17,9 @@ import aio_pika
 import aio_pika.exceptions
 from pymongo import AsyncMongoClient
 
-from jobs.backends import open_backends
-from jobs.model import State
-from jobs.settings import load_settings
+from essaim.jobs.backends import open_backends
+from essaim.jobs.model import State
+from essaim.jobs.settings import load_settings
 
 HERE = Path(__file__).parents[1]
 ROOT = HERE.parent

@@ -27,8 +27,8 @@ LAST_CHANGED = {"metadata.annotations.serving.knative.dev/lastModifier"}
 BAD = """
 import random
 import time
-import worker.workload as workload
-from jobs.errors import JobError
+import essaim_worker.workload as workload
+from essaim.errors import JobError
 
 good = workload.run
 

@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, pairwise
 
-from scaling.hpa import Hpa
-from scaling.policy import HPA_SYNC_SECONDS, default_path, load
-from scaling.triggers import HpaMetric
+from essaim.autoscaler.hpa import Hpa
+from essaim.autoscaler.policy import HPA_SYNC_SECONDS, default_path, load
+from essaim.autoscaler.triggers import HpaMetric
 from tests.cluster.access import Cluster
 from tests.cluster.timeline import Moment, Timeline
 

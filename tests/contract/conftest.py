@@ -26,15 +26,15 @@ from obstore.store import MemoryStore
 from pymongo import MongoClient
 from uuid_utils import uuid7
 
-from jobs.adapters.mongodb.store import open_mongodb_store
-from jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
-from jobs.adapters.sqlite.queue import open_sqlite_queue
-from jobs.adapters.sqlite.store import open_sqlite_store
-from jobs.adapters.texts.opening import open_texts
-from jobs.adapters.texts.store import ObjectTexts
-from jobs.errors import UnavailableError
-from jobs.model import Claimed, Job
-from jobs.ports import JobQueue, JobStore, TextStore
+from essaim.jobs.adapters.mongodb.store import open_mongodb_store
+from essaim.jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
+from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
+from essaim.jobs.adapters.sqlite.store import open_sqlite_store
+from essaim.jobs.adapters.texts.opening import open_texts
+from essaim.jobs.adapters.texts.store import ObjectTexts
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Claimed, Job
+from essaim.jobs.ports import JobQueue, JobStore, TextStore
 from tests.servers import MONGODB_URL, RABBITMQ_310_URL, RABBITMQ_URL, S3, S3_URL, absent, delete_queues, mongodb_silent
 
 T = TypeVar("T")

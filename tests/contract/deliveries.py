@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from jobs.ports import Delivery
+from essaim.jobs.ports import Delivery
 
 
 async def next_of(deliveries: AsyncIterator[Delivery]) -> Delivery:

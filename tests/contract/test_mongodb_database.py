@@ -11,11 +11,11 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from jobs.adapters.mongodb.database import JOB_INDEXES, TASK_INDEXES, Database
-from jobs.adapters.mongodb.store import MongoStore, open_mongodb_store
-from jobs.errors import SettingsError, UnavailableError
-from jobs.model import Claimed, Job, Problem, State
-from jobs.ports import JobStore
+from essaim.jobs.adapters.mongodb.database import JOB_INDEXES, TASK_INDEXES, Database
+from essaim.jobs.adapters.mongodb.store import MongoStore, open_mongodb_store
+from essaim.errors import SettingsError, UnavailableError
+from essaim.jobs.model import Claimed, Job, Problem, State
+from essaim.jobs.ports import JobStore
 
 INDEXES = {"jobs": JOB_INDEXES, "tasks": TASK_INDEXES}
 

@@ -10,11 +10,11 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from jobs.adapters.mongodb.documents import stamp
-from jobs.adapters.mongodb.store import open_mongodb_store
-from jobs.errors import JobError, JobNotFoundError
-from jobs.model import Claim, Claimed, Ended, Job, Problem, State, Task
-from jobs.ports import JobStore
+from essaim.jobs.adapters.mongodb.documents import stamp
+from essaim.jobs.adapters.mongodb.store import open_mongodb_store
+from essaim.errors import JobError, JobNotFoundError
+from essaim.jobs.model import Claim, Claimed, Ended, Job, Problem, State, Task
+from essaim.jobs.ports import JobStore
 
 Documents = AsyncDatabase[dict[str, Any]]
 

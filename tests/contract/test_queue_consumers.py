@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.errors import QueueFullError
-from jobs.model import Depth
-from jobs.ports import JobQueue
+from essaim.errors import QueueFullError
+from essaim.jobs.model import Depth
+from essaim.jobs.ports import JobQueue
 from tests.contract.deliveries import ids_of, next_of
 
 Events = Callable[..., CloudEvent]

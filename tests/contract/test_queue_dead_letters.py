@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.events import load
-from jobs.model import Depth
-from jobs.ports import JobQueue
+from essaim.jobs.events import load
+from essaim.jobs.model import Depth
+from essaim.jobs.ports import JobQueue
 from tests.contract.deliveries import next_of
 
 Events = Callable[..., CloudEvent]

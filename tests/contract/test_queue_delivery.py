@@ -8,8 +8,8 @@ from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.model import Depth
-from jobs.ports import JobQueue
+from essaim.jobs.model import Depth
+from essaim.jobs.ports import JobQueue
 from tests.contract.deliveries import next_id, next_of
 
 Events = Callable[..., CloudEvent]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import LeaseLostError
-from jobs.model import MERGE, Claim, Claimed, Ended, Job, Problem, State, Task
-from jobs.ports import JobStore
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import MERGE, Claim, Claimed, Ended, Job, Problem, State, Task
+from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
 Planned = Callable[..., Awaitable[Job]]

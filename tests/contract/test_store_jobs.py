@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.errors import JobNotFoundError
-from jobs.model import MERGE, Claim, Claimed, Job, Problem, State
-from jobs.ports import JobStore
+from essaim.errors import JobNotFoundError
+from essaim.jobs.model import MERGE, Claim, Claimed, Job, Problem, State
+from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
 Planned = Callable[..., Awaitable[Job]]

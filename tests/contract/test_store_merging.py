@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import LeaseLostError
-from jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State
-from jobs.ports import JobStore
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State
+from essaim.jobs.ports import JobStore
 
 Planned = Callable[..., Awaitable[Job]]
 Claiming = Callable[..., Awaitable[Claimed]]

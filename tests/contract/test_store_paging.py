@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.errors import CursorInvalidError
-from jobs.model import Claimed, Job, Problem, State
-from jobs.ports import JobStore
+from essaim.errors import CursorInvalidError
+from essaim.jobs.model import Claimed, Job, Problem, State
+from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
 Planned = Callable[..., Awaitable[Job]]

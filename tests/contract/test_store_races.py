@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from jobs.errors import LeaseLostError
-from jobs.model import Busy, Claimed, Job, Problem, State
-from jobs.ports import JobStore
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import Busy, Claimed, Job, Problem, State
+from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
 Planned = Callable[..., Awaitable[Job]]

@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from jobs.errors import LeaseLostError
-from jobs.model import Claim, Claimed, Ended, Job, Problem, State
-from jobs.ports import JobStore
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import Claim, Claimed, Ended, Job, Problem, State
+from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
 Planned = Callable[..., Awaitable[Job]]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import LeaseLostError
-from jobs.model import Busy, Claim, Claimed, Ended, Job, Problem, State
-from jobs.ports import JobStore
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Problem, State
+from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
 OpenStore = Callable[..., AbstractAsyncContextManager[JobStore]]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import JobNotFoundError
-from jobs.model import Busy, Claim, Claimed, Job, Problem, State, Task
-from jobs.ports import JobStore
+from essaim.errors import JobNotFoundError
+from essaim.jobs.model import Busy, Claim, Claimed, Job, Problem, State, Task
+from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
 Planned = Callable[..., Awaitable[Job]]

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jobs.model import Worker
-from jobs.ports import JobStore
+from essaim.jobs.model import Worker
+from essaim.jobs.ports import JobStore
 
 Eventually = Callable[..., Awaitable[Any]]
 OpenStore = Callable[..., AbstractAsyncContextManager[JobStore]]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobs.ports import TextStore
+from essaim.jobs.ports import TextStore
 from tests.contract.texts import names, put
 
 LIBRARY = ["a.txt", "b[1].txt", "books/a.txt", "books/b.md", "books/old/a.txt", "books2/a.txt", "é.txt"]

@@ -4,11 +4,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from jobs.adapters.texts.names import fault
-from jobs.errors import (
-    TextNameError,
-)
-from jobs.ports import TextStore
+from essaim.jobs.adapters.texts.names import fault
+from essaim.errors import TextNameError
+from essaim.jobs.ports import TextStore
 from tests.contract.texts import SMALL, chunks, names, put, refused, whole
 
 GOOD = [

@@ -2,12 +2,8 @@
 
 import pytest
 
-from jobs.errors import (
-    RangeInvalidError,
-    TextChangedError,
-    TextNotFoundError,
-)
-from jobs.ports import TextStore
+from essaim.errors import RangeInvalidError, TextChangedError, TextNotFoundError
+from essaim.jobs.ports import TextStore
 from tests.contract.texts import LARGE, MIB, names, put, refused, varied, whole
 
 

@@ -5,11 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from jobs.errors import (
-    TextExistsError,
-    TextTooLargeError,
-)
-from jobs.ports import TextStore
+from essaim.errors import TextExistsError, TextTooLargeError
+from essaim.jobs.ports import TextStore
 from tests.contract.texts import LARGE, MIB, SMALL, chunks, cut, names, put, varied, whole
 
 

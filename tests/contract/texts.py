@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from jobs.errors import EssaimError
-from jobs.ports import TextStore
+from essaim.errors import EssaimError
+from essaim.jobs.ports import TextStore
 
 MIB = 1024 * 1024
 LARGE = 9 * MIB  # several parts to write, several pieces to read

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from api.app import create_app
-from api.server import Server, ServerConfig, address, listen
-from jobs.backends import Backends, open_backends
-from jobs.model import Claimed, Job
-from jobs.settings import Settings, load_settings
+from essaim_api.app import create_app
+from essaim_api.server import Server, ServerConfig, address, listen
+from essaim.jobs.backends import Backends, open_backends
+from essaim.jobs.model import Claimed, Job
+from essaim.jobs.settings import Settings, load_settings
 from tests.api_server import ApiServer, api_server
 from tests.integration.otlp_receiver import Collected, receiving
 from tests.integration.submissions import REQUEST

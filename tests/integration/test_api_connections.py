@@ -13,10 +13,10 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from api.conditions import not_modified
-from api.connection import MAX_HEAD_BYTES
-from api.streams import LOOK_SECONDS
-from jobs.model import Text
+from essaim_api.conditions import not_modified
+from essaim_api.connection import MAX_HEAD_BYTES
+from essaim_api.streams import LOOK_SECONDS
+from essaim.jobs.model import Text
 from tests.integration.conftest import Serving, Site
 
 Eventually = Callable[..., Awaitable[Any]]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobs.backends import Backends
-from jobs.errors import UnavailableError
+from essaim.jobs.backends import Backends
+from essaim.errors import UnavailableError
 from tests.integration.conftest import Serving, Site
 
 Eventually = Callable[..., Awaitable[Any]]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.model import Problem, State, Worker
+from essaim.jobs.model import Problem, State, Worker
 from tests.integration.conftest import Site
 
 NOBODY = "00000000-0000-4000-8000-000000000000"

@@ -89,11 +89,11 @@ def test_an_address_in_use_is_said_in_a_line(build_house: Callable[..., Any]) ->
 
 def test_importing_the_app_loads_only_what_it_needs() -> None:
     """Cold start: no settings, no adapter, no driver, no server, no client."""
-    code = "import sys, api.app; print(*sys.modules)"
+    code = "import sys, essaim_api.app; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = set(loaded.stdout.split())
     assert "fastapi" in modules
-    for name in ("pydantic_settings", "jobs.settings", "jobs.backends", "jobs.adapters", "uvicorn", "uvloop", "httpx"):
+    for name in ("pydantic_settings", "essaim.jobs.settings", "essaim.jobs.backends", "essaim.jobs.adapters", "uvicorn", "uvloop", "httpx"):
         assert name not in modules
     for driver in ("aiosqlite", "sqlite3", "obstore", "pymongo", "aio_pika"):
         assert driver not in modules

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from api import readiness
-from jobs.backends import Backends
-from jobs.errors import UnavailableError
+from essaim_api import readiness
+from essaim.jobs.backends import Backends
+from essaim.errors import UnavailableError
 from tests.integration.conftest import Serving
 
 

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from cli.client import JsonObject, open_client
-from cli.errors import AbsentError, RefusedError, UnreachableError
-from cli.follow import follow
+from essaim.cli.client import JsonObject, open_client
+from essaim.cli.errors import AbsentError, RefusedError, UnreachableError
+from essaim.cli.jobs.follow import follow
 from tests.integration.conftest import Serving, Site
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"

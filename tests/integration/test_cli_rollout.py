@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rollout import steps
-from rollout.record import ANNOTATION
-from rollout.state import Phase, Plan, dump, load
+from essaim.rollout import steps
+from essaim.rollout.record import ANNOTATION
+from essaim.rollout.state import Phase, Plan, dump, load
 from tests.api_server import ApiServer
 from tests.integration.essaim_command import Said, essaim
 from tests.integration.otlp_receiver import receiving

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.backends import open_backends
-from jobs.events import TASK_READY, VERSION
-from jobs.settings import load_settings
+from essaim.jobs.backends import open_backends
+from essaim.jobs.events import TASK_READY, VERSION
+from essaim.jobs.settings import load_settings
 from tests.integration.essaim_command import Said, essaim, house, running, wait_until
 
 SWARM = '{"text": "The swarm hums.\\nA swarm of bees.", "words": ["swarm", "wasp"]}'

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.log_events import EVENTS
+from essaim.telemetry.log_events import EVENTS
 from tests.conftest import House
 from tests.integration.collector import (
     CLUSTER,

@@ -12,9 +12,9 @@ import pytest
 from aiormq.exceptions import ChannelAccessRefused
 from cloudevents.core.v1.event import CloudEvent
 
-from cli.credentials import definitions
-from jobs.backends import open_backends
-from jobs.settings import load_settings
+from essaim.cli.credentials import definitions
+from essaim.jobs.backends import open_backends
+from essaim.jobs.settings import load_settings
 from tests.api_server import TOKEN, ApiServer
 from tests.integration.essaim_command import Said, essaim
 from tests.servers import RABBITMQ_MANAGEMENT_URL, RABBITMQ_URL, absent, delete_queues

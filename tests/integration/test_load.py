@@ -15,13 +15,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from cli.client import Client
-from jobs.errors import SettingsError
-from jobs.kubernetes import open_kubernetes
+from essaim.cli.client import Client
+from essaim.errors import SettingsError
+from essaim.kubernetes.client import open_kubernetes
 from loadtests.load.checking import faults, look_up
 from loadtests.load.cluster import Workers
 from loadtests.load.visits import Visit, Visits
-from scaling.recording import read
+from essaim.planning.recording import read
 from tests.api_server import ApiServer
 from tests.integration.conftest import Site
 from tests.integration.essaim_command import DEADLINE, ROOT, Said, environment, house, processes, wait_until

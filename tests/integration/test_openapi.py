@@ -11,10 +11,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from api.app import register
-from api.openapi import Api
-from api.problems import KINDS
-from jobs.payload import Request
+from essaim_api.app import register
+from essaim_api.openapi import Api
+from essaim_api.problems import KINDS
+from essaim.jobs.payload import Request
 
 HERE = Path(__file__).parent
 

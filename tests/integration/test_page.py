@@ -95,4 +95,4 @@ def test_it_is_in_the_wheel(tmp_path: Path) -> None:
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     [wheel] = tmp_path.glob("*.whl")
     packed = zipfile.ZipFile(wheel).namelist()
-    assert {f"api/static/{name}" for name in FILES} <= set(packed)
+    assert {f"api/essaim_api/static/{name}" for name in FILES} <= set(packed)

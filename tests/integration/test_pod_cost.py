@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from jobs.backends import open_backends
-from jobs.cluster import Cluster, own_cluster
-from jobs.model import State
-from jobs.payload import Request
-from jobs.service import JobService
-from jobs.settings import Settings, load_settings
+from essaim.jobs.backends import open_backends
+from essaim.kubernetes.cluster import Cluster, own_cluster
+from essaim.jobs.model import State
+from essaim.jobs.payload import Request
+from essaim.jobs.service import JobService
+from essaim.jobs.settings import Settings, load_settings
 from tests.api_server import ApiServer
-from worker.consumer import Consumer
-from worker.pod import ANNOTATION, PodCost
+from essaim_worker.consumer import Consumer
+from essaim_worker.pod import ANNOTATION, PodCost
 
 Eventually = Callable[..., Awaitable[Any]]
 POD = "/api/v1/namespaces/essaim/pods/worker-1"

@@ -121,10 +121,10 @@ async def test_your_own_work_in_two_files_runs_from_http_to_result(
     assert list(schema["properties"]) == ["pattern"]
 
 
-@pytest.mark.parametrize("path", ["jobs/payload.py", "worker/workload.py"])
+@pytest.mark.parametrize("path", ["essaim/jobs/payload.py", "worker/essaim_worker/workload.py"])
 def test_nothing_else_imports_what_only_the_word_search_has(path: str) -> None:
     """What the rest of the house takes from the two files is what the README's example has too."""
-    example = blocks("python")[0 if path == "jobs/payload.py" else 1]
+    example = blocks("python")[0 if path == "essaim/jobs/payload.py" else 1]
     offered = set(re.findall(r"^(?:class|def) (\w+)", example, re.MULTILINE))
     module = path.removesuffix(".py").replace("/", ".")
     files = [
@@ -132,7 +132,7 @@ def test_nothing_else_imports_what_only_the_word_search_has(path: str) -> None:
         for package in ("api", "jobs", "worker", "scaling", "rollout", "cli")
         for file in (ROOT / package).rglob("*.py")
     ]
-    own = (path, "worker/workload.py", "cli/search.py")
+    own = (path, "worker/essaim_worker/workload.py", "essaim/cli/search.py")
     others = [file for file in files if file.relative_to(ROOT).as_posix() not in own]
     imports = [re.findall(rf"^\s*from {module} import (.+)$", file.read_text(), re.MULTILINE) for file in others]
     used = {name.strip() for lines in imports for line in lines for name in line.split(",")}

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.backends import Backends
-from jobs.model import Depth
+from essaim.jobs.backends import Backends
+from essaim.jobs.model import Depth
 from tests.conftest import ROOT, House
 from tests.servers import RABBITMQ_URL, S3, delete_queues, services
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.errors import JobNotFoundError, TextNotFoundError
-from jobs.model import Job, State
-from jobs.payload import Request
-from jobs.service import JobService
+from essaim.errors import JobNotFoundError, TextNotFoundError
+from essaim.jobs.model import Job, State
+from essaim.jobs.payload import Request
+from essaim.jobs.service import JobService
 from tests.conftest import House
 
 NOBODYS = {"id": "1", "type": "of.nobody", "source": "/tests", "datacontenttype": "application/json"}

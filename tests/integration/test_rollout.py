@@ -8,16 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from rollout import steps, traffic
-from rollout.controller import Controller
-from rollout.errors import RolloutRefusedError
-from rollout.looks import Looks
-from rollout.record import Record
-from rollout.releases import Elsewhere
-from rollout.site import Site
-from rollout.state import Phase, Plan
-from rollout.telling import Line, Voice
-from rollout.verdict import Rules
+from essaim.rollout import steps, traffic
+from essaim.rollout.controller import Controller
+from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.looks import Looks
+from essaim.rollout.record import Record
+from essaim.rollout.releases import Elsewhere
+from essaim.rollout.site import Site
+from essaim.rollout.state import Phase, Plan
+from essaim.rollout.telling import Line, Voice
+from essaim.rollout.verdict import Rules
 from tests.conftest import ROOT, House
 from tests.two_releases import TwoReleases, start
 

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.errors import UnavailableError
-from jobs.model import Job, Problem
-from rollout.outcomes import Window
-from rollout.remote import PAGE, Clock, Remote, RemoteError, open_remote
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Job, Problem
+from essaim.rollout.outcomes import Window
+from essaim.rollout.remote import PAGE, Clock, Remote, RemoteError, open_remote
 from tests.integration.conftest import Site
 
 

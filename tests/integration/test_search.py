@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from jobs.backends import Backends
-from jobs.model import Job, State
-from jobs.payload import MIB, Request
-from jobs.service import JobService
+from essaim.jobs.backends import Backends
+from essaim.jobs.model import Job, State
+from essaim.jobs.payload import MIB, Request
+from essaim.jobs.service import JobService
 from tests.conftest import House
 
 Eventually = Callable[..., Awaitable[Any]]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite.database import open_database
-from jobs.adapters.sqlite.queue import open_sqlite_queue
-from jobs.adapters.sqlite.store import open_sqlite_store
-from jobs.errors import QueueFullError, UnavailableError
-from jobs.events import JobRetried, from_event, to_event
-from jobs.model import Depth, Job, State, Worker
-from jobs.ports import Delivery
+from essaim.jobs.adapters.sqlite.database import open_database
+from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
+from essaim.jobs.adapters.sqlite.store import open_sqlite_store
+from essaim.errors import QueueFullError, UnavailableError
+from essaim.jobs.events import JobRetried, from_event, to_event
+from essaim.jobs.model import Depth, Job, State, Worker
+from essaim.jobs.ports import Delivery
 
 
 def a_job(job_id: str = "job-1") -> Job:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.adapters.sqlite.queue import open_sqlite_queue
-from jobs.adapters.sqlite.store import open_sqlite_store
-from jobs.errors import SettingsError, UnavailableError
-from jobs.events import JobRetried, to_event
-from jobs.model import Depth, Job, Problem, State
+from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
+from essaim.jobs.adapters.sqlite.store import open_sqlite_store
+from essaim.errors import SettingsError, UnavailableError
+from essaim.jobs.events import JobRetried, to_event
+from essaim.jobs.model import Depth, Job, Problem, State
 
 
 def a_job(job_id: str = "job-1") -> Job:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from jobs.adapters.sqlite.queue import open_sqlite_queue
-from jobs.adapters.sqlite.store import open_sqlite_store
-from jobs.events import JobRetried, JobSubmitted, from_event, to_event
-from jobs.model import Depth, Job, State
-from jobs.ports import JobStore
+from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
+from essaim.jobs.adapters.sqlite.store import open_sqlite_store
+from essaim.jobs.events import JobRetried, JobSubmitted, from_event, to_event
+from essaim.jobs.model import Depth, Job, State
+from essaim.jobs.ports import JobStore
 
 Eventually = Callable[..., Awaitable[Any]]
 Start = Callable[..., subprocess.Popen[str]]

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.log_events import EVENTS
+from essaim.telemetry.log_events import EVENTS
 from tests.conftest import ROOT, House
 from tests.integration.otlp_receiver import Collected, receiving
 from tests.ports import free_port
@@ -256,10 +256,10 @@ def test_without_an_endpoint_no_exporter_is_loaded_nor_what_would_feed_one(
 ) -> None:
     """FastAPI itself loads OpenTelemetry's API, which does nothing by itself."""
     code = (
-        "import api.app, api.__main__, worker.__main__, jobs.telemetry, sys\n"
-        "from jobs.settings import load_settings\n"
-        "jobs.telemetry.configure(load_settings(), 'api', 'me')\n"
-        "with jobs.telemetry.span('x'): jobs.telemetry.log('job.submitted')\n"
+        "import essaim_api.app, essaim_api.__main__, essaim_worker.__main__, essaim.telemetry, sys\n"
+        "from essaim.jobs.settings import load_settings\n"
+        "essaim.telemetry.configure(load_settings(), 'api', 'me')\n"
+        "with essaim.telemetry.span('x'): essaim.telemetry.log('job.submitted')\n"
         "print([name for name in sys.modules if 'opentelemetry.sdk' in name or 'exporter' in name])"
     )
     said = subprocess.run(

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from jobs.backends import open_backends
-from jobs.events import TaskReady, to_event
-from jobs.settings import load_settings
-from jobs.watching import watch
+from essaim.jobs.backends import open_backends
+from essaim.jobs.events import TaskReady, to_event
+from essaim.jobs.settings import load_settings
+from essaim.jobs.watching import watch
 
 Eventually = Callable[..., Awaitable[Any]]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from jobs.model import State
-from jobs.service import JobService
+from essaim.jobs.model import State
+from essaim.jobs.service import JobService
 from tests.conftest import House
 
 YESTERDAY = (Path(__file__).parents[1] / "fixtures" / "sqlite_1.sql").read_text()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.backends import Backends
-from jobs.model import Job
-from jobs.service import JobService
+from essaim.jobs.backends import Backends
+from essaim.jobs.model import Job
+from essaim.jobs.service import JobService
 from tests.conftest import ROOT, House
 from tests.servers import S3, services
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from jobs.model import Depth
-from scaling.autoscaler import Autoscaler, Decision
-from scaling.manifest import FallbackSpec
-from scaling.policy import Policy, default_path, load
-from scaling.triggers import Sample
+from essaim.jobs.model import Depth
+from essaim.autoscaler.autoscaler import Autoscaler, Decision
+from essaim.autoscaler.manifest import FallbackSpec
+from essaim.autoscaler.policy import Policy, default_path, load
+from essaim.autoscaler.triggers import Sample
 
 OWN = load(default_path())
 NEVER = 1e9

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobs.adapters.batches import MOST, Batches
-from jobs.errors import JobError, UnavailableError
+from essaim.jobs.adapters.batches import MOST, Batches
+from essaim.errors import JobError, UnavailableError
 
 
 class Line:

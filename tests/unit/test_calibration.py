@@ -7,13 +7,13 @@ from math import isfinite
 import pytest
 import yaml
 
-from jobs.errors import SettingsError
-from scaling.calibration import SHOWN_SECONDS, calibrate
-from scaling.comparison import compare
-from scaling.forecast import USUAL_HANDOVER, House
-from scaling.policy import HPA_SYNC_SECONDS, default_path, load
-from scaling.recording import JobTimes, Moment, Recording, Run
-from scaling.simulation import Simulation
+from essaim.errors import SettingsError
+from essaim.planning.calibration import SHOWN_SECONDS, calibrate
+from essaim.planning.comparison import compare
+from essaim.planning.forecast import USUAL_HANDOVER, House
+from essaim.autoscaler.policy import HPA_SYNC_SECONDS, default_path, load
+from essaim.planning.recording import JobTimes, Moment, Recording, Run
+from essaim.planning.simulation import Simulation
 
 OWN = load(default_path())
 RUN = Run(

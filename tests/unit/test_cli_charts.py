@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from cli.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Series, chart, ticks
-from cli.page import notice, page, table, tiles
+from essaim.runs.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Series, chart, ticks
+from essaim.runs.page import notice, page, table, tiles
 
 
 class Parser(HTMLParser):

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from cli.client import open_client, refusal
-from cli.errors import AbsentError, CliError
-from cli.follow import ServerEvent, events
+from essaim.cli.client import open_client, refusal
+from essaim.cli.errors import AbsentError, CliError
+from essaim.cli.jobs.follow import ServerEvent, events
 
 STREAM = (
     "retry: 1000\n\n"

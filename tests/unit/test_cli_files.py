@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.batch import Batch
-from cli.corpus import read_corpus
-from cli.errors import CliError
-from cli.files import File, find
-from cli.texts import name_of
+from essaim.cli.batch import Batch
+from essaim.cli.corpus import read_corpus
+from essaim.cli.errors import CliError
+from essaim.cli.jobs.files import File, find
+from essaim.cli.jobs.texts import name_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from cli.main import app
+from essaim.cli.main import app
 
 
 def commands(group: Any, path: str = "essaim") -> Iterator[tuple[str, Any]]:

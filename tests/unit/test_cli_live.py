@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from cli.live import screen, spark
-from cli.scene import Moment, Process, ReleaseScene, Scene, changes, line, summed
-from jobs.model import Depth, Job, Problem, State
+from essaim.cli.local.live import screen, spark
+from essaim.cli.local.scene import Moment, Process, ReleaseScene, Scene, changes, line, summed
+from essaim.jobs.model import Depth, Job, Problem, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.output import ago, document, duration, plural, printable, size, table
+from essaim.cli.output import ago, document, duration, plural, printable, size, table
 
 
 @pytest.mark.parametrize(

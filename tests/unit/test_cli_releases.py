@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.releases import summarize
+from essaim.cli.releases import summarize
 
 STATS = {"release": "2", "queue": {"ready": 4, "in_flight": 1}, "workers": 0}
 

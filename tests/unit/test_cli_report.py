@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
-from cli.measured import read_measured
-from jobs.errors import SettingsError
-from scaling import footprint, recording
-from scaling.footprint import Footprint
-from scaling.recording import JobTimes, Moment, Recording, Run
+from essaim.cli.main import app
+from essaim.runs.measured import read_measured
+from essaim.errors import SettingsError
+from essaim.runs import footprint
+from essaim.planning import recording
+from essaim.runs.footprint import Footprint
+from essaim.planning.recording import JobTimes, Moment, Recording, Run
 
 SPEC = {"pollingInterval": 1, "cooldownPeriod": 60, "maxReplicaCount": 10}
 EVIL = "</script><script>alert(1)</script>"

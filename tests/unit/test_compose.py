@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.settings import Settings
+from essaim.jobs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "compose.yaml").read_text()

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from jobs.settings import Settings
+from essaim.jobs.settings import Settings
 from tests.conftest import ROOT
 from tests.unit.platform_builds import Object, build, copy, one
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.endpoints import is_wanted, protocol
-from jobs.errors import SettingsError
+from essaim.telemetry.endpoints import is_wanted, protocol
+from essaim.errors import SettingsError
 
 ALL, LOGS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
 

@@ -22,13 +22,13 @@ def test_platform_holds_no_python() -> None:
 
 def test_importing_reads_no_environment() -> None:
     """Settings that would be refused do no harm until a process builds them."""
-    code = "import api.app, worker.consumer, jobs.settings, scaling.supervisor, cli.main"
+    code = "import essaim_api.app, essaim_worker.consumer, essaim.jobs.settings, essaim.supervisor.supervisor, essaim.cli.main"
     environment = {"PATH": "", "ESSAIM_RELEASE": "NOT VALID", "ESSAIM_LEASE_SECONDS": "no number"}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
 
 
 def test_the_workload_knows_its_attempt_and_nothing_else_of_the_worker() -> None:
-    code = "import worker.workload, sys; print(*(name for name in sys.modules if name.startswith('jobs.adapters')))"
+    code = "import essaim_worker.workload, sys; print(*(name for name in sys.modules if name.startswith('essaim.jobs.adapters')))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
 

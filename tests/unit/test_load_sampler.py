@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from cli.client import Client
+from essaim.cli.client import Client
 from loadtests.load.sampler import Sampler
 
 

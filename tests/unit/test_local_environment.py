@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from cli.local_release import environment
-from jobs.settings import Settings, load_settings
+from essaim.cli.local.release import environment
+from essaim.jobs.settings import Settings, load_settings
 
 GIVEN: dict[str, object] = {
     "release": "v2.1-rc",
@@ -52,7 +52,7 @@ def test_a_child_reads_every_setting_that_it_was_given(monkeypatch: pytest.Monke
     monkeypatch.setenv("essaim_api_port", "2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "as it is")
     ask = (
-        "import os, pickle, sys; from jobs.settings import load_settings; "
+        "import os, pickle, sys; from essaim.jobs.settings import load_settings; "
         "pickle.dump((load_settings(), os.environ['AWS_SECRET_ACCESS_KEY']), sys.stdout.buffer)"
     )
     read, key = pickle.loads(

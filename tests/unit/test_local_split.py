@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import UnavailableError
-from rollout.errors import ConflictError, RolloutRefusedError
-from rollout.local import LocalService
-from rollout.split import Deck, in_force, shares
+from essaim.errors import UnavailableError
+from essaim.rollout.errors import ConflictError, RolloutRefusedError
+from essaim.splitter.local import LocalService
+from essaim.splitter.split import Deck, in_force, shares
 
 ADDRESSES = {"v1": "http://127.0.0.1:4001", "v2": "http://127.0.0.1:4002", "v3": "http://127.0.0.1:4003"}
 

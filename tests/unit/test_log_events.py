@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from jobs.log_events import EVENTS, page
+from essaim.telemetry.log_events import EVENTS, page
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "cli", "jobs", "rollout", "scaling", "worker")
@@ -31,5 +31,5 @@ def test_the_table_has_every_event_with_its_fields_and_no_other() -> None:
 
 
 def test_the_documentation_is_the_table() -> None:
-    """`python -c "from jobs.log_events import page; print(page(), end='')" > docs/log-events.md` makes it again."""
+    """`python -c "from essaim.telemetry.log_events import page; print(page(), end='')" > docs/log-events.md` makes it again."""
     assert (ROOT / "docs" / "log-events.md").read_text() == page()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from jobs.exporters import Signals
-from jobs.log_files import LogFiles, files
-from jobs.otlp import OtlpHandler
+from essaim.telemetry.exporters import Signals
+from essaim.telemetry.log_files import LogFiles, files
+from essaim.telemetry.otlp import OtlpHandler
 from tests.conftest import ROOT
 
 WEEK = 7 * 86400.0
@@ -117,7 +117,7 @@ def test_lines_of_several_processes_stay_whole(tmp_path: Path) -> None:
 FULL = """
 import logging, resource, signal, sys
 from pathlib import Path
-from jobs.log_files import LogFiles
+from essaim.telemetry.log_files import LogFiles
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 handler = LogFiles(Path(sys.argv[1]), {}, 60.0)

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from jobs.errors import JobError
+from essaim.errors import JobError
 from tests.unit.obvious_search import Found, Options, Report, fold_case, is_accent, slowly
-from worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
-from worker.matching.folding import Folding
+from essaim_worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim_worker.matching.folding import Folding
 
 JSON = TypeAdapter(Tally)
 HUGE = 1 << 30

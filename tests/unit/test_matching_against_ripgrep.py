@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
-from worker.matching.folding import Folding, is_word
+from essaim_worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim_worker.matching.folding import Folding, is_word
 
 RIPGREP = Path(sys.executable).with_name("rg")
 LETTERS = [

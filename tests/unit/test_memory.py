@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CODE = """
 import gc, sys, weakref
-from jobs.memory import settle
+from essaim.jobs.memory import settle
 
 class Cycle: pass
 

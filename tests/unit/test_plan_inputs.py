@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import SettingsError
-from scaling.arrivals import Pattern, recorded
-from scaling.candidates import candidates
-from scaling.durations import distribution, per_second, seconds
-from scaling.policy import default_path, load, read
-from scaling.recording import JobTimes, Recording, Run
+from essaim.errors import SettingsError
+from essaim.planning.arrivals import Pattern, recorded
+from essaim.planning.candidates import candidates
+from essaim.planning.durations import distribution, per_second, seconds
+from essaim.autoscaler.policy import default_path, load, read
+from essaim.planning.recording import JobTimes, Recording, Run
 
 OWN = read(default_path())
 

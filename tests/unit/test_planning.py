@@ -7,14 +7,14 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from cli.advice import advice
-from cli.plan_screen import curves
-from scaling.arrivals import Load, Pattern
-from scaling.candidates import candidates
-from scaling.durations import distribution
-from scaling.outcome import Cause, quantile
-from scaling.planning import Assessment, Place, assess, choose, indifferent, shortest
-from scaling.policy import default_path, read
+from essaim.cli.plan.advice import advice
+from essaim.cli.plan.screen import curves
+from essaim.planning.arrivals import Load, Pattern
+from essaim.planning.candidates import candidates
+from essaim.planning.durations import distribution
+from essaim.planning.outcome import Cause, quantile
+from essaim.planning.planning import Assessment, Place, assess, choose, indifferent, shortest
+from essaim.autoscaler.policy import default_path, read
 
 OWN = read(default_path())
 PLACE = Place("", lambda random: 2.0)

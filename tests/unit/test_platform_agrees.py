@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.settings import Settings
-from scaling.policy import default_path, load
+from essaim.jobs.settings import Settings
+from essaim.autoscaler.policy import default_path, load
 from tests.conftest import ROOT
 from tests.unit.platform_builds import Object, build, containers, copy, one
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.prediction import PICTURE, picture, recordings, sentence
-from scaling.comparison import compare
-from scaling.recording import read
+from essaim.planning.comparison import compare
+from essaim.planning.recording import read
 
 RUNS = sorted((Path(__file__).parents[1] / "data" / "runs").iterdir())
 REPLICAS, P95 = 0.10, 0.20

@@ -2,10 +2,10 @@
 
 import json
 
-from api import errors as http_errors
-from api.problems import KINDS, TYPE_PREFIX, document, kind_of, respond, responses
-from jobs import errors
-from jobs.errors import EssaimError, QueueFullError, RequestInvalidError, UnavailableError
+from essaim_api import errors as http_errors
+from essaim_api.problems import KINDS, TYPE_PREFIX, document, kind_of, respond, responses
+from essaim import errors
+from essaim.errors import EssaimError, QueueFullError, RequestInvalidError, UnavailableError
 
 SCOPE = {"type": "http", "raw_path": b"/v1/jobs"}
 

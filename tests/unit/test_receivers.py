@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs.errors import CallbackRefusedError, SettingsError
-from jobs.receivers import LONGEST_URL, Receivers, patterns
-from jobs.settings import load_settings
+from essaim.errors import CallbackRefusedError, SettingsError
+from essaim.jobs.receivers import LONGEST_URL, Receivers, patterns
+from essaim.jobs.settings import load_settings
 
 SECRET = "x" * 24
 PUBLIC = Receivers(patterns("hooks.example.com, *.example.org, 8.8.8.8, [2606:4700::1111], localhost"), private=False)

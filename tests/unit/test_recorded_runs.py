@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.figures import figures_of
-from cli.report import write_report
-from scaling.recording import Moment, Recording, read
+from essaim.runs.figures import figures_of
+from essaim.cli.report import write_report
+from essaim.planning.recording import Moment, Recording, read
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.errors import SettingsError
-from scaling.recording import JobTimes, Moment, Recording, Run, read, work_of, write
+from essaim.errors import SettingsError
+from essaim.planning.recording import JobTimes, Moment, Recording, Run, read, work_of, write
 
 RUN = Run(
     shape="spike",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.copies import copied, renames, template
+from essaim.rollout.copies import copied, renames, template
 from tests.unit.platform_builds import Object, build, copy, one
 
 KINDS = ("Deployment", "ScaledObject", "PodDisruptionBudget", "ConfigMap")

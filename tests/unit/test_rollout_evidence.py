@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from scipy import integrate, stats
 
-from rollout.evidence import at_least, chance_of_durations, chance_of_failures
+from essaim.rollout.evidence import at_least, chance_of_durations, chance_of_failures
 
 
 def melded(old_failed: int, old_ended: int, new_failed: int, new_ended: int, margin: float) -> float:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rollout import steps
-from rollout.errors import ConflictError
-from rollout.record import ANNOTATION, TEMPLATE, Record, current, operations
-from rollout.state import Phase, Plan, Rollout
+from essaim.rollout import steps
+from essaim.rollout.errors import ConflictError
+from essaim.rollout.record import ANNOTATION, TEMPLATE, Record, current, operations
+from essaim.rollout.state import Phase, Plan, Rollout
 from tests.knative_service import StandInService
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from rollout import steps
-from rollout.errors import RolloutError, RolloutRefusedError
-from rollout.state import Phase, Plan, Rollout, dump, load
-from rollout.telling import Voice
-from rollout.verdict import Rules
+from essaim.rollout import steps
+from essaim.rollout.errors import RolloutError, RolloutRefusedError
+from essaim.rollout.state import Phase, Plan, Rollout, dump, load
+from essaim.rollout.telling import Voice
+from essaim.rollout.verdict import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

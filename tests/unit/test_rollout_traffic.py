@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rollout import traffic
-from rollout.errors import RolloutRefusedError
+from essaim.rollout import traffic
+from essaim.rollout.errors import RolloutRefusedError
 
 PREVIEW = {"revisionName": "essaim-v9", "tag": "preview", "percent": 0}
 LATEST = {"latestRevision": True, "tag": "latest", "percent": 0}

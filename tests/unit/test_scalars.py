@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from scaling.scalars import load
+from essaim.autoscaler.scalars import load
 
 
 @pytest.mark.parametrize(

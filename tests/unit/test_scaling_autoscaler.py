@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from scaling.autoscaler import Autoscaler, why
-from scaling.policy import Policy, Trigger, default_path, load
-from scaling.triggers import Sample
+from essaim.autoscaler.autoscaler import Autoscaler, why
+from essaim.autoscaler.policy import Policy, Trigger, default_path, load
+from essaim.autoscaler.triggers import Sample
 from tests.unit.autoscaling import DOWN, NEVER, OWN, Metrics, counts, failing, polls, some
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from scaling.autoscaler import Autoscaler
-from scaling.formula import Formula
-from scaling.policy import Policy
-from scaling.triggers import Sample
+from essaim.autoscaler.autoscaler import Autoscaler
+from essaim.autoscaler.formula import Formula
+from essaim.autoscaler.policy import Policy
+from essaim.autoscaler.triggers import Sample
 from tests.unit.autoscaling import DOWN, HTTP_DOWN, OWN, Metrics, counts, failing, polls, some
 
 

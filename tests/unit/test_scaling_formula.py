@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from jobs.errors import SettingsError
-from scaling.formula import Formula
+from essaim.errors import SettingsError
+from essaim.autoscaler.formula import Formula
 
 NAMES = ("a", "b", "is")
 

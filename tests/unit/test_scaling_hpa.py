@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 import pytest
 
-from scaling.hpa import Hpa
-from scaling.manifest import RatePolicy
-from scaling.policy import Policy, ScalingRules, default_path, load
-from scaling.triggers import HpaMetric
+from essaim.autoscaler.hpa import Hpa
+from essaim.autoscaler.manifest import RatePolicy
+from essaim.autoscaler.policy import Policy, ScalingRules, default_path, load
+from essaim.autoscaler.triggers import HpaMetric
 
 Select = Literal["Max", "Min", "Disabled"]
 NO_LIMIT = (RatePolicy.model_validate({"type": "Pods", "value": 1000, "periodSeconds": 1}),)

@@ -1,6 +1,6 @@
 """Restarts of what cannot start are spaced as the kubelet spaces them; those of what has worked are not."""
 
-from scaling.replica import Backoff
+from essaim.supervisor.replica import Backoff
 
 
 def test_the_first_restart_is_at_once_then_ten_seconds_double_up_to_five_minutes() -> None:

@@ -9,10 +9,10 @@ from itertools import groupby
 
 import pytest
 
-from scaling.autoscaler import Autoscaler
-from scaling.formula import Formula
-from scaling.policy import Policy, default_path, load
-from scaling.triggers import Sample
+from essaim.autoscaler.autoscaler import Autoscaler
+from essaim.autoscaler.formula import Formula
+from essaim.autoscaler.policy import Policy, default_path, load
+from essaim.autoscaler.triggers import Sample
 
 OWN = load(default_path())
 TRIGGERS = ("waiting", "total", "ready")

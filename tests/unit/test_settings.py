@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import SettingsError
-from jobs.settings import Settings, load_settings
+from essaim.errors import SettingsError
+from essaim.jobs.settings import Settings, load_settings
 
 README = Path(__file__).parents[2] / "README.md"
 CLUSTER = ("K_SERVICE", "KUBERNETES_SERVICE_HOST")

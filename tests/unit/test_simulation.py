@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from scaling.arrivals import Arrival
-from scaling.forecast import Forecast, House
-from scaling.policy import Policy, default_path, load
-from scaling.simulation import Simulation
+from essaim.planning.arrivals import Arrival
+from essaim.planning.forecast import Forecast, House
+from essaim.autoscaler.policy import Policy, default_path, load
+from essaim.planning.simulation import Simulation
 
 OWN = load(default_path())
 AWAKE = replace(OWN, min_replicas=4)

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 from fastapi import Request
 
-from api import streams
-from api.context import Context
-from jobs.model import Job, State
+from essaim_api import streams
+from essaim_api.context import Context
+from essaim.jobs.model import Job, State
 
 JOB = Job("j", "ada", "v1", {}, "f", datetime(2026, 1, 31, tzinfo=UTC))
 

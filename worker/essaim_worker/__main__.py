@@ -7,14 +7,14 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 
-from jobs import telemetry
-from jobs.backends import open_backends
-from jobs.errors import EssaimError
-from jobs.memory import settle
-from jobs.parent import parent_gone
-from jobs.settings import Settings, load_settings
-from jobs.starting import unless
-from worker.consumer import Consumer
+from essaim import telemetry
+from essaim.jobs.backends import open_backends
+from essaim.errors import EssaimError
+from essaim.jobs.memory import settle
+from essaim.jobs.parent import parent_gone
+from essaim.jobs.settings import Settings, load_settings
+from essaim.jobs.starting import unless
+from essaim_worker.consumer import Consumer
 
 
 async def work(settings: Settings, worker: str) -> None:

@@ -1,11 +1,11 @@
 """A message for each task of a job that has been split, so that any worker can take it."""
 
-from jobs.backends import Backends
-from jobs.endings import SOON
-from jobs.errors import QueueFullError
-from jobs.events import TaskReady, to_event
-from jobs.model import Job, State
-from jobs.telemetry import log
+from essaim.jobs.backends import Backends
+from essaim.jobs.endings import SOON
+from essaim.errors import QueueFullError
+from essaim.jobs.events import TaskReady, to_event
+from essaim.jobs.model import Job, State
+from essaim.telemetry import log
 
 OPEN = (State.QUEUED, State.RUNNING)
 AT_ONCE = 1000

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from jobs.model import Text
-from jobs.ports import TextStore
+from essaim.jobs.model import Text
+from essaim.jobs.ports import TextStore
 
 T = TypeVar("T")
 Save = Callable[[float, bytes], Coroutine[Any, Any, None]]
@@ -25,7 +25,7 @@ class AttemptStopped(BaseException):
 
 
 class Texts:
-    """The text store for blocking code. Errors are those of `jobs.ports.TextStore`.
+    """The text store for blocking code. Errors are those of `essaim.jobs.ports.TextStore`.
 
     Each call raises `AttemptStopped` once `stop` is set: a workload may make thousands of them and no other.
     """

@@ -14,8 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
-from jobs.errors import CallbackRefusedError, EssaimError
-from jobs.receivers import Receivers
+from essaim.errors import CallbackRefusedError, EssaimError
+from essaim.jobs.receivers import Receivers
 
 if TYPE_CHECKING:
     import httpx

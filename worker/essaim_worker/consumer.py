@@ -5,17 +5,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from jobs.backends import Backends
-from jobs.cluster import Cluster, own_cluster
-from jobs.errors import UnavailableError
-from jobs.model import Worker
-from jobs.service import JobService
-from jobs.settings import Settings
-from jobs.telemetry import is_exporting, log
-from jobs.watching import watch
-from worker.handler import Handler
-from worker.pod import PodCost
-from worker.runner import Reason
+from essaim.jobs.backends import Backends
+from essaim.kubernetes.cluster import Cluster, own_cluster
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Worker
+from essaim.jobs.service import JobService
+from essaim.jobs.settings import Settings
+from essaim.telemetry import is_exporting, log
+from essaim.jobs.watching import watch
+from essaim_worker.handler import Handler
+from essaim_worker.pod import PodCost
+from essaim_worker.runner import Reason
 
 REPORT_SECONDS = 2.0
 PURGE_SECONDS = 600.0

@@ -2,13 +2,13 @@
 
 import random
 
-from jobs.backends import Backends
-from jobs.errors import InputsChangedError, JobError
-from jobs.events import JobRetried, to_event
-from jobs.model import Claimed, Job, Problem, State
-from jobs.ports import JobStore
-from jobs.settings import Settings
-from jobs.telemetry import log
+from essaim.jobs.backends import Backends
+from essaim.errors import InputsChangedError, JobError
+from essaim.jobs.events import JobRetried, to_event
+from essaim.jobs.model import Claimed, Job, Problem, State
+from essaim.jobs.ports import JobStore
+from essaim.jobs.settings import Settings
+from essaim.telemetry import log
 
 EXHAUSTED = "attempts-exhausted"
 REJECTED = "job-error"

@@ -9,25 +9,19 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from enum import Enum, auto
 
-from jobs.backends import Backends
-from jobs.errors import (
-    JobNotFoundError,
-    LeaseLostError,
-    MessageUnreadableError,
-    QueueFullError,
-    UnavailableError,
-)
-from jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, parent_span
-from jobs.model import MERGE, Busy, Claimed, Ended, Job
-from jobs.ports import Delivery
-from jobs.settings import Settings
-from jobs.telemetry import bound, log, since, span
-from worker import steps
-from worker.announcing import announce
-from worker.failing import EXHAUSTED, FINAL, backoff, left_unparked, problem_of, split_again
-from worker.merging import conclude_job, fail_job, merge_job
-from worker.runner import Reason, Runner, StoppedError, Threads
-from worker.telling import Teller
+from essaim.jobs.backends import Backends
+from essaim.errors import JobNotFoundError, LeaseLostError, MessageUnreadableError, QueueFullError, UnavailableError
+from essaim.jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, parent_span
+from essaim.jobs.model import MERGE, Busy, Claimed, Ended, Job
+from essaim.jobs.ports import Delivery
+from essaim.jobs.settings import Settings
+from essaim.telemetry import bound, log, since, span
+from essaim_worker import steps
+from essaim_worker.announcing import announce
+from essaim_worker.failing import EXHAUSTED, FINAL, backoff, left_unparked, problem_of, split_again
+from essaim_worker.merging import conclude_job, fail_job, merge_job
+from essaim_worker.runner import Reason, Runner, StoppedError, Threads
+from essaim_worker.telling import Teller
 
 
 class Left(Enum):

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from jobs.backends import Backends
-from jobs.endings import promise
-from jobs.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
-from jobs.events import state_event
-from jobs.model import MERGE, Claim, Job, Problem, State
-from jobs.telemetry import log, since, span
-from worker import steps
-from worker.attempt import Attempt
-from worker.runner import Runner, StoppedError
+from essaim.jobs.backends import Backends
+from essaim.jobs.endings import promise
+from essaim.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
+from essaim.jobs.events import state_event
+from essaim.jobs.model import MERGE, Claim, Job, Problem, State
+from essaim.telemetry import log, since, span
+from essaim_worker import steps
+from essaim_worker.attempt import Attempt
+from essaim_worker.runner import Runner, StoppedError
 
 
 async def merge_job(backends: Backends, job: Job, runner: Runner, *, promised: bool = False) -> None:

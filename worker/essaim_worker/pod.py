@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from jobs.cluster import Cluster
-from jobs.kubernetes import Kubernetes, Resource, open_kubernetes
-from jobs.settings import Settings
-from jobs.telemetry import log
+from essaim.kubernetes.cluster import Cluster
+from essaim.kubernetes.client import Kubernetes, Resource, open_kubernetes
+from essaim.jobs.settings import Settings
+from essaim.telemetry import log
 
 ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 COST = 100  # room below for pods that somebody ranks by hand

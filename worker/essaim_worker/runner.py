@@ -9,12 +9,12 @@ from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import Any, TypeVar, cast
 
-from jobs.backends import Backends
-from jobs.errors import JobNotFoundError, LeaseLostError, UnavailableError
-from jobs.model import Claim, Claimed
-from jobs.settings import Settings
-from jobs.telemetry import log
-from worker.attempt import Attempt, AttemptStopped, Texts
+from essaim.jobs.backends import Backends
+from essaim.errors import JobNotFoundError, LeaseLostError, UnavailableError
+from essaim.jobs.model import Claim, Claimed
+from essaim.jobs.settings import Settings
+from essaim.telemetry import log
+from essaim_worker.attempt import Attempt, AttemptStopped, Texts
 
 T = TypeVar("T")
 Outcome = tuple[Any, Exception | None]  # as values, since no future holds every exception that a workload may raise

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from jobs.errors import InputsChangedError, JobError, TextChangedError, TextNotFoundError, TooManyTasksError
-from jobs.model import Job
-from jobs.payload import Request, TaskInput, TaskResult
-from worker import workload
-from worker.attempt import Attempt
+from essaim.errors import InputsChangedError, JobError, TextChangedError, TextNotFoundError, TooManyTasksError
+from essaim.jobs.model import Job
+from essaim.jobs.payload import Request, TaskInput, TaskResult
+from essaim_worker import workload
+from essaim_worker.attempt import Attempt
 
 
 class Whole(NamedTuple):

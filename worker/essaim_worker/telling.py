@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from jobs.backends import Backends
-from jobs.errors import CallbackRefusedError
-from jobs.events import JobEnded, dump, state_event
-from jobs.model import Job
-from jobs.ports import Delivery
-from jobs.settings import Settings
-from jobs.telemetry import log, span
-from worker.callback import NoAnswerError, call
+from essaim.jobs.backends import Backends
+from essaim.errors import CallbackRefusedError
+from essaim.jobs.events import JobEnded, dump, state_event
+from essaim.jobs.model import Job
+from essaim.jobs.ports import Delivery
+from essaim.jobs.settings import Settings
+from essaim.telemetry import log, span
+from essaim_worker.callback import NoAnswerError, call
 
 LONGEST_WAIT = 3600.0  # seconds between two tries
 GONE = 410

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import BaseModel
 
-from jobs.errors import JobError, TextChangedError, TooManyTasksError
-from jobs.payload import MIB, Position, Request, Result, TaskInput, TaskResult, TextMatches, WordMatches
-from worker.attempt import Attempt, Texts
-from worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim.errors import JobError, TextChangedError, TooManyTasksError
+from essaim.jobs.payload import MIB, Position, Request, Result, TaskInput, TaskResult, TextMatches, WordMatches
+from essaim_worker.attempt import Attempt, Texts
+from essaim_worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
 
 _CHUNK = 8 * MIB  # read at a time, and at most done again by the next attempt
 _NAP = 1.0  # seconds of a pause between two checkpoints

@@ -1,8 +1,8 @@
 """Is it alive, and can it do its work? For those who start, stop and route."""
 
-from api.context import Here
-from api.endpoint import endpoint
-from api.views import Health
+from essaim_api.context import Here
+from essaim_api.endpoint import endpoint
+from essaim_api.views import Health
 
 
 @endpoint()

@@ -9,29 +9,17 @@ from fastapi.sse import EventSourceResponse
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from api.bodies import Streamed
-from api.context import Here
-from api.endpoint import endpoint
-from api.errors import MediaTypeError
-from api.links import next_page
-from api.security import Owner
-from api.streams import event_id, events, until_ended
-from api.submissions import CALLED, CLOUD_EVENT, JSON, Callback, Key, submitted
-from api.views import JobDetails, JobPage, TaskPage, details, summary
-from jobs.errors import (
-    CallbackRefusedError,
-    CursorInvalidError,
-    IdempotencyConflictError,
-    JobNotFoundError,
-    JobNotRetryableError,
-    MessageUnreadableError,
-    QueueFullError,
-    RequestInvalidError,
-    RequestTooLargeError,
-    ResultNotFoundError,
-    TextNotFoundError,
-)
-from jobs.model import State
+from essaim_api.bodies import Streamed
+from essaim_api.context import Here
+from essaim_api.endpoint import endpoint
+from essaim_api.errors import MediaTypeError
+from essaim_api.links import next_page
+from essaim_api.security import Owner
+from essaim_api.streams import event_id, events, until_ended
+from essaim_api.submissions import CALLED, CLOUD_EVENT, JSON, Callback, Key, submitted
+from essaim_api.views import JobDetails, JobPage, TaskPage, details, summary
+from essaim.errors import CallbackRefusedError, CursorInvalidError, IdempotencyConflictError, JobNotFoundError, JobNotRetryableError, MessageUnreadableError, QueueFullError, RequestInvalidError, RequestTooLargeError, ResultNotFoundError, TextNotFoundError
+from essaim.jobs.model import State
 
 WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?=$|[,;\s])', re.IGNORECASE)
 Release = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z0-9.-]+$")]

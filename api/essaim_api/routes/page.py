@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fastapi import Request, Response
 
-from api.conditions import ENTITY_TAG
-from api.errors import RouteNotFoundError
+from essaim_api.conditions import ENTITY_TAG
+from essaim_api.errors import RouteNotFoundError
 
 FOLDER = Path(__file__).parents[1] / "static"
 TYPES = {

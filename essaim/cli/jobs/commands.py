@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.errors import JobUnsuccessfulError
-from cli.options import DEFAULT_SERVER, Json, Server, Token
-from cli.output import ago, document, note, table
-from cli.running import ask
-from jobs.model import State
+from essaim.cli.errors import JobUnsuccessfulError
+from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
+from essaim.cli.output import ago, document, note, table
+from essaim.cli.running import ask
+from essaim.jobs.model import State
 
 if TYPE_CHECKING:
-    from cli.client import Client, JsonObject
+    from essaim.cli.client import Client, JsonObject
 
 PAGE = 200  # as many as the server gives at once
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
@@ -107,7 +107,7 @@ async def await_end(client: "Client", job_id: str) -> "JsonObject":
     """The job, whole, once it has ended. Leaving early leaves the job alone, and says so."""
     import asyncio
 
-    from cli.progress import progress, until_ended
+    from essaim.cli.jobs.progress import progress, until_ended
 
     try:
         with progress() as bars:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from cli.errors import CliError
-from cli.output import shown
+from essaim.cli.errors import CliError
+from essaim.cli.output import shown
 
 STDIN = "-"
 HEAD_BYTES = 8192

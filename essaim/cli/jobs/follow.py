@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from cli.client import Client, JsonObject
-from cli.errors import CliError, RefusedError, UnreachableError
+from essaim.cli.client import Client, JsonObject
+from essaim.cli.errors import CliError, RefusedError, UnreachableError
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 POLL_SECONDS = 0.5

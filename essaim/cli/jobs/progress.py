@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from cli.client import Client, JsonObject
-from cli.follow import follow
-from cli.output import plural, printable, size
+from essaim.cli.client import Client, JsonObject
+from essaim.cli.jobs.follow import follow
+from essaim.cli.output import plural, printable, size
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def sending(bars: Progress, files: int, total: int | None) -> Callable[[int], No
 
 
 async def until_ended(client: Client, job_id: str, bars: Progress) -> JsonObject:
-    """The job once it has ended, with a bar until then. Raises as `cli.follow.follow`."""
+    """The job once it has ended, with a bar until then. Raises as `essaim.cli.jobs.follow.follow`."""
     bar = bars.add_task("waiting for a worker", total=1.0, note="")
     job: JsonObject = {}
     async for job in follow(client, job_id):

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.errors import CliError
-from cli.files import standard_input
-from cli.jobs import outcome
-from cli.options import DEFAULT_SERVER, Json, Server, Token
-from cli.output import document, note, shown
-from cli.running import ask
+from essaim.cli.errors import CliError
+from essaim.cli.jobs.files import standard_input
+from essaim.cli.jobs.commands import outcome
+from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
+from essaim.cli.output import document, note, shown
+from essaim.cli.running import ask
 
 if TYPE_CHECKING:
-    from cli.client import Client, JsonObject
+    from essaim.cli.client import Client, JsonObject
 
 
 def submit(
@@ -53,7 +53,7 @@ def submit(
 
 
 async def _submit(client: "Client", body: object, key: str | None, callback: str | None, wait: bool) -> "JsonObject":
-    from cli.jobs import await_end
+    from essaim.cli.jobs.commands import await_end
 
     job = await client.submit(body, key, callback)
     return await await_end(client, str(job["id"])) if wait else job

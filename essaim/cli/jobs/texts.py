@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import CliError
-from cli.files import STDIN, File, find
-from cli.options import DEFAULT_SERVER, Json, Server, Token, keep
-from cli.output import ago, document, note, plural, shown, size, table
-from cli.running import ask
+from essaim.cli.errors import CliError
+from essaim.cli.jobs.files import STDIN, File, find
+from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token, keep
+from essaim.cli.output import ago, document, note, plural, shown, size, table
+from essaim.cli.running import ask
 
 if TYPE_CHECKING:
-    from cli.client import Client, JsonObject
+    from essaim.cli.client import Client, JsonObject
 
 app = typer.Typer(no_args_is_help=True, help="Store, list, read and remove texts.", callback=keep)
 
@@ -138,7 +138,7 @@ async def every(client: "Client", pattern: str) -> list["JsonObject"]:
 
 async def remove(client: "Client", names: list[str]) -> None:
     """Remove these, a few at once."""
-    from cli.upload import each
+    from essaim.cli.jobs.upload import each
 
     async def delete(name: str) -> None:
         await client.call("DELETE", client.text_path(name))
@@ -158,8 +158,8 @@ async def _remove(client: "Client", names: list[str]) -> list[str]:
 
 
 async def _put(client: "Client", named: list[tuple[str, File]]) -> list["JsonObject"]:
-    from cli.progress import progress, sending
-    from cli.upload import upload
+    from essaim.cli.jobs.progress import progress, sending
+    from essaim.cli.jobs.upload import upload
 
     sizes = [file.size for _, file in named]
     total = None if None in sizes else sum(size or 0 for size in sizes)

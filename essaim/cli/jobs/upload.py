@@ -8,10 +8,10 @@ from contextlib import suppress
 from io import FileIO
 from typing import Any, TypeVar
 
-from cli.client import Client, JsonObject
-from cli.errors import CliError, RefusedError
-from cli.files import STDIN, File
-from cli.output import shown
+from essaim.cli.client import Client, JsonObject
+from essaim.cli.errors import CliError, RefusedError
+from essaim.cli.jobs.files import STDIN, File
+from essaim.cli.output import shown
 
 CHUNK_BYTES = 1024 * 1024
 AT_ONCE = 4

@@ -10,9 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import duration, printable
-from cli.scene import Process, ReleaseScene, Scene, speed
-from jobs.model import Job, State
+from essaim.cli.output import duration, printable
+from essaim.cli.local.scene import Process, ReleaseScene, Scene, speed
+from essaim.jobs.model import Job, State
 
 COLOURS = {State.RUNNING: "cyan", State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
 BARS = "▁▂▃▄▅▆▇█"

@@ -10,17 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli import snapshot
-from cli.local_release import LocalRelease, environment, open_release
-from cli.scene import Moment, Process, ReleaseScene, Scene, summed
-from cli.server import address, free_port, open_server
-from jobs.log_files import LogFiles
-from jobs.model import ENDED, Job, State, Worker
-from jobs.settings import Settings, load_settings
-from jobs.telemetry import ConsoleFormatter, complete
-from rollout.local import FILE, LocalService, revision
-from rollout.split import in_force, shares
-from scaling.policy import Policy, default_path, load
+from essaim.cli.local import snapshot
+from essaim.cli.local.release import LocalRelease, environment, open_release
+from essaim.cli.local.scene import Moment, Process, ReleaseScene, Scene, summed
+from essaim.cli.local.server import address, free_port, open_server
+from essaim.telemetry.log_files import LogFiles
+from essaim.jobs.model import ENDED, Job, State, Worker
+from essaim.jobs.settings import Settings, load_settings
+from essaim.telemetry import ConsoleFormatter, complete
+from essaim.splitter.local import FILE, LocalService, revision
+from essaim.splitter.split import in_force, shares
+from essaim.autoscaler.policy import Policy, default_path, load
 
 JOBS_SHOWN = 30
 HISTORY = 2000

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pydantic import SecretBytes, SecretStr
 
-from cli.output import note
-from cli.server import Server, module, open_server
-from jobs.backends import Backends, open_backends
-from jobs.settings import Settings
-from jobs.starting import Starting
-from jobs.telemetry import bound
-from scaling.policy import Policy
-from scaling.supervisor import Supervisor
+from essaim.cli.output import note
+from essaim.cli.local.server import Server, module, open_server
+from essaim.jobs.backends import Backends, open_backends
+from essaim.jobs.settings import Settings
+from essaim.jobs.starting import Starting
+from essaim.telemetry import bound
+from essaim.autoscaler.policy import Policy
+from essaim.supervisor.supervisor import Supervisor
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cli.output import plural, printable
-from jobs.model import Depth, Job, State
+from essaim.cli.output import plural, printable
+from essaim.jobs.model import Depth, Job, State
 
 MOST_LINES = 3  # of jobs that came to the same state at once; a burst is one line
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from cli.errors import CliError
-from scaling.replica import Launch, Replica, WorkerState
+from essaim.cli.errors import CliError
+from essaim.supervisor.replica import Launch, Replica, WorkerState
 
 LOOK_SECONDS = 0.03
 START_SECONDS = 60.0

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from cli.errors import CliError
+from essaim.cli.errors import CliError
 
 PACKAGES = ("api", "jobs", "worker")  # what a release's own processes run
 YOURS = {"payload.py": "jobs", "workload.py": "worker"}  # ★

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from cli.errors import CliError
-from cli.names import release_name
-from cli.output import note
-from cli.running import run
+from essaim.cli.errors import CliError
+from essaim.cli.names import release_name
+from essaim.cli.output import note
+from essaim.cli.running import run
 
 if TYPE_CHECKING:
-    from cli.local import Local
-    from cli.scene import Scene
+    from essaim.cli.local.processes import Local
+    from essaim.cli.local.scene import Scene
 
 LIVE_SECONDS = 0.25
 LINE_SECONDS = 0.5
@@ -74,8 +74,8 @@ def up(
 async def _up(
     port: int | None, data: Path | None, speed: float, scaledobject: Path | None, named: list[str], live: bool
 ) -> None:
-    from cli.local import open_local, rules
-    from jobs.settings import load_settings
+    from essaim.cli.local.processes import open_local, rules
+    from essaim.jobs.settings import load_settings
 
     given = {"api_port": port, "data_dir": data}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
@@ -132,7 +132,7 @@ async def _live(local: "Local", also: Seen | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from cli.live import screen
+    from essaim.cli.local.live import screen
 
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=True) as view:
@@ -141,7 +141,7 @@ async def _live(local: "Local", also: Seen | None) -> None:
 
 
 async def _lines(local: "Local", also: Seen | None) -> None:
-    from cli.scene import changes
+    from essaim.cli.local.scene import changes
 
     before: Scene | None = None
     async for scene in _scenes(local, LINE_SECONDS, also):
@@ -152,7 +152,7 @@ async def _lines(local: "Local", also: Seen | None) -> None:
 
 
 async def _scenes(local: "Local", pause: float, also: Seen | None) -> "AsyncIterator[Scene]":
-    from jobs.errors import UnavailableError
+    from essaim.errors import UnavailableError
 
     while True:
         try:

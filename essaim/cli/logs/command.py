@@ -13,12 +13,12 @@ from uuid import UUID
 
 import typer
 
-from cli.errors import CliError
-from cli.running import run
+from essaim.cli.errors import CliError
+from essaim.cli.running import run
 
 if TYPE_CHECKING:
-    from cli.follow import Patience
-    from cli.story import Line
+    from essaim.cli.jobs.follow import Patience
+    from essaim.cli.logs.story import Line
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 30.0  # how long a first line may take to arrive
@@ -73,22 +73,22 @@ async def _logs(job: str, loki: str, since: datetime | None, data: Path | None, 
 @asynccontextmanager
 async def _open(job: str, loki: str, since: datetime | None, data: Path | None) -> AsyncIterator[Source]:
     if loki:
-        from cli.loki import Loki, open_loki
+        from essaim.cli.logs.loki import Loki, open_loki
 
         async with open_loki(loki) as http:
             yield Loki(http, loki, job, since or _submitted(job))
     else:
-        from cli.local import log_folder
-        from cli.log_folder import LogFolder
-        from jobs.settings import load_settings
+        from essaim.cli.local.processes import log_folder
+        from essaim.cli.logs.folder import LogFolder
+        from essaim.jobs.settings import load_settings
 
         yield LogFolder(log_folder(load_settings(**({"data_dir": data} if data else {}))), job, since)
 
 
 async def _tell(source: Source, job: str, follow: bool, as_json: bool) -> None:
     """Show what there is; with `follow` until the job has ended and nothing more has come."""
-    from cli.follow import Patience
-    from cli.story import HEADING, Story
+    from essaim.cli.jobs.follow import Patience
+    from essaim.cli.logs.story import HEADING, Story
 
     story, patience, until = Story(), Patience(PATIENCE_SECONDS), time.monotonic() + PATIENCE_SECONDS
     while True:

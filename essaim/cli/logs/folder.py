@@ -4,9 +4,9 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from cli.errors import CliError
-from cli.story import Line
-from jobs.log_files import day, files
+from essaim.cli.errors import CliError
+from essaim.cli.logs.story import Line
+from essaim.telemetry.log_files import day, files
 
 
 class LogFolder:

@@ -7,15 +7,15 @@ from typing import Any
 
 import httpx
 
-from cli.client import open_http, reason
-from cli.errors import RefusedError, UnreachableError
-from cli.story import OF_WORKERS, Line
+from essaim.cli.client import open_http, reason
+from essaim.cli.errors import RefusedError, UnreachableError
+from essaim.cli.logs.story import OF_WORKERS, Line
 
 PAGE = 1000  # lines; Loki itself gives 5000 at most, if nobody says otherwise
 OVERLAP = timedelta(seconds=10)  # so much later than others may a line arrive
 AHEAD = timedelta(minutes=1)  # so much may another machine's clock be ahead of ours
 NUMBERS = frozenset({"task", "attempt", "tasks", "run", "count", "failures", "exit", "running", "seconds", "waited"})
-OURS = '{service_namespace="essaim"}'  # jobs.otlp says so of all that it sends; a label of Loki, by its defaults
+OURS = '{service_namespace="essaim"}'  # essaim.telemetry.otlp says so of all that it sends; a label of Loki, by its defaults
 
 
 class Loki:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cli.output import duration, plural, printable
-from jobs.log_events import EVENTS
+from essaim.cli.output import duration, plural, printable
+from essaim.telemetry.log_events import EVENTS
 
 ENDS = {"job.succeeded": "succeeded", "job.failed": "failed", "job.cancelled": "was cancelled"}
 SPLIT = "job.announced"  # by an attempt that found several tasks, and gave its own back

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli import plan_options as given
-from cli.errors import CliError
-from cli.options import Json
-from cli.output import console, document, note, plural, table
+from essaim.cli.plan import options as given
+from essaim.cli.errors import CliError
+from essaim.cli.options import Json
+from essaim.cli.output import console, document, note, plural, table
 
 if TYPE_CHECKING:
-    from scaling.arrivals import Load
-    from scaling.candidates import Candidate
-    from scaling.planning import Assessment, Place
-    from scaling.recording import Recording
+    from essaim.planning.arrivals import Load
+    from essaim.planning.candidates import Candidate
+    from essaim.planning.planning import Assessment, Place
+    from essaim.planning.recording import Recording
 
 MOST_CANDIDATES = 200
 MOST_TASKS = 10_000_000  # a minute of computing or more, for each candidate and replay
@@ -51,10 +51,10 @@ def plan(
 
     Example: essaim plan --run .essaim/load/monday --try pollingInterval=1,5,30 --p95 1m --html plan.html
     """
-    from cli.advice import advice
-    from scaling.durations import seconds
-    from scaling.planning import choose
-    from scaling.recording import read
+    from essaim.cli.plan.advice import advice
+    from essaim.planning.durations import seconds
+    from essaim.planning.planning import choose
+    from essaim.planning.recording import read
 
     if run and (burst or rate != "0"):
         raise CliError("a recorded run has its own arrivals: give either --run, or --rate and --burst")
@@ -66,7 +66,7 @@ def plan(
     chosen = choose(assessments, target) if target is not None else None
     sentences, about = advice(assessments, load, target), f"{load.about}; {place.about}"
     if html:
-        from cli.plan_page import plan_page
+        from essaim.cli.plan.page import plan_page
 
         html.write_text(plan_page(about, load, assessments, chosen, sentences, recording), encoding="utf-8")
     if as_json:
@@ -80,8 +80,8 @@ def plan(
 
 
 def _load(rate: str, burst: int, every: str, duration: str, tasks: int, work: str) -> "Load":
-    from scaling.arrivals import Pattern
-    from scaling.durations import distribution, per_second, seconds
+    from essaim.planning.arrivals import Pattern
+    from essaim.planning.durations import distribution, per_second, seconds
 
     again = seconds(every) if every else inf
     if again <= 0:
@@ -95,7 +95,7 @@ def _load(rate: str, burst: int, every: str, duration: str, tasks: int, work: st
 
 
 def _recorded(recording: "Recording") -> "Load":
-    from scaling.arrivals import recorded
+    from essaim.planning.arrivals import recorded
 
     if recording.run.speed != 1:
         note(f"it was recorded with time {recording.run.speed:g}× faster in the autoscaler; here it runs as it is")
@@ -103,11 +103,11 @@ def _recorded(recording: "Recording") -> "Load":
 
 
 def _place(recording: "Recording | None", start_up: str, concurrency: int, local: bool) -> "Place":
-    from scaling.calibration import SHOWN_SECONDS, calibrate
-    from scaling.durations import distribution
-    from scaling.forecast import USUAL_HANDOVER
-    from scaling.planning import Place
-    from scaling.policy import parse
+    from essaim.planning.calibration import SHOWN_SECONDS, calibrate
+    from essaim.planning.durations import distribution
+    from essaim.planning.forecast import USUAL_HANDOVER
+    from essaim.planning.planning import Place
+    from essaim.autoscaler.policy import parse
 
     shown, handover, usual = 0.0 if local else SHOWN_SECONDS, USUAL_HANDOVER, "2s"
     if recording is not None:
@@ -121,8 +121,8 @@ def _place(recording: "Recording | None", start_up: str, concurrency: int, local
 
 
 def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":
-    from scaling.candidates import candidates
-    from scaling.policy import default_path, read
+    from essaim.planning.candidates import candidates
+    from essaim.autoscaler.policy import default_path, read
 
     found = candidates(read(path or default_path()), tries)
     if len(found) > MOST_CANDIDATES:
@@ -131,8 +131,8 @@ def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":
 
 
 def _assess(found: "Sequence[Candidate]", place: "Place", load: "Load", replays: int) -> "list[Assessment]":
-    from cli.progress import progress
-    from scaling.planning import assess
+    from essaim.cli.jobs.progress import progress
+    from essaim.planning.planning import assess
 
     with progress() as bars:
         bar = bars.add_task(f"telling {plural(len(found), 'candidate')}", total=len(found) * replays, note="")
@@ -142,7 +142,7 @@ def _assess(found: "Sequence[Candidate]", place: "Place", load: "Load", replays:
 def _show(
     about: str, assessments: "Sequence[Assessment]", chosen: "Assessment | None", sentences: Sequence[str]
 ) -> None:
-    from cli.plan_screen import RIGHT, curves, headers, rows
+    from essaim.cli.plan.screen import RIGHT, curves, headers, rows
 
     typer.echo(f"{about}\n")
     table(headers(assessments), rows(assessments, chosen), right=RIGHT)

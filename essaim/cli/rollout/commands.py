@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli.options import Json, Token
-from cli.place import Ingress, Local, Namespace, ServiceName, Where
+from essaim.cli.options import Json, Token
+from essaim.cli.rollout.target import Ingress, Local, Namespace, ServiceName, Where
 
 STEPS = "1,5,25,50,100"
 Steps = Annotated[str, typer.Option("--steps", metavar="PERCENT,…", help="Its share of the requests, step by step.")]
@@ -87,8 +87,8 @@ def start(
 
     Example: essaim rollout start --release v2 --steps 10,50,100 --min-jobs 20 --local .essaim
     """
-    from cli.asked import Asked
-    from cli.rolling import roll
+    from essaim.cli.rollout.options import Asked
+    from essaim.cli.rollout.run import roll
 
     asked = Asked.of(
         release, image, steps, min_jobs, max_failure_increase, max_slowdown, timeout, shadow, requeue_failed, retire
@@ -107,7 +107,7 @@ def status(
 
     Example: essaim rollout status
     """
-    from cli.steering import show
+    from essaim.cli.rollout.steering import show
 
     show(Where(namespace, service, "", "", local), as_json=as_json)
 
@@ -118,7 +118,7 @@ def pause(local: Local = None, namespace: Namespace = "essaim", service: Service
 
     Example: essaim rollout pause
     """
-    from cli.steering import stop_here
+    from essaim.cli.rollout.steering import stop_here
 
     stop_here(Where(namespace, service, "", "", local))
 
@@ -137,7 +137,7 @@ def resume(
 
     Example: essaim rollout resume --takeover
     """
-    from cli.steering import go_on
+    from essaim.cli.rollout.steering import go_on
 
     go_on(Where(namespace, service, ingress, token, local), takeover=takeover, as_json=as_json)
 
@@ -155,7 +155,7 @@ def abort(
 
     Example: essaim rollout abort
     """
-    from cli.steering import decide
+    from essaim.cli.rollout.steering import decide
 
     decide(Where(namespace, service, ingress, token, local), "aborted", as_json=as_json)
 
@@ -173,7 +173,7 @@ def promote(
 
     Example: essaim rollout promote
     """
-    from cli.steering import decide
+    from essaim.cli.rollout.steering import decide
 
     decide(Where(namespace, service, ingress, token, local), "promoted", as_json=as_json)
 
@@ -192,9 +192,9 @@ def odds(
 
     Example: essaim rollout odds --min-jobs 200 --rollouts 2000
     """
-    from cli.asked import share, shares
-    from cli.odds import show
-    from rollout.verdict import Rules
+    from essaim.cli.rollout.options import share, shares
+    from essaim.cli.rollout.odds import show
+    from essaim.rollout.verdict import Rules
 
     rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
     show(rules, shares(steps), rollouts, seed, as_json=as_json)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from cli.errors import CliError
-from cli.output import document, table
-from cli.progress import progress
-from rollout.imagined import cases
-from rollout.simulation import COLUMNS, row, simulate
-from rollout.verdict import Rules
+from essaim.cli.errors import CliError
+from essaim.cli.output import document, table
+from essaim.cli.jobs.progress import progress
+from essaim.rollout.imagined import cases
+from essaim.rollout.simulation import COLUMNS, row, simulate
+from essaim.rollout.verdict import Rules
 
 
 def show(rules: Rules, steps: Sequence[int], rollouts: int, seed: int, *, as_json: bool) -> None:

@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from cli.errors import CliError
-from cli.names import release_name
-from rollout import traffic
-from rollout.errors import RolloutRefusedError
-from rollout.service import JsonObject
-from rollout.state import Plan
-from rollout.verdict import Rules
+from essaim.cli.errors import CliError
+from essaim.cli.names import release_name
+from essaim.rollout import traffic
+from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.service import JsonObject
+from essaim.rollout.state import Plan
+from essaim.rollout.verdict import Rules
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -12,17 +12,17 @@ from uuid import uuid4
 
 import typer
 
-from cli.asked import Asked
-from cli.errors import CliError
-from cli.output import document, note, printable
-from cli.place import Place, Where, holder, open_place
-from cli.running import run
-from jobs import telemetry
-from rollout.controller import Controller
-from rollout.looks import Looks
-from rollout.preview import preview
-from rollout.state import Phase, Rollout
-from rollout.telling import Line, Voice
+from essaim.cli.rollout.options import Asked
+from essaim.cli.errors import CliError
+from essaim.cli.output import document, note, printable
+from essaim.cli.rollout.target import Place, Where, holder, open_place
+from essaim.cli.running import run
+from essaim import telemetry
+from essaim.rollout.controller import Controller
+from essaim.rollout.looks import Looks
+from essaim.rollout.preview import preview
+from essaim.rollout.state import Phase, Rollout
+from essaim.rollout.telling import Line, Voice
 
 SEND_SECONDS = 5.0
 

@@ -4,15 +4,15 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from cli.output import ago, document, note, table
-from cli.place import Place, Where, open_place
-from cli.rolling import carry
-from cli.running import run
-from rollout import steps
-from rollout.controller import Controller
-from rollout.errors import RolloutRefusedError
-from rollout.service import JsonObject
-from rollout.state import Phase, Rollout, dump
+from essaim.cli.output import ago, document, note, table
+from essaim.cli.rollout.target import Place, Where, open_place
+from essaim.cli.rollout.run import carry
+from essaim.cli.running import run
+from essaim.rollout import steps
+from essaim.rollout.controller import Controller
+from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.service import JsonObject
+from essaim.rollout.state import Phase, Rollout, dump
 
 EARLY = (Phase.PREPARING, Phase.SMOKE)
 

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from rollout.record import Record
-from rollout.releases import ClusterObjects, Elsewhere, Objects
-from rollout.site import Site
+from essaim.rollout.record import Record
+from essaim.rollout.releases import ClusterObjects, Elsewhere, Objects
+from essaim.rollout.site import Site
 
 Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Of the Service.")]
 ServiceName = Annotated[str, typer.Option("--service", metavar="NAME", help="The Knative Service of the API.")]
@@ -53,15 +53,15 @@ class Place:
 async def open_place(where: Where) -> AsyncIterator[Place]:
     """Raises `SettingsError` where no cluster is known."""
     if where.local:
-        from rollout.local import FILE, LocalService
+        from essaim.splitter.local import FILE, LocalService
 
         yield Place(Record(LocalService(where.local / FILE)), Elsewhere(), Site("", where.token))
         return
     inside = "KUBERNETES_SERVICE_HOST" in os.environ and not where.ingress
     site = Site(where.ingress, where.token, inside)
-    from jobs.cluster import nearest_cluster
-    from jobs.kubernetes import open_kubernetes
-    from rollout.knative import KnativeService
+    from essaim.kubernetes.cluster import nearest_cluster
+    from essaim.kubernetes.client import open_kubernetes
+    from essaim.rollout.knative import KnativeService
 
     async with open_kubernetes(nearest_cluster()) as kubernetes:
         record = Record(KnativeService(kubernetes, where.namespace, where.service))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from jobs.errors import JobError
+from essaim.errors import JobError
 
 T = TypeVar("T")
 R = TypeVar("R")

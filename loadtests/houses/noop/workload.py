@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from jobs.payload import Request, Result, TaskInput, TaskResult
-from worker.attempt import Attempt, Texts
+from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
+from essaim_worker.attempt import Attempt, Texts
 
 
 def split(request: Request, texts: Texts) -> list[TaskInput]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from jobs.payload import Request, Result, TaskInput, TaskResult
-from worker.attempt import Attempt, Texts
+from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
+from essaim_worker.attempt import Attempt, Texts
 
 RELEASE = "first"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.model import Job
+from essaim.jobs.model import Job
 from tests.conftest import House
 from tests.integration.working import Eventually, WorkingSite, working
 from tests.receiver import Call, Receiver

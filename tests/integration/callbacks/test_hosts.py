@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.model import State
+from essaim.jobs.model import State
 from tests.integration.callbacks.conftest import Site
 from tests.receiver import Receiver
 from tests.servers import absent

@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
-from jobs.errors import IdempotencyConflictError
+from essaim.errors import IdempotencyConflictError
 from tests.conftest import ROOT, House
 from tests.integration.callbacks.conftest import SECRET, SETTINGS, Site, data, on_services
 from tests.integration.working import Eventually

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.model import State
+from essaim.jobs.model import State
 from tests.integration.callbacks.conftest import Site, data, on_services
 from tests.receiver import Receiver
 
@@ -134,10 +134,10 @@ async def test_a_receiver_that_never_answers_keeps_a_worker_for_a_while_only(sit
 DIES_AT_THE_END = """
 import asyncio, os, signal, sys
 from dataclasses import replace
-from jobs.backends import open_backends
-from jobs.model import Problem
-from jobs.settings import load_settings
-from worker.consumer import Consumer
+from essaim.jobs.backends import open_backends
+from essaim.jobs.model import Problem
+from essaim.jobs.settings import load_settings
+from essaim_worker.consumer import Consumer
 
 class DyingStore:
     def __init__(self, store):

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from jobs.adapters.texts.opening import open_texts
-from jobs.adapters.texts.store import ObjectTexts
+from essaim.jobs.adapters.texts.opening import open_texts
+from essaim.jobs.adapters.texts.store import ObjectTexts
 from tests.conftest import ROOT
 
 SCRIPT = """
 import asyncio, json, os, resource, sys
 from pathlib import Path
-from jobs.adapters.texts.opening import open_texts
-from jobs.errors import EssaimError
+from essaim.jobs.adapters.texts.opening import open_texts
+from essaim.errors import EssaimError
 
 CHUNK = bytes(65536)
 

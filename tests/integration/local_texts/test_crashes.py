@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jobs.adapters.texts.opening import open_texts
-from jobs.adapters.texts.store import ObjectTexts
+from essaim.jobs.adapters.texts.opening import open_texts
+from essaim.jobs.adapters.texts.store import ObjectTexts
 from tests.conftest import ROOT
 from tests.contract.texts import MIB, names, put
 from tests.integration.local_texts.conftest import files, run, script

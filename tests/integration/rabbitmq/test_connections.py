@@ -6,9 +6,9 @@ from contextlib import suppress
 import aiormq
 import pytest
 
-from jobs.adapters.rabbitmq.queue import RabbitQueue
-from jobs.errors import UnavailableError
-from jobs.model import Depth
+from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Depth
 from tests.contract.deliveries import next_id, next_of
 from tests.integration.rabbitmq.conftest import Eventually, event, fails, is_at, publishes
 from tests.proxy import Proxy
@@ -36,7 +36,7 @@ async def test_a_delivery_whose_return_was_never_sent_is_not_acknowledged_with_a
 ) -> None:
     """A frame that acknowledges all up to a delivery would take it along: to the broker it is as unsettled as the others."""
     proxy, cut_queue = proxied
-    monkeypatch.setattr("jobs.adapters.rabbitmq.session.CALL_SECONDS", 0.1)
+    monkeypatch.setattr("essaim.jobs.adapters.rabbitmq.session.CALL_SECONDS", 0.1)
 
     async def never(*_: object, **__: object) -> None:
         await asyncio.Event().wait()

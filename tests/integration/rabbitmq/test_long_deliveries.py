@@ -16,11 +16,11 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from yarl import URL
 
-from jobs.adapters.rabbitmq.queue import RabbitQueue
-from jobs.backends import Backends
-from jobs.errors import UnavailableError
-from jobs.model import Depth, Job, State
-from jobs.service import JobService
+from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue
+from essaim.jobs.backends import Backends
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Depth, Job, State
+from essaim.jobs.service import JobService
 from tests.chaos.servers import broker
 from tests.conftest import ROOT, House
 from tests.contract.deliveries import next_of

@@ -7,7 +7,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
+from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from tests.integration.rabbitmq.conftest import BROKER, Eventually, fails
 from tests.proxy import Proxy
 

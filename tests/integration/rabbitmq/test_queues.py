@@ -5,8 +5,8 @@ import asyncio
 import aio_pika
 from aio_pika.abc import AbstractChannel
 
-from jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
-from jobs.model import Depth
+from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
+from essaim.jobs.model import Depth
 from tests.contract.deliveries import next_id, next_of
 from tests.integration.rabbitmq.conftest import BROKER, QUEUES, Eventually, event, is_at, publishes
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from jobs.model import Depth
-from scaling.manifest import RatePolicy
-from scaling.policy import ScalingRules, default_path, load
-from scaling.replica import WorkerState
-from scaling.supervisor import Supervisor
+from essaim.jobs.model import Depth
+from essaim.autoscaler.manifest import RatePolicy
+from essaim.autoscaler.policy import ScalingRules, default_path, load
+from essaim.supervisor.replica import WorkerState
+from essaim.supervisor.supervisor import Supervisor
 
 DEADLINE = 120.0
 """Only so that a broken supervisor cannot hang the tests."""

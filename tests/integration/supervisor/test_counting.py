@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import pytest
 
-from jobs.errors import UnavailableError
-from jobs.model import Depth
-from scaling.replica import WorkerState
-from scaling.supervisor import Supervisor
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Depth
+from essaim.supervisor.replica import WorkerState
+from essaim.supervisor.supervisor import Supervisor
 from tests.integration.supervisor.conftest import POLICY, Queue, Stage, in_state, until
 
 

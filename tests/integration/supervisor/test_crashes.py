@@ -4,7 +4,7 @@ import os
 import signal
 from itertools import pairwise
 
-from scaling.replica import WorkerState
+from essaim.supervisor.replica import WorkerState
 from tests.integration.supervisor.conftest import Queue, Stage, in_state, until
 
 

@@ -6,19 +6,19 @@ from contextlib import nullcontext, suppress
 
 import pytest
 
-from jobs.errors import UnavailableError
-from jobs.model import Depth
-from scaling.replica import WorkerState
-from scaling.supervisor import Supervisor
+from essaim.errors import UnavailableError
+from essaim.jobs.model import Depth
+from essaim.supervisor.replica import WorkerState
+from essaim.supervisor.supervisor import Supervisor
 from tests.conftest import ROOT
 from tests.integration.supervisor.conftest import DEADLINE, POLICY, Queue, Stage, exists, in_state, until
 
 # A supervisor of its own, to be killed.
 SUPERVISOR = """
 import asyncio, sys
-from jobs.model import Depth
-from scaling.policy import default_path, load
-from scaling.supervisor import Supervisor
+from essaim.jobs.model import Depth
+from essaim.autoscaler.policy import default_path, load
+from essaim.supervisor.supervisor import Supervisor
 async def depth():
     return Depth(60, 0)
 async def main():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.model import Job, State
+from essaim.jobs.model import Job, State
 from tests.conftest import House
 from tests.integration.working import Eventually, WorkingSite, working
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
-from jobs.events import JobSubmitted, TaskReady, to_event
-from jobs.model import Claimed, Depth, Job, Problem, State
+from essaim.jobs.events import JobSubmitted, TaskReady, to_event
+from essaim.jobs.model import Claimed, Depth, Job, Problem, State
 from tests.integration.worker.conftest import Site, redone, steps
 
 
@@ -258,9 +258,9 @@ async def _unsubmitted(site: Site) -> Job:
 CANCELS_BEFORE_THE_END = """
 import asyncio
 from dataclasses import replace
-from jobs.backends import open_backends
-from jobs.settings import load_settings
-from worker.consumer import Consumer
+from essaim.jobs.backends import open_backends
+from essaim.jobs.settings import load_settings
+from essaim_worker.consumer import Consumer
 
 class LateStore:
     def __init__(self, store, leaving):

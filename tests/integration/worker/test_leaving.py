@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.model import Job, State
+from essaim.jobs.model import Job, State
 from tests.integration.worker.conftest import Site, redone, steps
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from jobs import endings
-from jobs.errors import QueueFullError
-from jobs.model import Claimed, State
+from essaim.jobs import endings
+from essaim.errors import QueueFullError
+from essaim.jobs.model import Claimed, State
 from tests.conftest import ROOT, House
 from tests.integration.worker.conftest import Site, steps
 from tests.integration.working import Eventually
@@ -136,10 +136,10 @@ async def _any_jobs(site: Site) -> Any:
 DIES_AFTER_PUBLISH = """
 import asyncio, os, signal, sys
 from dataclasses import replace
-from jobs.backends import open_backends
-from jobs.payload import Request
-from jobs.service import JobService
-from jobs.settings import load_settings
+from essaim.jobs.backends import open_backends
+from essaim.jobs.payload import Request
+from essaim.jobs.service import JobService
+from essaim.jobs.settings import load_settings
 
 class DyingQueue:
     def __init__(self, queue):

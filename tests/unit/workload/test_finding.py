@@ -2,11 +2,11 @@
 
 import pytest
 
-from jobs.errors import TextChangedError, TextNotFoundError
-from jobs.payload import MIB, Position, Request, WordMatches
+from essaim.errors import TextChangedError, TextNotFoundError
+from essaim.jobs.payload import MIB, Position, Request, WordMatches
 from tests.unit.workload.conftest import House, chunks
-from worker.attempt import Attempt
-from worker.workload import split
+from essaim_worker.attempt import Attempt
+from essaim_worker.workload import split
 
 
 def test_a_job_finds_what_stands_where(house: House) -> None:

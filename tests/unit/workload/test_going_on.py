@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from jobs.payload import MIB, Request
+from essaim.jobs.payload import MIB, Request
 from tests.unit.workload.conftest import House, running_loop
-from worker.attempt import Attempt, AttemptStopped
-from worker.matching import MARK_BYTES
-from worker.workload import Checkpoint, run, split
+from essaim_worker.attempt import Attempt, AttemptStopped
+from essaim_worker.matching import MARK_BYTES
+from essaim_worker.workload import Checkpoint, run, split
 
 CHUNK = 8 * MIB
 

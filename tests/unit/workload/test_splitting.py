@@ -2,10 +2,10 @@
 
 import pytest
 
-from jobs.errors import JobError, TooManyTasksError
-from jobs.payload import MIB, Request, TaskInput
+from essaim.errors import JobError, TooManyTasksError
+from essaim.jobs.payload import MIB, Request, TaskInput
 from tests.unit.workload.conftest import House
-from worker.workload import split
+from essaim_worker.workload import split
 
 
 def names(tasks: list[TaskInput]) -> list[str]:

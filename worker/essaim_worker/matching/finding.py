@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
-from jobs.errors import JobError
-from worker.matching.folding import BEYOND_ASCII, KIND, NOT_WORD, WORD, Folding, is_word, stands_alone
+from essaim.errors import JobError
+from essaim_worker.matching.folding import BEYOND_ASCII, KIND, NOT_WORD, WORD, Folding, is_word, stands_alone
 
 Hit = tuple[int, int, int]  # which of the finder's patterns, start, end
 

@@ -2,15 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
-from jobs.adapters.mongodb import merging
-from jobs.adapters.mongodb.database import Database
-from jobs.adapters.mongodb.documents import Document, problem_to, readable, run_of, stamp
-from jobs.adapters.mongodb.job_steps import fail, head, is_ended
-from jobs.adapters.mongodb.progress import all_succeeded
-from jobs.adapters.mongodb.sole_tasks import settle
-from jobs.adapters.mongodb.task_documents import task_id, task_state
-from jobs.errors import LeaseLostError
-from jobs.model import MERGE, Claim, Problem, State
+from essaim.jobs.adapters.mongodb import merging
+from essaim.jobs.adapters.mongodb.database import Database
+from essaim.jobs.adapters.mongodb.documents import Document, problem_to, readable, run_of, stamp
+from essaim.jobs.adapters.mongodb.job_steps import fail, head, is_ended
+from essaim.jobs.adapters.mongodb.progress import all_succeeded
+from essaim.jobs.adapters.mongodb.sole_tasks import settle
+from essaim.jobs.adapters.mongodb.task_documents import task_id, task_state
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import MERGE, Claim, Problem, State
 
 
 async def beat(db: Database, claim: Claim, progress: float | None, checkpoint: bytes | None, lease: timedelta) -> bool:

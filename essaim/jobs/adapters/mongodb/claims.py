@@ -11,16 +11,16 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from jobs.adapters.leases import seconds_left
-from jobs.adapters.mongodb import merging
-from jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
-from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, readable, run_of, stamp
-from jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
-from jobs.adapters.mongodb.progress import all_succeeded
-from jobs.adapters.mongodb.sole_tasks import first_claim, settle, take
-from jobs.adapters.mongodb.task_documents import is_current, new_task, plan_of, task_id, task_state
-from jobs.errors import JobNotFoundError, LeaseLostError, UnavailableError
-from jobs.model import Busy, Claim, Claimed, Ended, State
+from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.mongodb import merging
+from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
+from essaim.jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, readable, run_of, stamp
+from essaim.jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
+from essaim.jobs.adapters.mongodb.progress import all_succeeded
+from essaim.jobs.adapters.mongodb.sole_tasks import first_claim, settle, take
+from essaim.jobs.adapters.mongodb.task_documents import is_current, new_task, plan_of, task_id, task_state
+from essaim.errors import JobNotFoundError, LeaseLostError, UnavailableError
+from essaim.jobs.model import Busy, Claim, Claimed, Ended, State
 
 
 async def plan(db: Database, job_id: str, run: int, inputs: Sequence[bytes]) -> int:

@@ -23,9 +23,9 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from jobs.adapters.mongodb.documents import Document
-from jobs.errors import JobError, SettingsError, UnavailableError
-from jobs.telemetry import log
+from essaim.jobs.adapters.mongodb.documents import Document
+from essaim.errors import JobError, SettingsError, UnavailableError
+from essaim.telemetry import log
 
 DEFAULT_NAME = "essaim"
 MAJORITY_MILLISECONDS = 10_000

@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from jobs.model import Job, Problem, State, Worker
+from essaim.jobs.model import Job, Problem, State, Worker
 
 Document = dict[str, Any]
 

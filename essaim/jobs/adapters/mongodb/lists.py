@@ -9,14 +9,14 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 
-from jobs.adapters.mongodb.database import Database
-from jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, run_of
-from jobs.adapters.mongodb.job_steps import is_ended, known_head, with_tallies
-from jobs.adapters.mongodb.progress import plans_of
-from jobs.adapters.mongodb.sole_tasks import first_task
-from jobs.adapters.mongodb.task_documents import number_id, task_from, task_id
-from jobs.errors import CursorInvalidError, JobNotFoundError, LeaseLostError
-from jobs.model import Page, State, Task
+from essaim.jobs.adapters.mongodb.database import Database
+from essaim.jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, run_of
+from essaim.jobs.adapters.mongodb.job_steps import is_ended, known_head, with_tallies
+from essaim.jobs.adapters.mongodb.progress import plans_of
+from essaim.jobs.adapters.mongodb.sole_tasks import first_task
+from essaim.jobs.adapters.mongodb.task_documents import number_id, task_from, task_id
+from essaim.errors import CursorInvalidError, JobNotFoundError, LeaseLostError
+from essaim.jobs.model import Page, State, Task
 
 SHOWN = {"result": 0, "first_input": 0}
 TASK_SHOWN = {"input": 0, "checkpoint": 0, "result": 0}

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from jobs.adapters.leases import seconds_left
-from jobs.adapters.mongodb.database import Database
-from jobs.adapters.mongodb.documents import OPEN, Document, run_of, stamp
-from jobs.adapters.mongodb.job_steps import head, is_ended
-from jobs.errors import LeaseLostError
-from jobs.model import MERGE, Busy, Claim, Claimed
+from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.mongodb.database import Database
+from essaim.jobs.adapters.mongodb.documents import OPEN, Document, run_of, stamp
+from essaim.jobs.adapters.mongodb.job_steps import head, is_ended
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import MERGE, Busy, Claim, Claimed
 
 
 async def claim(db: Database, job: Document, worker: str, lease: timedelta) -> Claimed | Busy | None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from jobs.adapters.mongodb.database import Database
-from jobs.adapters.mongodb.documents import OPEN, Document, Tally, run_of
-from jobs.adapters.mongodb.task_documents import plan_id, task_id
-from jobs.model import State
+from essaim.jobs.adapters.mongodb.database import Database
+from essaim.jobs.adapters.mongodb.documents import OPEN, Document, Tally, run_of
+from essaim.jobs.adapters.mongodb.task_documents import plan_id, task_id
+from essaim.jobs.model import State
 
 
 async def tally(db: Database, job: Document) -> Tally:

@@ -15,11 +15,11 @@ from uuid import uuid4
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from jobs.adapters.mongodb.database import Database
-from jobs.adapters.mongodb.documents import Document, job_to, readable, stamp
-from jobs.adapters.mongodb.job_steps import is_ended, known_head
-from jobs.adapters.mongodb.task_documents import new_task
-from jobs.model import Claim, Claimed, Job, State
+from essaim.jobs.adapters.mongodb.database import Database
+from essaim.jobs.adapters.mongodb.documents import Document, job_to, readable, stamp
+from essaim.jobs.adapters.mongodb.job_steps import is_ended, known_head
+from essaim.jobs.adapters.mongodb.task_documents import new_task
+from essaim.jobs.model import Claim, Claimed, Job, State
 
 UNTOUCHED: Document = {"state": "queued", "run": 1, "tasks": None, "first": None}
 

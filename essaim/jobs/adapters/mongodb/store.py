@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
-from jobs.adapters.batches import Batches
-from jobs.adapters.mongodb import attempts, claims, job_steps, lists, sole_tasks
-from jobs.adapters.mongodb.database import Database, open_database
-from jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
-from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
+from essaim.jobs.adapters.batches import Batches
+from essaim.jobs.adapters.mongodb import attempts, claims, job_steps, lists, sole_tasks
+from essaim.jobs.adapters.mongodb.database import Database, open_database
+from essaim.jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
+from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +30,7 @@ async def open_mongodb_store(url: str, lease_seconds: float) -> AsyncIterator["M
 
 
 class MongoStore:
-    """See `jobs.ports.JobStore`."""
+    """See `essaim.jobs.ports.JobStore`."""
 
     def __init__(self, database: Database, lease: timedelta) -> None:
         self._database = database

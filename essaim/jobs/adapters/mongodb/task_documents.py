@@ -9,8 +9,8 @@ nobody's, until the job is purged.
 from collections.abc import Sequence
 from hashlib import sha256
 
-from jobs.adapters.mongodb.documents import VERSION, Document, moment_from, problem_from, readable, run_of
-from jobs.model import State, Task
+from essaim.jobs.adapters.mongodb.documents import VERSION, Document, moment_from, problem_from, readable, run_of
+from essaim.jobs.model import State, Task
 
 DIGITS = 8  # task numbers in ids, so that the order of ids is theirs
 

@@ -17,7 +17,7 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import AMQPError, ConnectionNotAllowed
 from yarl import URL
 
-from jobs.errors import SettingsError, UnavailableError
+from essaim.errors import SettingsError, UnavailableError
 
 CONNECT_SECONDS = 5.0
 HEARTBEAT_SECONDS = 15  # the broker takes back what a process has that is silent for twice as long

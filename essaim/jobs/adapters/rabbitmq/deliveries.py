@@ -7,9 +7,9 @@ import re
 from collections import deque
 from contextlib import suppress
 
-from jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery, Session
-from jobs.errors import UnavailableError
-from jobs.telemetry import log
+from essaim.jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery, Session
+from essaim.errors import UnavailableError
+from essaim.telemetry import log
 
 FIRST_PAUSE = 0.1  # seconds before the first attempt to consume again; doubles
 LONGEST_PAUSE = 10.0

@@ -13,8 +13,8 @@ from cloudevents.core.v1.event import CloudEvent
 from pamqp.commands import Basic
 from uuid_utils import uuid4
 
-from jobs.errors import MessageUnreadableError
-from jobs.events import dump, load
+from essaim.errors import MessageUnreadableError
+from essaim.jobs.events import dump, load
 
 STRUCTURED = "application/cloudevents"
 REASON = "essaim-reason"

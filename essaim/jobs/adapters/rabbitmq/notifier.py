@@ -9,10 +9,10 @@ from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as Driver
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.rabbitmq import messages
-from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
-from jobs.errors import UnavailableError
-from jobs.telemetry import log
+from essaim.jobs.adapters.rabbitmq import messages
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
+from essaim.errors import UnavailableError
+from essaim.telemetry import log
 
 EXCHANGE = "essaim.jobs"
 MOST_WAITING = 1000  # events; the newest are kept, since each says how its job stands

@@ -6,17 +6,17 @@ from datetime import datetime
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.rabbitmq import messages
-from jobs.adapters.rabbitmq.connection import CALL_SECONDS, REFUSALS, RabbitConnection
-from jobs.adapters.rabbitmq.dead_letters import DeadLetters
-from jobs.adapters.rabbitmq.deliveries import RabbitDeliveries
-from jobs.adapters.rabbitmq.in_flight import InFlight
-from jobs.adapters.rabbitmq.notifier import Notifier
-from jobs.adapters.rabbitmq.publisher import Publisher
-from jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery
-from jobs.adapters.rabbitmq.topology import Topology
-from jobs.errors import SettingsError, UnavailableError
-from jobs.model import DeadLetter, Depth
+from essaim.jobs.adapters.rabbitmq import messages
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, REFUSALS, RabbitConnection
+from essaim.jobs.adapters.rabbitmq.dead_letters import DeadLetters
+from essaim.jobs.adapters.rabbitmq.deliveries import RabbitDeliveries
+from essaim.jobs.adapters.rabbitmq.in_flight import InFlight
+from essaim.jobs.adapters.rabbitmq.notifier import Notifier
+from essaim.jobs.adapters.rabbitmq.publisher import Publisher
+from essaim.jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery
+from essaim.jobs.adapters.rabbitmq.topology import Topology
+from essaim.errors import SettingsError, UnavailableError
+from essaim.jobs.model import DeadLetter, Depth
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def open_rabbitmq_queue(url: str, release: str, max_length: int) -> AsyncI
 
 
 class RabbitQueue:
-    """See `jobs.ports.JobQueue`."""
+    """See `essaim.jobs.ports.JobQueue`."""
 
     def __init__(self, url: str, release: str, max_length: int) -> None:
         self._publishing = RabbitConnection(url)

@@ -10,14 +10,14 @@ from aiormq.abc import AbstractChannel as Driver
 from aiormq.abc import DeliveredMessage
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.batches import Batches
-from jobs.adapters.rabbitmq import messages
-from jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
-from jobs.adapters.rabbitmq.messages import Message
-from jobs.adapters.rabbitmq.publisher import Publisher
-from jobs.adapters.rabbitmq.topology import Topology
-from jobs.errors import EssaimError, MessageUnreadableError, UnavailableError
-from jobs.telemetry import log
+from essaim.jobs.adapters.batches import Batches
+from essaim.jobs.adapters.rabbitmq import messages
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
+from essaim.jobs.adapters.rabbitmq.messages import Message
+from essaim.jobs.adapters.rabbitmq.publisher import Publisher
+from essaim.jobs.adapters.rabbitmq.topology import Topology
+from essaim.errors import EssaimError, MessageUnreadableError, UnavailableError
+from essaim.telemetry import log
 
 
 @dataclass(frozen=True)

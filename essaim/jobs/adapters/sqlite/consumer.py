@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
-from jobs.adapters.sqlite.database import Database, stamp, to_json
-from jobs.errors import UnavailableError
-from jobs.telemetry import log
+from essaim.jobs.adapters.sqlite.database import Database, stamp, to_json
+from essaim.errors import UnavailableError
+from essaim.telemetry import log
 
 RENEW_SECONDS = 1.0
 DEAD_SECONDS = 5.0  # without renewal; a stalled process is no harm, since the lease in the store decides

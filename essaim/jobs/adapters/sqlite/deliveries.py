@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite.consumer import Hold, SqliteConsumer
-from jobs.adapters.sqlite.database import Database, stamp, storable
-from jobs.errors import MessageUnreadableError, UnavailableError
-from jobs.events import load
+from essaim.jobs.adapters.sqlite.consumer import Hold, SqliteConsumer
+from essaim.jobs.adapters.sqlite.database import Database, stamp, storable
+from essaim.errors import MessageUnreadableError, UnavailableError
+from essaim.jobs.events import load
 
 POLL_SECONDS = 0.05  # a message waits half of it on average
 

@@ -7,16 +7,10 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from jobs.adapters.sqlite.database import stamp, to_json
-from jobs.adapters.sqlite.rows import (
-    JOB_COLUMNS,
-    JOB_ROWS,
-    job_from,
-    problem_to_json,
-    stamp_or_none,
-)
-from jobs.errors import CursorInvalidError, JobNotFoundError
-from jobs.model import Job, Page, Problem, State
+from essaim.jobs.adapters.sqlite.database import stamp, to_json
+from essaim.jobs.adapters.sqlite.rows import JOB_COLUMNS, JOB_ROWS, job_from, problem_to_json, stamp_or_none
+from essaim.errors import CursorInvalidError, JobNotFoundError
+from essaim.jobs.model import Job, Page, Problem, State
 
 _GET = f"SELECT {JOB_COLUMNS}, result FROM {JOB_ROWS} WHERE id = ?"  # noqa: S608  # constants
 _GET_MANY = (

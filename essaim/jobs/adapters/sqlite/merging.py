@@ -3,10 +3,10 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from jobs.adapters.leases import seconds_left
-from jobs.adapters.sqlite.database import stamp
-from jobs.errors import LeaseLostError
-from jobs.model import ENDED, MERGE, Busy, Claim, Claimed
+from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.sqlite.database import stamp
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import ENDED, MERGE, Busy, Claim, Claimed
 
 
 def claim(db: sqlite3.Connection, job_id: str, worker: str, lease: timedelta) -> Claimed | Busy:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from cloudevents.core.v1.event import CloudEvent
 
-from jobs.adapters.sqlite.consumer import SqliteConsumer, signs_of_life
-from jobs.adapters.sqlite.database import Database, open_database, stamp
-from jobs.adapters.sqlite.deliveries import SqliteDeliveries, SqliteDelivery
-from jobs.errors import MessageUnreadableError, QueueFullError
-from jobs.events import dump, load
-from jobs.model import DeadLetter, Depth
+from essaim.jobs.adapters.sqlite.consumer import SqliteConsumer, signs_of_life
+from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp
+from essaim.jobs.adapters.sqlite.deliveries import SqliteDeliveries, SqliteDelivery
+from essaim.errors import MessageUnreadableError, QueueFullError
+from essaim.jobs.events import dump, load
+from essaim.jobs.model import DeadLetter, Depth
 
 REPLAY_BATCH = 500  # dead letters in memory, and in one transaction
 
@@ -33,7 +33,7 @@ async def open_sqlite_queue(url: str, release: str, max_length: int) -> AsyncIte
 
 
 class SqliteQueue:
-    """See `jobs.ports.JobQueue`."""
+    """See `essaim.jobs.ports.JobQueue`."""
 
     def __init__(self, database: Database, consumer: SqliteConsumer, release: str, max_length: int) -> None:
         self._database = database

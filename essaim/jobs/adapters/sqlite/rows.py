@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from jobs.adapters.sqlite.database import stamp, to_json
-from jobs.model import Job, Problem, State, Task, Worker
+from essaim.jobs.adapters.sqlite.database import stamp, to_json
+from essaim.jobs.model import Job, Problem, State, Task, Worker
 
 JOB_COLUMNS = (
     "id, owner, release, request, fingerprint, created, state, run, started, ended, "

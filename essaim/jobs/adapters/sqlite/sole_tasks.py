@@ -3,8 +3,8 @@
 import sqlite3
 from datetime import timedelta
 
-from jobs.adapters.sqlite import job_transactions, task_transactions
-from jobs.model import Claim, Claimed, Job, State
+from essaim.jobs.adapters.sqlite import job_transactions, task_transactions
+from essaim.jobs.model import Claim, Claimed, Job, State
 
 
 def begin(db: sqlite3.Connection, job: Job, worker: str, lease: timedelta) -> Claimed | None:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from jobs.adapters.sqlite import job_transactions, sole_tasks, task_transactions
-from jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
-from jobs.adapters.sqlite.rows import worker_from
-from jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
+from essaim.jobs.adapters.sqlite import job_transactions, sole_tasks, task_transactions
+from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
+from essaim.jobs.adapters.sqlite.rows import worker_from
+from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
 
 RESULTS_AT_ONCE = 32  # results in memory; a read that lasts as long as a merge would keep the log from shrinking
 FORGET_LEASES = 20  # a worker that has been silent for so many lease times is deleted
@@ -25,7 +25,7 @@ async def open_sqlite_store(url: str, lease_seconds: float) -> AsyncIterator["Sq
 
 
 class SqliteStore:
-    """See `jobs.ports.JobStore`."""
+    """See `essaim.jobs.ports.JobStore`."""
 
     def __init__(self, database: Database, lease: timedelta) -> None:
         self._database = database

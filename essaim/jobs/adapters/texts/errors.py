@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from jobs.adapters.texts.names import quoted
-from jobs.errors import TextChangedError, TextExistsError, TextNotFoundError, UnavailableError
-from jobs.model import Text
+from essaim.jobs.adapters.texts.names import quoted
+from essaim.errors import TextChangedError, TextExistsError, TextNotFoundError, UnavailableError
+from essaim.jobs.model import Text
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -5,7 +5,7 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs.model import Text
+from essaim.jobs.model import Text
 
 
 def read_file(path: Path, name: str, start: int, end: int) -> tuple[bytes, Text]:

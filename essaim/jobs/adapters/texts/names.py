@@ -3,7 +3,7 @@
 import re
 from functools import cached_property
 
-from jobs.errors import TextNameError
+from essaim.errors import TextNameError
 
 NAME_BYTES = 512
 PART_BYTES = 255  # what file systems take

@@ -7,7 +7,7 @@ from typing import TypeVar
 import obstore
 from obstore.store import ObjectStore
 
-from jobs.errors import TextTooLargeError
+from essaim.errors import TextTooLargeError
 
 PART = 5 * 1024 * 1024  # the least that S3 takes
 MOST_PARTS = 10_000  # the most

@@ -12,10 +12,10 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from jobs.adapters.texts.errors import text_of, translated
-from jobs.adapters.texts.folder import STAGING, Folder
-from jobs.adapters.texts.upload import PART, Upload, blocks_of, settled
-from jobs.model import Text
+from essaim.jobs.adapters.texts.errors import text_of, translated
+from essaim.jobs.adapters.texts.folder import STAGING, Folder
+from essaim.jobs.adapters.texts.upload import PART, Upload, blocks_of, settled
+from essaim.jobs.model import Text
 
 if TYPE_CHECKING:
     from obstore import PutMode
