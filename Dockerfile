@@ -1,4 +1,4 @@
-# One image for both: `python -m api` (the default command) and `python -m worker`. docs/decisions/0014-image.md says why so.
+# One image for both: `python -m essaim_api` (the default command) and `python -m essaim_worker`. docs/decisions/0014-image.md says why so.
 # To pin the base to a digest: --build-arg BASE=python:3.13-slim@sha256:…
 ARG BASE=python:3.13-slim
 
@@ -37,4 +37,4 @@ WORKDIR /data
 # A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 EXPOSE 8080
-CMD ["python", "-m", "api"]
+CMD ["python", "-m", "essaim_api"]

@@ -41,7 +41,7 @@ async def corpus(megabytes: int) -> AsyncIterator[bytes]:
 async def workers(settings: Settings, backends: Backends, count: int) -> AsyncIterator[None]:
     """So many worker processes, up and idle."""
     environment = {"ESSAIM_DATA_DIR": str(settings.data_dir), "ESSAIM_LOG_LEVEL": "ERROR"}
-    processes = [subprocess.Popen([sys.executable, "-m", "worker"], env=environment) for _ in range(count)]
+    processes = [subprocess.Popen([sys.executable, "-m", "essaim_worker"], env=environment) for _ in range(count)]
     try:
         while len(await backends.store.workers()) < count:
             await asyncio.sleep(0.05)

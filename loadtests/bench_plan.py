@@ -9,11 +9,11 @@ import sys
 import time
 from dataclasses import replace
 
+from essaim.autoscaler.policy import default_path, load
 from essaim.planning.arrivals import Pattern
 from essaim.planning.durations import distribution
 from essaim.planning.forecast import House
 from essaim.planning.outcome import outcome
-from essaim.autoscaler.policy import default_path, load
 from essaim.planning.simulation import Simulation
 
 GOAL_SECONDS = 10.0

@@ -91,7 +91,7 @@ async def house(release: str, endpoint: str | None) -> AsyncIterator[House]:
         if endpoint:
             environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
         processes = [
-            subprocess.Popen([sys.executable, "-m", module], env=environment, stderr=subprocess.DEVNULL)
+            subprocess.Popen([sys.executable, "-m", f"essaim_{module}"], env=environment, stderr=subprocess.DEVNULL)
             for module in ("api", "worker")
         ]
         try:

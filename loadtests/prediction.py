@@ -8,12 +8,12 @@ import sys
 from html import escape
 from pathlib import Path
 
-from essaim.runs.charts import HEIGHT, WIDTH, Series, chart
 from essaim.cli.plan.page import shares
 from essaim.planning.arrivals import recorded
 from essaim.planning.comparison import Comparison, compare, times_recorded
 from essaim.planning.outcome import times_to_result
 from essaim.planning.recording import Recording, read
+from essaim.runs.charts import HEIGHT, WIDTH, Series, chart
 
 ROOT = Path(__file__).parents[1]
 RUNS, PICTURE = ROOT / "tests" / "data" / "runs", ROOT / "docs" / "prediction.svg"

@@ -40,10 +40,10 @@ class House:
             yield backends
 
     def start(self, module: str = "worker", **environment: str) -> subprocess.Popen[bytes]:
-        """Start `python -m module`; its log goes to `<module>-<n>.log`."""
+        """Start `python -m essaim_<module>`; its log goes to `<module>-<n>.log`."""
         log = (self.folder / f"{module}-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", f"essaim_{module}"],
             cwd=self.folder / "house",
             env={"PATH": os.environ["PATH"], **self.environment, **environment},
             stdout=log,
@@ -70,12 +70,12 @@ def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 
     def build(workload: Path | None, **settings: object) -> House:
         folder = tmp_path / f"house-{len(houses)}"
-        for package in ("api", "jobs", "worker"):
+        for package in ("essaim", "api/essaim_api", "worker/essaim_worker"):
             being_compiled = shutil.ignore_patterns("*.pyc.*")
-            shutil.copytree(ROOT / package, folder / "house" / package, ignore=being_compiled)
+            shutil.copytree(ROOT / package, folder / "house" / Path(package).name, ignore=being_compiled)
         if workload is not None:
-            shutil.copy(workload / "payload.py", folder / "house" / "jobs" / "payload.py")
-            shutil.copy(workload / "workload.py", folder / "house" / "worker" / "workload.py")
+            shutil.copy(workload / "payload.py", folder / "house" / "essaim" / "jobs" / "payload.py")
+            shutil.copy(workload / "workload.py", folder / "house" / "essaim_worker" / "workload.py")
         brisk = {"lease_seconds": 2, "beat_seconds": 0.25, "retry_seconds": 0.1}
         values = {"data_dir": folder / "data", **brisk, **settings}
         house = House(folder, {f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()})

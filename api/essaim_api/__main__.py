@@ -5,10 +5,10 @@ import os
 import socket
 import sys
 
-from essaim_api.server import serve
 from essaim import telemetry
 from essaim.errors import EssaimError
 from essaim.jobs.settings import load_settings
+from essaim_api.server import serve
 
 
 def main() -> int:

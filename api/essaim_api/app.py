@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from essaim import telemetry
+from essaim.jobs.service import JobService
 from essaim_api.context import Context
 from essaim_api.edge import Edge
 from essaim_api.endpoint import add
@@ -13,8 +15,6 @@ from essaim_api.openapi import Api
 from essaim_api.readiness import Readiness
 from essaim_api.routes import health, house, jobs, page, texts
 from essaim_api.security import digests
-from essaim import telemetry
-from essaim.jobs.service import JobService
 
 if TYPE_CHECKING:  # start-up time
     from essaim.jobs.backends import Backends

@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from essaim_api.errors import MalformedError, MediaTypeError, StalledError
 from essaim.errors import EssaimError, RequestTooLargeError
+from essaim_api.errors import MalformedError, MediaTypeError, StalledError
 
 if TYPE_CHECKING:
     from essaim.jobs.settings import Settings

@@ -6,9 +6,9 @@ from email.utils import parsedate_to_datetime
 
 from starlette.datastructures import Headers
 
-from essaim_api.errors import RangeUnsatisfiableError
 from essaim.errors import TextChangedError, TextExistsError
 from essaim.jobs.model import Text
+from essaim_api.errors import RangeUnsatisfiableError
 
 ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 BYTES = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.IGNORECASE)

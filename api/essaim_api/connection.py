@@ -10,9 +10,9 @@ import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+from essaim.errors import EssaimError
 from essaim_api.errors import HeadTooLargeError, MalformedError, StalledError, TransferCodingError
 from essaim_api.problems import MEDIA_TYPE, document
-from essaim.errors import EssaimError
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and header fields together; proxies commonly take 8 to 32 KiB
 TOO_LARGE = f"path and header fields have more than {MAX_HEAD_BYTES} bytes"

@@ -9,11 +9,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
+from essaim.errors import EssaimError
+from essaim.telemetry import log
 from essaim_api.errors import BusyError, FailedError, MalformedError
 from essaim_api.problems import respond
 from essaim_api.readiness import PROBES
-from essaim.errors import EssaimError
-from essaim.telemetry import log
 
 REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 CONTROL = re.compile("[\x00-\x1f\x7f]")

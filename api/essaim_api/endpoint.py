@@ -6,10 +6,10 @@ from typing import Any, get_type_hints
 
 from fastapi import APIRouter, Depends
 
+from essaim.errors import EssaimError, UnavailableError
 from essaim_api.errors import AnonymousError, BusyError, FailedError, MalformedError, StalledError
 from essaim_api.problems import responses
 from essaim_api.security import OWNER, Owner
-from essaim.errors import EssaimError, UnavailableError
 
 ALWAYS = (MalformedError, FailedError, BusyError, UnavailableError)  # any route may answer these
 NEEDS_OWNER = (AnonymousError,)

@@ -1,4 +1,4 @@
-"""What can go wrong in HTTP itself; everything else is in `essaim.errors`. `essaim_api.problems` says what each is on the wire."""
+"""What can go wrong in HTTP itself; everything else is in `essaim.errors`. `problems` maps each to an HTTP status."""
 
 from collections.abc import Sequence
 

@@ -9,11 +9,11 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Scope
 
+from essaim.errors import EssaimError
+from essaim.telemetry import log
 from essaim_api.errors import MalformedError, MethodError, ParameterInvalidError, RouteNotFoundError
 from essaim_api.problems import kind_of, respond
 from essaim_api.readiness import PROBES
-from essaim.errors import EssaimError
-from essaim.telemetry import log
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE")
 

@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from essaim_api.problems import ProblemDetails
-from essaim_api.views import EXAMPLE, Replay
 from essaim.jobs.model import Problem, State
 from essaim.jobs.payload import Request
+from essaim_api.problems import ProblemDetails
+from essaim_api.views import EXAMPLE, Replay
 
 REFERENCES = "#/components/schemas/{model}"
 Named = Annotated[str, Field(min_length=1)]

@@ -8,9 +8,21 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Scope
 
-from essaim_api.errors import AnonymousError, BusyError, FailedError, HeadTooLargeError, MalformedError, MediaTypeError, MethodError, ParameterInvalidError, RouteNotFoundError, StalledError, TransferCodingError
 from essaim import errors
 from essaim.errors import EssaimError
+from essaim_api.errors import (
+    AnonymousError,
+    BusyError,
+    FailedError,
+    HeadTooLargeError,
+    MalformedError,
+    MediaTypeError,
+    MethodError,
+    ParameterInvalidError,
+    RouteNotFoundError,
+    StalledError,
+    TransferCodingError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:essaim:"

@@ -10,16 +10,16 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from essaim_api.app import create_app
-from essaim_api.connection import BoundedConnection
-from essaim_api.entrance import Entrance
 from essaim.jobs.backends import open_backends
 from essaim.jobs.memory import settle
 from essaim.jobs.parent import parent_gone
 from essaim.jobs.settings import Settings
 from essaim.jobs.starting import Starting, unless
-from essaim.telemetry import is_exporting, log
 from essaim.jobs.watching import watch
+from essaim.telemetry import is_exporting, log
+from essaim_api.app import create_app
+from essaim_api.connection import BoundedConnection
+from essaim_api.entrance import Entrance
 
 DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
 BACKLOG = 2048

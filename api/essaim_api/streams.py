@@ -7,11 +7,11 @@ from hashlib import sha256
 from fastapi import Request
 from fastapi.sse import format_sse_event
 
-from essaim_api.context import Context
-from essaim_api.views import summary
 from essaim.errors import JobNotFoundError, UnavailableError
 from essaim.jobs.model import Job
 from essaim.telemetry import log
+from essaim_api.context import Context
+from essaim_api.views import summary
 
 LOOK_SECONDS = 0.25  # one small read each: fast enough for people
 FIRST_LOOK_SECONDS = 0.02  # small jobs end at once; doubles up to that

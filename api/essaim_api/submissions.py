@@ -11,12 +11,12 @@ from cloudevents.core.v1.event import CloudEvent
 from fastapi import Request as HttpRequest
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from essaim_api.bodies import parse, read
-from essaim_api.context import Context
-from essaim_api.errors import MediaTypeError
 from essaim.errors import MessageUnreadableError, RequestInvalidError
 from essaim.jobs.payload import Request
 from essaim.jobs.receivers import LONGEST_URL
+from essaim_api.bodies import parse, read
+from essaim_api.context import Context
+from essaim_api.errors import MediaTypeError
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -7,12 +7,12 @@ from typing import Literal
 import yaml
 from pydantic import ValidationError
 
-from essaim.errors import SettingsError
-from essaim.jobs.model import Depth
 from essaim.autoscaler import scalars
 from essaim.autoscaler.formula import Formula
 from essaim.autoscaler.manifest import Behavior, FallbackSpec, RatePolicy, Rules, ScaledObject, Spec, TriggerSpec
 from essaim.autoscaler.metadata import read as read_metadata
+from essaim.errors import SettingsError
+from essaim.jobs.model import Depth
 
 HPA_SYNC_SECONDS = 15.0
 """How often the HPA looks (`--horizontal-pod-autoscaler-sync-period`); no ScaledObject can change it."""
@@ -99,7 +99,7 @@ class Policy:
 def default_path() -> Path:
     """The ScaledObject this software comes with: in the source tree, or beside this module in an installed package."""
     installed = Path(__file__).with_name("scaledobject.yaml")
-    return installed if installed.exists() else Path(__file__).parents[1] / "platform" / "keda" / "scaledobject.yaml"
+    return installed if installed.exists() else Path(__file__).parents[2] / "platform" / "keda" / "scaledobject.yaml"
 
 
 def load(path: Path) -> Policy:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from essaim.cli.client import Client, JsonObject
-from essaim.cli.jobs.files import File
 from essaim.cli.jobs.commands import outcome
-from essaim.cli.output import note
+from essaim.cli.jobs.files import File
 from essaim.cli.jobs.progress import progress, sending, until_ended
 from essaim.cli.jobs.texts import every, remove
 from essaim.cli.jobs.upload import upload
+from essaim.cli.output import note
 
 UNSAFE = re.compile(r"[^\w .,()+=@-]|^\.")
 NAME_CHARACTERS = 100

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import httpx
 
 from essaim.cli.errors import AbsentError, CliError, RefusedError, UnreachableError
-from essaim.cli.output import plural
+from essaim.units import plural
 
 JsonObject = dict[str, Any]
 CONNECT_SECONDS = 5.0

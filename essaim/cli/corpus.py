@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK_BYTES = 1024 * 1024
-OURS = Path(__file__).parents[1]
+OURS = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

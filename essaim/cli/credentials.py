@@ -35,8 +35,8 @@ def credentials(
 
 
 async def _make(namespace: str) -> None:
-    from essaim.kubernetes.cluster import nearest_cluster
     from essaim.kubernetes.client import open_kubernetes
+    from essaim.kubernetes.cluster import nearest_cluster
 
     async with open_kubernetes(nearest_cluster()) as kubernetes:
         vault = Vault(kubernetes, namespace)

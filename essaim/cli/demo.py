@@ -40,8 +40,8 @@ def demo(
 
 async def _demo(speed: float, live: bool) -> "Outcome":
     from essaim.cli.client import open_client
-    from essaim.cli.local.processes import open_local, private, rules
     from essaim.cli.demo_run import LEASE_SECONDS, LONGEST_SECONDS, Course, play
+    from essaim.cli.local.processes import open_local, private, rules
     from essaim.cli.local.up import show
 
     with tempfile.TemporaryDirectory(prefix="essaim-demo-") as folder:

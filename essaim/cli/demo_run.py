@@ -10,11 +10,11 @@ from datetime import datetime
 
 from essaim.cli.client import Client, JsonObject
 from essaim.cli.corpus import Corpus, read_corpus
-from essaim.cli.jobs.follow import follow
 from essaim.cli.jobs.commands import all_tasks
+from essaim.cli.jobs.follow import follow
 from essaim.cli.local.processes import Local
-from essaim.cli.output import duration, plural, size
 from essaim.cli.local.scene import Scene
+from essaim.units import duration, plural, size
 
 WORDS = ("self", "return", "yield", "lambda", "Guido", "parrot", "spam", "swarm")
 TEXTS = 4

@@ -5,14 +5,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from essaim.cli import credentials, demo, operations as house, releases, report, search
-from essaim.cli.jobs import commands as jobs, submit, texts
-from essaim.cli.logs import command as logs
-from essaim.cli.plan import command as plan
-from essaim.cli.rollout import commands as rollout
+from essaim.cli import credentials, demo, releases, report, search
+from essaim.cli import operations as house
+from essaim.cli.jobs import commands as jobs
+from essaim.cli.jobs import submit, texts
 from essaim.cli.local import up
+from essaim.cli.logs import command as logs
 from essaim.cli.options import JsonBefore, ServerBefore, TokenBefore, keep
 from essaim.cli.output import note, shown
+from essaim.cli.plan import command as plan
+from essaim.cli.rollout import commands as rollout
 from essaim.cli.streams import prepare
 from essaim.errors import EssaimError
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token, keep
-from essaim.cli.output import ago, document, plural, table
+from essaim.cli.output import document, table
 from essaim.cli.running import ask
+from essaim.units import ago, plural
 
 if TYPE_CHECKING:
     from essaim.cli.client import Client

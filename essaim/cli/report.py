@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from essaim.cli.options import Json
-from essaim.cli.output import document, duration, note, plural, table
+from essaim.cli.output import document, note, table
+from essaim.units import duration, plural
 
 PAGE = "report.html"
 

@@ -14,8 +14,9 @@ from typer.core import TyperCommand
 from essaim.cli.errors import CliError, JobUnsuccessfulError
 from essaim.cli.jobs.files import File, find
 from essaim.cli.options import Json, Token, shared
-from essaim.cli.output import document, note, plural, printable, shown, table
+from essaim.cli.output import document, note, printable, shown, table
 from essaim.cli.running import run
+from essaim.units import plural
 
 if TYPE_CHECKING:
     from essaim.cli.client import Client, JsonObject

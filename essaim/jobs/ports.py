@@ -8,7 +8,21 @@ from typing import Protocol
 
 from cloudevents.core.v1.event import CloudEvent
 
-from essaim.jobs.model import Busy, Claim, Claimed, DeadLetter, Depth, Ended, Job, Page, Problem, State, Task, Text, Worker
+from essaim.jobs.model import (
+    Busy,
+    Claim,
+    Claimed,
+    DeadLetter,
+    Depth,
+    Ended,
+    Job,
+    Page,
+    Problem,
+    State,
+    Task,
+    Text,
+    Worker,
+)
 
 
 class Delivery(Protocol):

@@ -15,8 +15,15 @@ from uuid import UUID, uuid5
 from cloudevents.core.v1.event import CloudEvent
 from uuid_utils import uuid7
 
+from essaim.errors import (
+    DeadLetterNotFoundError,
+    IdempotencyConflictError,
+    JobNotFoundError,
+    JobNotRetryableError,
+    MessageUnreadableError,
+    ResultNotFoundError,
+)
 from essaim.jobs import endings
-from essaim.errors import DeadLetterNotFoundError, IdempotencyConflictError, JobNotFoundError, JobNotRetryableError, MessageUnreadableError, ResultNotFoundError
 from essaim.jobs.events import JobEnded, JobRetried, JobSubmitted, from_event, state_event, to_event
 from essaim.jobs.model import Job, State
 from essaim.jobs.payload import Request

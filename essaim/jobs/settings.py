@@ -6,8 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from essaim.jobs import receivers
 from essaim.errors import SettingsError
+from essaim.jobs import receivers
 from essaim.jobs.receivers import Receivers
 
 MIB = 1024 * 1024

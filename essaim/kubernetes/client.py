@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from essaim.kubernetes.cluster import Cluster
 from essaim.errors import EssaimError, UnavailableError
+from essaim.kubernetes.cluster import Cluster
 
 if TYPE_CHECKING:  # start-up time
     import httpx

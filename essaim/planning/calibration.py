@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from essaim.autoscaler.policy import HPA_SYNC_SECONDS, Policy
 from essaim.errors import SettingsError
 from essaim.planning.forecast import USUAL_HANDOVER
-from essaim.autoscaler.policy import HPA_SYNC_SECONDS, Policy
 from essaim.planning.recording import Moment, Recording
 
 SHOWN_SECONDS = 5.0

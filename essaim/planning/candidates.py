@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from essaim.errors import SettingsError
 from essaim.autoscaler.policy import Policy, parse
+from essaim.errors import SettingsError
 
 TASKS_PER_WORKER = "tasksPerWorker"
 """No field of its own: what the formula divides the waiting tasks by."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise, repeat
 
+from essaim.autoscaler.policy import parse
 from essaim.errors import SettingsError
 from essaim.planning.arrivals import recorded
 from essaim.planning.calibration import calibrate
 from essaim.planning.forecast import Forecast, House
 from essaim.planning.outcome import quantile, times_to_result
-from essaim.autoscaler.policy import parse
 from essaim.planning.recording import Recording
 from essaim.planning.simulation import Simulation
 

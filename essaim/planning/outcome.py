@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from essaim.autoscaler.policy import Policy
 from essaim.planning.arrivals import Load
 from essaim.planning.forecast import Forecast
-from essaim.autoscaler.policy import Policy
 
 
 class Cause(StrEnum):

@@ -10,15 +10,15 @@ from heapq import heappop, heappush, heapreplace
 from math import inf
 from typing import Any
 
-from essaim.jobs.model import Depth
-from essaim.planning.arrivals import Arrival
 from essaim.autoscaler.autoscaler import Autoscaler
-from essaim.planning.forecast import Forecast, House, exact
-from essaim.planning.ledger import Ledger, Task
 from essaim.autoscaler.policy import Policy
-from essaim.planning.recording import Moment
 from essaim.autoscaler.triggers import Sample
 from essaim.autoscaler.victims import victims
+from essaim.jobs.model import Depth
+from essaim.planning.arrivals import Arrival
+from essaim.planning.forecast import Forecast, House, exact
+from essaim.planning.ledger import Ledger, Task
+from essaim.planning.recording import Moment
 
 _NEVER: Arrival = (inf, ())
 TAIL_SECONDS = 3600.0

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from essaim.telemetry import bound, log
 from essaim.rollout.state import Phase, Rollout
 from essaim.rollout.verdict import Verdict
+from essaim.telemetry import bound, log
 
 
 @dataclass(frozen=True)

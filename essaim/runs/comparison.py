@@ -3,9 +3,9 @@
 from essaim.runs import page
 from essaim.runs.figures import Percentiles
 from essaim.runs.measured import Measured
-from essaim.cli.output import size
 from essaim.runs.run_page import LATENCIES, lead, seconds, times_table
 from essaim.runs.run_pictures import compared
+from essaim.units import size
 
 Row = tuple[str, str, str, str]
 

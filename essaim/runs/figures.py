@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from essaim.cli.output import plural
-from essaim.runs.traffic import Traffic
 from essaim.planning.comparison import times_recorded
-from essaim.runs.footprint import Footprint
 from essaim.planning.outcome import quantile
 from essaim.planning.recording import Moment, Recording
+from essaim.runs.footprint import Footprint
+from essaim.runs.traffic import Traffic
+from essaim.units import plural
 
 GENERATOR, LATE = "generator", "generator, late"
 BUSY_SHARE, BUSY_SECONDS = 0.8, 5.0

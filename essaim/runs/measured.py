@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from essaim.runs.figures import Figures, Memory, figures_of, memory_of, warnings_of
-from essaim.runs.traffic import PREFIX, Failure, Traffic, read_failures, read_traffic
 from essaim.errors import SettingsError
-from essaim.runs import footprint
 from essaim.planning import recording
-from essaim.runs.footprint import Footprint
 from essaim.planning.recording import Recording
+from essaim.runs import footprint
+from essaim.runs.figures import Figures, Memory, figures_of, memory_of, warnings_of
+from essaim.runs.footprint import Footprint
+from essaim.runs.traffic import PREFIX, Failure, Traffic, read_failures, read_traffic
 
 
 @dataclass(frozen=True)

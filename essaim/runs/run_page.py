@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from essaim.runs import page
 from essaim.runs.figures import Percentiles
 from essaim.runs.measured import Measured
-from essaim.cli.output import duration, plural, size
 from essaim.runs.run_pictures import footprints, pictures
+from essaim.units import duration, plural, size
 
 LATENCIES = ("p50", "p95", "p99", "max")
 

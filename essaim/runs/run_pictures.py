@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Literal
 
+from essaim.planning.recording import Moment
 from essaim.runs.charts import Point, Series, chart
 from essaim.runs.measured import Measured
-from essaim.planning.recording import Moment
 
 BINS = 90  # bars of the load
 MOST_POINTS = 300

@@ -14,9 +14,9 @@ import httpcore
 from starlette.types import Message, Receive, Scope, Send
 
 from essaim.errors import EssaimError
-from essaim.telemetry import log
 from essaim.splitter.local import LocalService
 from essaim.splitter.split import Deck, in_force, shares
+from essaim.telemetry import log
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -12,13 +12,13 @@ from functools import partial
 from types import TracebackType
 from typing import IO, Self
 
-from essaim.jobs.model import Depth
-from essaim.telemetry import log
 from essaim.autoscaler.autoscaler import Autoscaler, Decision, why
 from essaim.autoscaler.policy import Policy
-from essaim.supervisor.replica import Launch, Replica, WorkerStatus
 from essaim.autoscaler.triggers import Sample
 from essaim.autoscaler.victims import victims
+from essaim.jobs.model import Depth
+from essaim.supervisor.replica import Launch, Replica, WorkerStatus
+from essaim.telemetry import log
 
 ASK_SECONDS = 3.0
 """How long a question may take before it has failed; as KEDA's own HTTP timeout."""
@@ -59,7 +59,7 @@ class Supervisor:
         depth: Callable[[], Awaitable[Depth]],
         *,
         busy: Callable[[], Awaitable[Collection[str]]] = _nobody,
-        command: Sequence[str] = (sys.executable, "-m", "worker"),
+        command: Sequence[str] = (sys.executable, "-m", "essaim_worker"),
         env: Mapping[str, str] | None = None,
         output: int | IO[bytes] | None = None,
         speed: float = 1.0,

@@ -19,15 +19,13 @@ from essaim.telemetry.log_lines import Fields, Kind, sentence
 if TYPE_CHECKING:  # start-up time
     from fastapi.telemetry import TelemetryConfig
 
-    from essaim.jobs.settings import Settings
-
 logger = logging.getLogger("essaim")
 
 ENDPOINTS = ("ENDPOINT", "TRACES_ENDPOINT", "LOGS_ENDPOINT", "METRICS_ENDPOINT")  # after OTEL_EXPORTER_OTLP_
 
 
 class Exporting(Protocol):
-    """What `essaim.telemetry.otlp` offers once an endpoint is set. A `traceparent` is W3C's: a span, as text that can travel."""
+    """What `otlp` offers once an endpoint is set. A `traceparent` is W3C's: a span, as text that can travel."""
 
     def span(
         self, name: str, kind: Kind, parent: str | None, link: str | None, fields: Fields
@@ -38,6 +36,22 @@ class Exporting(Protocol):
     def http(self) -> "TelemetryConfig": ...
 
     def close(self, seconds: float) -> int: ...
+
+
+class LogSettings(Protocol):
+    """The settings that logging goes by."""
+
+    @property
+    def release(self) -> str: ...
+
+    @property
+    def log_level(self) -> str: ...
+
+    @property
+    def log_dir(self) -> str: ...
+
+    @property
+    def retention_seconds(self) -> float: ...
 
 
 _exporting: Exporting | None = None
@@ -95,7 +109,7 @@ def http() -> "TelemetryConfig":
     return {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 
 
-def configure(settings: "Settings", service: Literal["api", "worker", "split"], instance: str) -> None:
+def configure(settings: LogSettings, service: Literal["api", "worker", "split"], instance: str) -> None:
     """Send log lines to standard error, from the level on that the settings name; also to files and over OTLP, if wanted."""
     global _exporting
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]

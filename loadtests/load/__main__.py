@@ -19,8 +19,8 @@ from pathlib import Path
 import typer
 
 from essaim.cli.errors import CliError
-from essaim.cli.output import note
 from essaim.cli.jobs.progress import progress
+from essaim.cli.output import note
 from essaim.cli.report import tell, write_report
 from essaim.cli.running import run
 from essaim.errors import EssaimError

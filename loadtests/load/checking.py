@@ -7,10 +7,10 @@ from datetime import datetime
 from essaim.cli.client import Client, JsonObject
 from essaim.cli.errors import AbsentError
 from essaim.cli.jobs.commands import all_tasks
-from essaim.cli.output import plural
 from essaim.cli.jobs.upload import each
-from loadtests.load.visits import Visit
 from essaim.planning.recording import JobTimes, work_of
+from essaim.units import plural
+from loadtests.load.visits import Visit
 
 ENDED = ("succeeded", "failed", "cancelled")
 LOST = "lost"

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from essaim.kubernetes.cluster import Cluster, nearest_cluster
 from essaim.errors import SettingsError
 from essaim.kubernetes.client import Kubernetes, Resource, open_kubernetes
+from essaim.kubernetes.cluster import Cluster, nearest_cluster
 
 
 class Counts(NamedTuple):

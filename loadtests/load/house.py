@@ -22,7 +22,7 @@ async def open_house(folder: Path, speed: float, scaledobject: Path | None) -> A
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG).open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli", "up", "--port", "0", "--data", str(folder), "--speed", str(speed)),
+            *(sys.executable, "-m", "essaim.cli", "up", "--port", "0", "--data", str(folder), "--speed", str(speed)),
             *(*rules, "--no-live"),
             env=clean,
             stdin=asyncio.subprocess.DEVNULL,

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from essaim.planning import recording
+from essaim.planning.recording import Recording, Run
+from essaim.runs import footprint
 from essaim.runs.figures import gaps_in, generator_share
 from loadtests.load.checking import Seen, times
 from loadtests.load.sampler import moments
 from loadtests.load.site import Site
-from essaim.runs import footprint
-from essaim.planning import recording
-from essaim.planning.recording import Recording, Run
 
 
 def record(folder: Path, shape: str, jobs: int, site: Site, seen: Sequence[Seen], faults: Sequence[str]) -> None:

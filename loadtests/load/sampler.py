@@ -11,12 +11,12 @@ import psutil
 
 from essaim.cli.client import Client
 from essaim.errors import EssaimError
-from loadtests.load.cluster import Counts
-from essaim.runs.footprint import Footprint
 from essaim.planning.recording import Moment
+from essaim.runs.footprint import Footprint
+from loadtests.load.cluster import Counts
 
 EVERY_SECONDS = 1.0
-ROLES = {"api": "api", "worker": "worker", "cli": "supervisor"}
+ROLES = {"essaim_api": "api", "essaim_worker": "worker", "essaim.cli": "supervisor"}
 Replicas = Callable[[], Awaitable[Counts]]
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from essaim.autoscaler.policy import default_path, parse, read
 from essaim.cli.client import Client, open_http
 from loadtests.load.cluster import open_workers
 from loadtests.load.house import open_house
 from loadtests.load.sampler import Sampler
-from essaim.autoscaler.policy import default_path, parse, read
 
 SPEED = 5.0
 PATIENT_SECONDS = 20.0

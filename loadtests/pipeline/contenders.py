@@ -78,10 +78,10 @@ def peers_python() -> Path:
 def build_house(folder: Path) -> Path:
     """This house with a workload that does nothing."""
     house = folder / "house"
-    for package in ("api", "jobs", "worker"):
-        shutil.copytree(ROOT / package, house / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(HERE / "houses" / "noop" / "payload.py", house / "jobs" / "payload.py")
-    shutil.copy(HERE / "houses" / "noop" / "workload.py", house / "worker" / "workload.py")
+    for package in ("essaim", "api/essaim_api", "worker/essaim_worker"):
+        shutil.copytree(ROOT / package, house / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(HERE / "houses" / "noop" / "payload.py", house / "essaim" / "jobs" / "payload.py")
+    shutil.copy(HERE / "houses" / "noop" / "workload.py", house / "essaim_worker" / "workload.py")
     return house
 
 
@@ -106,7 +106,9 @@ async def essaim(servers: Servers, store: str, house: Path, data: Path, port: in
             return (await backends.store.get(job_id)).state is State.SUCCEEDED
 
         python = (sys.executable, "-P", "-m")
-        yield Running((*python, "api"), (*python, "worker"), environment, "/v1/jobs", f"jobs.{release}", done)
+        yield Running(
+            (*python, "essaim_api"), (*python, "essaim_worker"), environment, "/v1/jobs", f"jobs.{release}", done
+        )
 
 
 @asynccontextmanager

@@ -49,7 +49,7 @@ class Rollout:
 
     def __init__(self, cluster: Cluster, *arguments: str) -> None:
         options = ("--namespace", cluster.namespace, "--ingress", os.environ.get("ESSAIM_TEST_INGRESS", ""))
-        command = [sys.executable, "-m", "cli", "rollout", *arguments, *options]
+        command = [sys.executable, "-m", "essaim.cli", "rollout", *arguments, *options]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.said: list[tuple[float, str]] = []
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from essaim.runs.figures import figures_of
 from essaim.planning.recording import read
+from essaim.runs.figures import figures_of
 from tests.cluster.access import Cluster
 from tests.cluster.timeline import Timeline
 from tests.conftest import ROOT

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from essaim.planning.recording import Recording, read
 from essaim.runs.traffic import PREFIX
 from loadtests.load.visits import Visit, Visits
-from essaim.planning.recording import Recording, read
 from tests.cluster.access import Cluster
 from tests.conftest import ROOT
 

@@ -26,13 +26,13 @@ from obstore.store import MemoryStore
 from pymongo import MongoClient
 from uuid_utils import uuid7
 
+from essaim.errors import UnavailableError
 from essaim.jobs.adapters.mongodb.store import open_mongodb_store
 from essaim.jobs.adapters.rabbitmq.queue import open_rabbitmq_queue
 from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
 from essaim.jobs.adapters.sqlite.store import open_sqlite_store
 from essaim.jobs.adapters.texts.opening import open_texts
 from essaim.jobs.adapters.texts.store import ObjectTexts
-from essaim.errors import UnavailableError
 from essaim.jobs.model import Claimed, Job
 from essaim.jobs.ports import JobQueue, JobStore, TextStore
 from tests.servers import MONGODB_URL, RABBITMQ_310_URL, RABBITMQ_URL, S3, S3_URL, absent, delete_queues, mongodb_silent

@@ -11,9 +11,9 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from essaim.errors import SettingsError, UnavailableError
 from essaim.jobs.adapters.mongodb.database import JOB_INDEXES, TASK_INDEXES, Database
 from essaim.jobs.adapters.mongodb.store import MongoStore, open_mongodb_store
-from essaim.errors import SettingsError, UnavailableError
 from essaim.jobs.model import Claimed, Job, Problem, State
 from essaim.jobs.ports import JobStore
 

@@ -10,9 +10,9 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from essaim.errors import JobError, JobNotFoundError
 from essaim.jobs.adapters.mongodb.documents import stamp
 from essaim.jobs.adapters.mongodb.store import open_mongodb_store
-from essaim.errors import JobError, JobNotFoundError
 from essaim.jobs.model import Claim, Claimed, Ended, Job, Problem, State, Task
 from essaim.jobs.ports import JobStore
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from essaim.jobs.adapters.texts.names import fault
 from essaim.errors import TextNameError
+from essaim.jobs.adapters.texts.names import fault
 from essaim.jobs.ports import TextStore
 from tests.contract.texts import SMALL, chunks, names, put, refused, whole
 

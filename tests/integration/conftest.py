@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-
 from essaim_api.app import create_app
 from essaim_api.server import Server, ServerConfig, address, listen
+
 from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.model import Claimed, Job
 from essaim.jobs.settings import Settings, load_settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "cli")
+COMMAND = (sys.executable, "-m", "essaim.cli")
 DEADLINE = 120.0  # seconds until something that never comes fails its test; no claim about speed
 
 

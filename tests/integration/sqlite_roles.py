@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
+from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
 from essaim.jobs.adapters.sqlite.store import open_sqlite_store
-from essaim.errors import LeaseLostError
 from essaim.jobs.events import JobRetried, JobSubmitted, from_event, to_event
 from essaim.jobs.model import MERGE, Busy, Claimed, Ended, Job
 from essaim.jobs.ports import Delivery, JobStore

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from essaim.jobs.backends import Backends
 from essaim.errors import UnavailableError
+from essaim.jobs.backends import Backends
 from tests.integration.conftest import Serving, Site
 
 Eventually = Callable[..., Awaitable[Any]]

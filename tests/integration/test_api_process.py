@@ -53,7 +53,7 @@ async def test_it_leaves_with_its_parent(build_house: Callable[..., Any], eventu
     house = build_house(None, api_port=0)
     theirs, ours = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "api"],
+        [sys.executable, "-m", "essaim_api"],
         cwd=house.folder / "house",
         env={"PATH": os.environ["PATH"], **house.environment, "ESSAIM_PARENT_FD": str(theirs)},
         pass_fds=[theirs],
@@ -93,7 +93,15 @@ def test_importing_the_app_loads_only_what_it_needs() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = set(loaded.stdout.split())
     assert "fastapi" in modules
-    for name in ("pydantic_settings", "essaim.jobs.settings", "essaim.jobs.backends", "essaim.jobs.adapters", "uvicorn", "uvloop", "httpx"):
+    for name in (
+        "pydantic_settings",
+        "essaim.jobs.settings",
+        "essaim.jobs.backends",
+        "essaim.jobs.adapters",
+        "uvicorn",
+        "uvloop",
+        "httpx",
+    ):
         assert name not in modules
     for driver in ("aiosqlite", "sqlite3", "obstore", "pymongo", "aio_pika"):
         assert driver not in modules

@@ -21,7 +21,7 @@ def books(tmp_path: Path) -> Path:
     (folder / "deep" / "two.txt").write_text("Nothing.\n\n  the swarm again\n")
     (folder / "picture").write_bytes(b"swarm\0swarm")
     (folder / ".hidden").write_text("swarm")
-    for module in ("api", "worker", "jobs", "cli", "rollout", "scaling"):
+    for module in ("essaim", "essaim_api", "essaim_worker"):
         (folder / f"{module}.py").write_text("raise SystemExit('this is not the module that was meant')\n")
     return folder
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_searched_is_exit_code_2(books: Path, arguments: list[str
     ],
 )
 def test_what_the_server_will_not_do_is_exit_code_2(books: Path, setting: str, value: str, sentence: str) -> None:
-    said = search("swarm", "--", "books/one.txt", "books/api.py", cwd=books, **{setting: value})
+    said = search("swarm", "--", "books/one.txt", "books/essaim_api.py", cwd=books, **{setting: value})
     assert said.code == 2
     assert sentence in said.err
     assert said.out == ""

@@ -42,7 +42,9 @@ def test_the_api_imports_only_what_it_needs(record_property: Callable[[str, obje
     timed = [re.findall(r"import time:\s+\d+ \|\s+(\d+) \| +(\S+)", run) for run in runs]
     best = min(timed, key=lambda lines: int(lines[-1][0]))
     cost = {name: int(total) / 1000 for total, name in best}
-    record_property("measured", f"import essaim_api.app: {cost['essaim_api.app']:.0f} ms, of which FastAPI {cost['fastapi']:.0f}")
+    record_property(
+        "measured", f"import essaim_api.app: {cost['essaim_api.app']:.0f} ms, of which FastAPI {cost['fastapi']:.0f}"
+    )
     drivers = {"sqlite3", "obstore", "aio_pika", "pymongo"}
     assert not cost.keys() & drivers
     assert not cost.keys() & {"pydantic_settings", "uvicorn", "httpx", "rich"}

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from essaim.kubernetes.cluster import Cluster, configured_cluster, own_cluster
 from essaim.errors import SettingsError, UnavailableError
 from essaim.kubernetes.client import ClusterError, Resource, open_kubernetes
+from essaim.kubernetes.cluster import Cluster, configured_cluster, own_cluster
 from tests.api_server import ApiServer, api_server
 
 POD = Resource("essaim", "pods", "worker-1")

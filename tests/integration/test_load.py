@@ -18,10 +18,10 @@ import pytest
 from essaim.cli.client import Client
 from essaim.errors import SettingsError
 from essaim.kubernetes.client import open_kubernetes
+from essaim.planning.recording import read
 from loadtests.load.checking import faults, look_up
 from loadtests.load.cluster import Workers
 from loadtests.load.visits import Visit, Visits
-from essaim.planning.recording import read
 from tests.api_server import ApiServer
 from tests.integration.conftest import Site
 from tests.integration.essaim_command import DEADLINE, ROOT, Said, environment, house, processes, wait_until

@@ -220,7 +220,9 @@ def test_a_killed_api_is_a_problem_until_it_is_back(tmp_path: Path) -> None:
     with two_releases(tmp_path) as site:
         site.split(0)
         served = [
-            pid for pid in processes(tmp_path) if b"api" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            pid
+            for pid in processes(tmp_path)
+            if b"essaim_api" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         ]
         variables = {pid: Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in served}
         (killed,) = [pid for pid in served if b"ESSAIM_RELEASE=v2" in variables[pid]]
@@ -304,13 +306,13 @@ def test_a_release_that_cannot_start_says_why(tmp_path: Path) -> None:
 def test_a_whole_checkout_can_be_a_release(tmp_path: Path) -> None:
     """And only it: what it does not have is not there."""
     checkout = tmp_path / "checkout"
-    for package in ("api", "jobs", "worker"):
+    for package in ("essaim", "api/essaim_api", "worker/essaim_worker"):
         shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(SECOND / "payload.py", checkout / "jobs" / "payload.py")
-    shutil.copy(SECOND / "workload.py", checkout / "worker" / "workload.py")
-    shutil.rmtree(checkout / "worker" / "matching")
+    shutil.copy(SECOND / "payload.py", checkout / "essaim" / "jobs" / "payload.py")
+    shutil.copy(SECOND / "workload.py", checkout / "worker" / "essaim_worker" / "workload.py")
+    shutil.rmtree(checkout / "worker" / "essaim_worker" / "matching")
     with two_releases(tmp_path / "data", second=checkout) as site:
         done = site.ended(site.submit(4, url=site.tag("v2"), unit="bees")["id"])
         assert done["result"] == {"by": "second", "sum": 4, "unit": "bees"}
-        assert not (tmp_path / "data" / "releases" / "v2" / "worker" / "matching").exists()
-        assert (tmp_path / "data" / "releases" / "v1" / "worker" / "matching").exists()
+        assert not (tmp_path / "data" / "releases" / "v2" / "essaim_worker" / "matching").exists()
+        assert (tmp_path / "data" / "releases" / "v1" / "essaim_worker" / "matching").exists()

@@ -10,10 +10,10 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-
 from essaim_api.app import register
 from essaim_api.openapi import Api
 from essaim_api.problems import KINDS
+
 from essaim.jobs.payload import Request
 
 HERE = Path(__file__).parent

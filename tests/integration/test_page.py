@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.integration.conftest import Serving, Site
 
-STATIC = ROOT / "api" / "static"
+STATIC = ROOT / "api" / "essaim_api" / "static"
 FILES = sorted(path.name for path in STATIC.iterdir())
 TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -95,4 +95,4 @@ def test_it_is_in_the_wheel(tmp_path: Path) -> None:
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     [wheel] = tmp_path.glob("*.whl")
     packed = zipfile.ZipFile(wheel).namelist()
-    assert {f"api/essaim_api/static/{name}" for name in FILES} <= set(packed)
+    assert {f"essaim_api/static/{name}" for name in FILES} <= set(packed)

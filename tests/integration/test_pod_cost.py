@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from essaim_worker.consumer import Consumer
+from essaim_worker.pod import ANNOTATION, PodCost
 
 from essaim.jobs.backends import open_backends
-from essaim.kubernetes.cluster import Cluster, own_cluster
 from essaim.jobs.model import State
 from essaim.jobs.payload import Request
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import Settings, load_settings
+from essaim.kubernetes.cluster import Cluster, own_cluster
 from tests.api_server import ApiServer
-from essaim_worker.consumer import Consumer
-from essaim_worker.pod import ANNOTATION, PodCost
 
 Eventually = Callable[..., Awaitable[Any]]
 POD = "/api/v1/namespaces/essaim/pods/worker-1"

@@ -7,7 +7,15 @@ import pytest
 from essaim.kubernetes.client import open_kubernetes
 from essaim.rollout.errors import ConflictError, RolloutRefusedError
 from essaim.rollout.knative import KnativeService
-from essaim.rollout.releases import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, DISRUPTION_BUDGETS, REVISIONS, SCALED_OBJECTS, ClusterObjects
+from essaim.rollout.releases import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    REVISIONS,
+    SCALED_OBJECTS,
+    ClusterObjects,
+)
 from tests.api_server import ApiServer
 from tests.unit.platform_builds import Object, build, copy
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from cloudevents.core.v1.event import CloudEvent
 
+from essaim.errors import QueueFullError, UnavailableError
 from essaim.jobs.adapters.sqlite.database import open_database
 from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
 from essaim.jobs.adapters.sqlite.store import open_sqlite_store
-from essaim.errors import QueueFullError, UnavailableError
 from essaim.jobs.events import JobRetried, from_event, to_event
 from essaim.jobs.model import Depth, Job, State, Worker
 from essaim.jobs.ports import Delivery

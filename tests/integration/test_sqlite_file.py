@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from essaim.errors import SettingsError, UnavailableError
 from essaim.jobs.adapters.sqlite.queue import open_sqlite_queue
 from essaim.jobs.adapters.sqlite.store import open_sqlite_store
-from essaim.errors import SettingsError, UnavailableError
 from essaim.jobs.events import JobRetried, to_event
 from essaim.jobs.model import Depth, Job, Problem, State
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from essaim.jobs.model import Depth
 from essaim.autoscaler.autoscaler import Autoscaler, Decision
 from essaim.autoscaler.manifest import FallbackSpec
 from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.autoscaler.triggers import Sample
+from essaim.jobs.model import Depth
 
 OWN = load(default_path())
 NEVER = 1e9

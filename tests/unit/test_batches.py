@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from essaim.jobs.adapters.batches import MOST, Batches
 from essaim.errors import JobError, UnavailableError
+from essaim.jobs.adapters.batches import MOST, Batches
 
 
 class Line:

@@ -7,11 +7,11 @@ from math import isfinite
 import pytest
 import yaml
 
+from essaim.autoscaler.policy import HPA_SYNC_SECONDS, default_path, load
 from essaim.errors import SettingsError
 from essaim.planning.calibration import SHOWN_SECONDS, calibrate
 from essaim.planning.comparison import compare
 from essaim.planning.forecast import USUAL_HANDOVER, House
-from essaim.autoscaler.policy import HPA_SYNC_SECONDS, default_path, load
 from essaim.planning.recording import JobTimes, Moment, Recording, Run
 from essaim.planning.simulation import Simulation
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from essaim.cli.output import ago, document, duration, plural, printable, size, table
+from essaim.cli.output import document, printable, table
+from essaim.units import ago, duration, plural, size
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ import typer.main
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from essaim.autoscaler.policy import default_path, read
 from essaim.cli.errors import CliError
 from essaim.cli.main import app
 from essaim.cli.plan.page import shares
 from essaim.errors import EssaimError
 from essaim.planning.candidates import candidates
-from essaim.autoscaler.policy import default_path, read
 
 OWN = read(default_path())
 ROOT = Path(__file__).parents[2]

@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from essaim.cli.main import app
-from essaim.runs.measured import read_measured
 from essaim.errors import SettingsError
-from essaim.runs import footprint
 from essaim.planning import recording
-from essaim.runs.footprint import Footprint
 from essaim.planning.recording import JobTimes, Moment, Recording, Run
+from essaim.runs import footprint
+from essaim.runs.footprint import Footprint
+from essaim.runs.measured import read_measured
 
 SPEC = {"pollingInterval": 1, "cooldownPeriod": 60, "maxReplicaCount": 10}
 EVIL = "</script><script>alert(1)</script>"

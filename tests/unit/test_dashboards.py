@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dashboards.__main__ import DASHBOARDS, FOLDER, files
-from essaim.telemetry.log_events import EVENTS
 from essaim.jobs.watching import QUIET_SECONDS
+from essaim.telemetry.log_events import EVENTS
 from tests.conftest import ROOT
 from tests.dashboard_queries import boards, choices, queries
 from tests.logql import Line, faults, missing, parse, taken

@@ -2,8 +2,8 @@
 
 import pytest
 
-from essaim.telemetry.endpoints import is_wanted, protocol
 from essaim.errors import SettingsError
+from essaim.telemetry.endpoints import is_wanted, protocol
 
 ALL, LOGS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
 

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from essaim.errors import MessageUnreadableError
-from essaim.jobs.events import JobEnded, JobRetried, JobSubmitted, Message, TaskReady, dump, from_event, load, state_event, to_event
+from essaim.jobs.events import (
+    JobEnded,
+    JobRetried,
+    JobSubmitted,
+    Message,
+    TaskReady,
+    dump,
+    from_event,
+    load,
+    state_event,
+    to_event,
+)
 from essaim.jobs.model import Job, Problem, State
 
 YESTERDAY: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "fixtures" / "messages_1.json").read_text())

@@ -5,10 +5,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from essaim.runs.figures import LATE, Memory, Percentiles, figures_of, gaps_in, generator_share, memory_of, percentiles, warnings_of
-from essaim.runs.traffic import Traffic
-from essaim.runs.footprint import Footprint
 from essaim.planning.recording import JobTimes, Moment, Recording, Run
+from essaim.runs.figures import (
+    LATE,
+    Memory,
+    Percentiles,
+    figures_of,
+    gaps_in,
+    generator_share,
+    memory_of,
+    percentiles,
+    warnings_of,
+)
+from essaim.runs.footprint import Footprint
+from essaim.runs.traffic import Traffic
 
 RUN = Run(shape="spike", server="here", started=datetime(2026, 3, 1, tzinfo=UTC), scaledobject={})
 

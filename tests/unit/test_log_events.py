@@ -6,7 +6,7 @@ from pathlib import Path
 from essaim.telemetry.log_events import EVENTS, page
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("api", "cli", "jobs", "rollout", "scaling", "worker")
+PACKAGES = ("essaim", "api", "worker")
 NO_FIELDS = {"level", "error", "at"}
 TABLE = {name: set(fields) for events in EVENTS.values() for name, (_, fields) in events.items()}
 

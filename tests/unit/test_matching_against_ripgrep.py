@@ -10,7 +10,6 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-
 from essaim_worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
 from essaim_worker.matching.folding import Folding, is_word
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from essaim.autoscaler.policy import default_path, load, read
 from essaim.errors import SettingsError
 from essaim.planning.arrivals import Pattern, recorded
 from essaim.planning.candidates import candidates
 from essaim.planning.durations import distribution, per_second, seconds
-from essaim.autoscaler.policy import default_path, load, read
 from essaim.planning.recording import JobTimes, Recording, Run
 
 OWN = read(default_path())

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from rich.console import Console
 
+from essaim.autoscaler.policy import default_path, read
 from essaim.cli.plan.advice import advice
 from essaim.cli.plan.screen import curves
 from essaim.planning.arrivals import Load, Pattern
@@ -14,7 +15,6 @@ from essaim.planning.candidates import candidates
 from essaim.planning.durations import distribution
 from essaim.planning.outcome import Cause, quantile
 from essaim.planning.planning import Assessment, Place, assess, choose, indifferent, shortest
-from essaim.autoscaler.policy import default_path, read
 
 OWN = read(default_path())
 PLACE = Place("", lambda random: 2.0)

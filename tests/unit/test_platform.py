@@ -152,7 +152,7 @@ def test_a_rollout_in_the_cluster_may_change_its_own_service_and_nothing_else(tm
     job = one(objects, "Job", "essaim-rollout")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == "essaim-rollout"
-    assert container["command"][:5] == ["python", "-m", "cli", "rollout", "start"]
+    assert container["command"][:5] == ["python", "-m", "essaim.cli", "rollout", "start"]
     assert container["envFrom"] == [
         {"configMapRef": {"name": one(objects, "ConfigMap", "essaim-settings")["metadata"]["name"]}}
     ]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from essaim.jobs.settings import Settings
 from essaim.autoscaler.policy import default_path, load
+from essaim.jobs.settings import Settings
 from tests.conftest import ROOT
 from tests.unit.platform_builds import Object, build, containers, copy, one
 
@@ -102,7 +102,7 @@ def test_the_secrets_are_those_that_the_credentials_job_makes(tmp_path: Path) ->
         if "secretRef" in entry
     }
     wanted |= {it["name"] for it in one(objects, "TriggerAuthentication")["spec"]["secretTargetRef"]}
-    made = set(re.findall(r"vault\.have\(\"([\w-]+)\"", (ROOT / "cli" / "credentials.py").read_text()))
+    made = set(re.findall(r"vault\.have\(\"([\w-]+)\"", (ROOT / "essaim" / "cli" / "credentials.py").read_text()))
     allowed = one(objects, "Role", "essaim-credentials")["rules"][1]["resourceNames"]
     assert wanted <= made == set(allowed)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.prediction import PICTURE, picture, recordings, sentence
 from essaim.planning.comparison import compare
 from essaim.planning.recording import read
+from loadtests.prediction import PICTURE, picture, recordings, sentence
 
 RUNS = sorted((Path(__file__).parents[1] / "data" / "runs").iterdir())
 REPLICAS, P95 = 0.10, 0.20

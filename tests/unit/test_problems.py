@@ -4,6 +4,7 @@ import json
 
 from essaim_api import errors as http_errors
 from essaim_api.problems import KINDS, TYPE_PREFIX, document, kind_of, respond, responses
+
 from essaim import errors
 from essaim.errors import EssaimError, QueueFullError, RequestInvalidError, UnavailableError
 

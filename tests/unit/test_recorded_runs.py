@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from essaim.runs.figures import figures_of
 from essaim.cli.report import write_report
 from essaim.planning.recording import Moment, Recording, read
+from essaim.runs.figures import figures_of
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from essaim.errors import SettingsError
 from essaim.autoscaler.metadata import read
 from essaim.autoscaler.policy import Policy, parse
+from essaim.errors import SettingsError
 from tests.conftest import ROOT
 
 Spec = dict[str, Any]

@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from essaim.errors import SettingsError
 from essaim.autoscaler.formula import Formula
+from essaim.errors import SettingsError
 
 NAMES = ("a", "b", "is")
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.errors import SettingsError
 from essaim.jobs.model import Depth
-from essaim.autoscaler.policy import Policy, default_path, load
 
 Spec = dict[str, Any]
 QUEUE = {"queueName": "jobs", "host": "http://broker", "protocol": "http", "mode": "QueueLength", "value": "5"}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.planning.arrivals import Arrival
 from essaim.planning.forecast import Forecast, House
-from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.planning.simulation import Simulation
 
 OWN = load(default_path())

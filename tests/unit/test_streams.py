@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import cast
 
 import pytest
-from fastapi import Request
-
 from essaim_api import streams
 from essaim_api.context import Context
+from fastapi import Request
+
 from essaim.jobs.model import Job, State
 
 JOB = Job("j", "ada", "v1", {}, "f", datetime(2026, 1, 31, tzinfo=UTC))

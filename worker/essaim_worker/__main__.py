@@ -8,8 +8,8 @@ import sys
 from contextlib import AsyncExitStack
 
 from essaim import telemetry
-from essaim.jobs.backends import open_backends
 from essaim.errors import EssaimError
+from essaim.jobs.backends import open_backends
 from essaim.jobs.memory import settle
 from essaim.jobs.parent import parent_gone
 from essaim.jobs.settings import Settings, load_settings

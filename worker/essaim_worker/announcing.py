@@ -1,8 +1,8 @@
 """A message for each task of a job that has been split, so that any worker can take it."""
 
+from essaim.errors import QueueFullError
 from essaim.jobs.backends import Backends
 from essaim.jobs.endings import SOON
-from essaim.errors import QueueFullError
 from essaim.jobs.events import TaskReady, to_event
 from essaim.jobs.model import Job, State
 from essaim.telemetry import log

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from essaim.jobs.backends import Backends
-from essaim.kubernetes.cluster import Cluster, own_cluster
 from essaim.errors import UnavailableError
+from essaim.jobs.backends import Backends
 from essaim.jobs.model import Worker
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import Settings
-from essaim.telemetry import is_exporting, log
 from essaim.jobs.watching import watch
+from essaim.kubernetes.cluster import Cluster, own_cluster
+from essaim.telemetry import is_exporting, log
 from essaim_worker.handler import Handler
 from essaim_worker.pod import PodCost
 from essaim_worker.runner import Reason

@@ -2,8 +2,8 @@
 
 import random
 
-from essaim.jobs.backends import Backends
 from essaim.errors import InputsChangedError, JobError
+from essaim.jobs.backends import Backends
 from essaim.jobs.events import JobRetried, to_event
 from essaim.jobs.model import Claimed, Job, Problem, State
 from essaim.jobs.ports import JobStore

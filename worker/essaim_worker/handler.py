@@ -9,8 +9,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from enum import Enum, auto
 
-from essaim.jobs.backends import Backends
 from essaim.errors import JobNotFoundError, LeaseLostError, MessageUnreadableError, QueueFullError, UnavailableError
+from essaim.jobs.backends import Backends
 from essaim.jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, parent_span
 from essaim.jobs.model import MERGE, Busy, Claimed, Ended, Job
 from essaim.jobs.ports import Delivery

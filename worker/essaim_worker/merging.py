@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from essaim.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
 from essaim.jobs.backends import Backends
 from essaim.jobs.endings import promise
-from essaim.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
 from essaim.jobs.events import state_event
 from essaim.jobs.model import MERGE, Claim, Job, Problem, State
 from essaim.telemetry import log, since, span

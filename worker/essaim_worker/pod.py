@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from essaim.kubernetes.cluster import Cluster
-from essaim.kubernetes.client import Kubernetes, Resource, open_kubernetes
 from essaim.jobs.settings import Settings
+from essaim.kubernetes.client import Kubernetes, Resource, open_kubernetes
+from essaim.kubernetes.cluster import Cluster
 from essaim.telemetry import log
 
 ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"

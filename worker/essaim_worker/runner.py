@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 from typing import Any, TypeVar, cast
 
-from essaim.jobs.backends import Backends
 from essaim.errors import JobNotFoundError, LeaseLostError, UnavailableError
+from essaim.jobs.backends import Backends
 from essaim.jobs.model import Claim, Claimed
 from essaim.jobs.settings import Settings
 from essaim.telemetry import log

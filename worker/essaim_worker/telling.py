@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from essaim.jobs.backends import Backends
 from essaim.errors import CallbackRefusedError
+from essaim.jobs.backends import Backends
 from essaim.jobs.events import JobEnded, dump, state_event
 from essaim.jobs.model import Job
 from essaim.jobs.ports import Delivery

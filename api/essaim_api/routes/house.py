@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import Query, Request
 
+from essaim.errors import DeadLetterNotFoundError, QueueFullError, RequestInvalidError, RequestTooLargeError
 from essaim_api.bodies import parse, read
 from essaim_api.context import Here
 from essaim_api.endpoint import endpoint
 from essaim_api.errors import MediaTypeError
 from essaim_api.submissions import JSON, fitting, media_type
 from essaim_api.views import DeadLetters, Replay, Replayed, Stats, Workers, dead_letter
-from essaim.errors import DeadLetterNotFoundError, QueueFullError, RequestInvalidError, RequestTooLargeError
 
 WORKER = {
     "id": "worker-7d9f-1",

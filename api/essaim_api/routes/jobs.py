@@ -9,6 +9,20 @@ from fastapi.sse import EventSourceResponse
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
+from essaim.errors import (
+    CallbackRefusedError,
+    CursorInvalidError,
+    IdempotencyConflictError,
+    JobNotFoundError,
+    JobNotRetryableError,
+    MessageUnreadableError,
+    QueueFullError,
+    RequestInvalidError,
+    RequestTooLargeError,
+    ResultNotFoundError,
+    TextNotFoundError,
+)
+from essaim.jobs.model import State
 from essaim_api.bodies import Streamed
 from essaim_api.context import Here
 from essaim_api.endpoint import endpoint
@@ -18,8 +32,6 @@ from essaim_api.security import Owner
 from essaim_api.streams import event_id, events, until_ended
 from essaim_api.submissions import CALLED, CLOUD_EVENT, JSON, Callback, Key, submitted
 from essaim_api.views import JobDetails, JobPage, TaskPage, details, summary
-from essaim.errors import CallbackRefusedError, CursorInvalidError, IdempotencyConflictError, JobNotFoundError, JobNotRetryableError, MessageUnreadableError, QueueFullError, RequestInvalidError, RequestTooLargeError, ResultNotFoundError, TextNotFoundError
-from essaim.jobs.model import State
 
 WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?=$|[,;\s])', re.IGNORECASE)
 Release = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z0-9.-]+$")]

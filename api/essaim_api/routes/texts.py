@@ -5,6 +5,16 @@ from urllib.parse import quote
 
 from fastapi import Path, Query, Request, Response
 
+from essaim.errors import (
+    RangeInvalidError,
+    RequestInvalidError,
+    TextChangedError,
+    TextExistsError,
+    TextNameError,
+    TextNotFoundError,
+    TextTooLargeError,
+)
+from essaim.jobs.model import Text
 from essaim_api.bodies import Streamed, received
 from essaim_api.conditions import byte_range, check_before_read, check_before_write, entity_tag, not_modified
 from essaim_api.context import Context, Here
@@ -13,8 +23,6 @@ from essaim_api.errors import MalformedError, MediaTypeError
 from essaim_api.links import next_page
 from essaim_api.media_types import HEAD_BYTES, media_type
 from essaim_api.views import TextPage
-from essaim.errors import RangeInvalidError, RequestInvalidError, TextChangedError, TextExistsError, TextNameError, TextNotFoundError, TextTooLargeError
-from essaim.jobs.model import Text
 
 FIRST, OTHER = r"[^./\\*?\x00-\x1f\x7f-\x9f]", r"[^/\\*?\x00-\x1f\x7f-\x9f]{0,254}"
 NAME = rf"^(?!.*(^|[^#])#[0-9]+$)(?!.*[A-Za-z][:|]$){FIRST}{OTHER}(/{FIRST}{OTHER})*$"

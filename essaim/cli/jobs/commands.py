@@ -6,9 +6,10 @@ import typer
 
 from essaim.cli.errors import JobUnsuccessfulError
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
-from essaim.cli.output import ago, document, note, table
+from essaim.cli.output import document, note, table
 from essaim.cli.running import ask
 from essaim.jobs.model import State
+from essaim.units import ago
 
 if TYPE_CHECKING:
     from essaim.cli.client import Client, JsonObject

@@ -8,7 +8,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from essaim.cli.client import Client, JsonObject
 from essaim.cli.jobs.follow import follow
-from essaim.cli.output import plural, printable, size
+from essaim.cli.output import printable
+from essaim.units import plural, size
 
 
 @contextmanager

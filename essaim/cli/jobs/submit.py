@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from essaim.cli.errors import CliError
-from essaim.cli.jobs.files import standard_input
 from essaim.cli.jobs.commands import outcome
+from essaim.cli.jobs.files import standard_input
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
 from essaim.cli.output import document, note, shown
 from essaim.cli.running import ask

@@ -9,8 +9,9 @@ import typer
 from essaim.cli.errors import CliError
 from essaim.cli.jobs.files import STDIN, File, find
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token, keep
-from essaim.cli.output import ago, document, note, plural, shown, size, table
+from essaim.cli.output import document, note, shown, table
 from essaim.cli.running import ask
+from essaim.units import ago, plural, size
 
 if TYPE_CHECKING:
     from essaim.cli.client import Client, JsonObject

@@ -10,9 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from essaim.cli.output import duration, printable
 from essaim.cli.local.scene import Process, ReleaseScene, Scene, speed
+from essaim.cli.output import printable
 from essaim.jobs.model import Job, State
+from essaim.units import duration
 
 COLOURS = {State.RUNNING: "cyan", State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
 BARS = "▁▂▃▄▅▆▇█"

@@ -10,17 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.cli.local import snapshot
 from essaim.cli.local.release import LocalRelease, environment, open_release
 from essaim.cli.local.scene import Moment, Process, ReleaseScene, Scene, summed
 from essaim.cli.local.server import address, free_port, open_server
-from essaim.telemetry.log_files import LogFiles
 from essaim.jobs.model import ENDED, Job, State, Worker
 from essaim.jobs.settings import Settings, load_settings
-from essaim.telemetry import ConsoleFormatter, complete
 from essaim.splitter.local import FILE, LocalService, revision
 from essaim.splitter.split import in_force, shares
-from essaim.autoscaler.policy import Policy, default_path, load
+from essaim.telemetry import ConsoleFormatter, complete
+from essaim.telemetry.log_files import LogFiles
 
 JOBS_SHOWN = 30
 HISTORY = 2000
@@ -129,7 +129,7 @@ async def _open_split(
             opened.append(await stack.enter_async_context(open_release(own, policy, speed, code)))
         await service.open(url, {release.name: release.api.url for release in opened})
         log = settings.data_dir / "logs" / "split.log"
-        proxy = open_server(settings.api_host, port, environment(settings), log, "rollout")
+        proxy = open_server(settings.api_host, port, environment(settings), log, "essaim.splitter")
         async with proxy as split:
             try:
                 yield split.url, opened, service

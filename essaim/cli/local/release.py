@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pydantic import SecretBytes, SecretStr
 
-from essaim.cli.output import note
+from essaim.autoscaler.policy import Policy
 from essaim.cli.local.server import Server, module, open_server
+from essaim.cli.output import note
 from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.settings import Settings
 from essaim.jobs.starting import Starting
-from essaim.telemetry import bound
-from essaim.autoscaler.policy import Policy
 from essaim.supervisor.supervisor import Supervisor
+from essaim.telemetry import bound
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ async def open_release(
                 policy,
                 backends.queue.depth,
                 busy=busy,
-                command=module("worker"),
+                command=module("essaim_worker"),
                 env=env,
                 output=output,
                 speed=speed,

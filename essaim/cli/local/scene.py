@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from essaim.cli.output import plural, printable
+from essaim.cli.output import printable
 from essaim.jobs.model import Depth, Job, State
+from essaim.units import plural
 
 MOST_LINES = 3  # of jobs that came to the same state at once; a burst is one line
 

@@ -30,7 +30,7 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    host: str, port: int, env: Mapping[str, str], log: Path, package: str = "api"
+    host: str, port: int, env: Mapping[str, str], log: Path, package: str = "essaim_api"
 ) -> AsyncIterator[Server]:
     """The API, or what stands before it, answering while the context is open; `port` 0 takes a free one.
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from essaim.cli.output import duration, plural, printable
+from essaim.cli.output import printable
 from essaim.telemetry.log_events import EVENTS
+from essaim.units import duration, plural
 
 ENDS = {"job.succeeded": "succeeded", "job.failed": "failed", "job.cancelled": "was cancelled"}
 SPLIT = "job.announced"  # by an attempt that found several tasks, and gave its own back

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from essaim.cli.output import duration
-from essaim.planning.arrivals import Load
 from essaim.autoscaler.hpa import LEGACY_WINDOW
+from essaim.planning.arrivals import Load
 from essaim.planning.outcome import Cause
 from essaim.planning.planning import Assessment, choose, indifferent, shortest
+from essaim.units import duration
 
 NOTABLE = 0.25  # a share of the cost that is worth one
 LITTLE = 0.05  # a share of the waiting that is not worth a sentence

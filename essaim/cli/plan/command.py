@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from essaim.cli.plan import options as given
 from essaim.cli.errors import CliError
 from essaim.cli.options import Json
-from essaim.cli.output import console, document, note, plural, table
+from essaim.cli.output import console, document, note, table
+from essaim.cli.plan import options as given
+from essaim.units import plural
 
 if TYPE_CHECKING:
     from essaim.planning.arrivals import Load
@@ -103,11 +104,11 @@ def _recorded(recording: "Recording") -> "Load":
 
 
 def _place(recording: "Recording | None", start_up: str, concurrency: int, local: bool) -> "Place":
+    from essaim.autoscaler.policy import parse
     from essaim.planning.calibration import SHOWN_SECONDS, calibrate
     from essaim.planning.durations import distribution
     from essaim.planning.forecast import USUAL_HANDOVER
     from essaim.planning.planning import Place
-    from essaim.autoscaler.policy import parse
 
     shown, handover, usual = 0.0 if local else SHOWN_SECONDS, USUAL_HANDOVER, "2s"
     if recording is not None:
@@ -121,8 +122,8 @@ def _place(recording: "Recording | None", start_up: str, concurrency: int, local
 
 
 def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":
-    from essaim.planning.candidates import candidates
     from essaim.autoscaler.policy import default_path, read
+    from essaim.planning.candidates import candidates
 
     found = candidates(read(path or default_path()), tries)
     if len(found) > MOST_CANDIDATES:

@@ -5,14 +5,14 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import isfinite
 
-from essaim.runs.charts import Point, Series, chart
-from essaim.runs.page import answer, charts, page, table
 from essaim.cli.plan.screen import headers, rows
 from essaim.planning.arrivals import Load
 from essaim.planning.comparison import times_recorded
 from essaim.planning.outcome import times_to_result
 from essaim.planning.planning import Assessment
 from essaim.planning.recording import Moment, Recording
+from essaim.runs.charts import Point, Series, chart
+from essaim.runs.page import answer, charts, page, table
 
 PICTURED, RECORDED = 5, 6  # candidates, and what was recorded: as many as there are colours
 STEPS = 400

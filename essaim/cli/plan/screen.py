@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from essaim.cli.plan.advice import time
 from essaim.cli.local.live import spark
-from essaim.cli.output import duration
+from essaim.cli.plan.advice import time
 from essaim.planning.planning import Assessment
+from essaim.units import duration
 
 RIGHT = ("p50", "p95", "p99", "workers", "worker-seconds", "idle")
 LABEL = 24

@@ -192,8 +192,8 @@ def odds(
 
     Example: essaim rollout odds --min-jobs 200 --rollouts 2000
     """
-    from essaim.cli.rollout.options import share, shares
     from essaim.cli.rollout.odds import show
+    from essaim.cli.rollout.options import share, shares
     from essaim.rollout.verdict import Rules
 
     rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))

@@ -12,12 +12,12 @@ from uuid import uuid4
 
 import typer
 
-from essaim.cli.rollout.options import Asked
+from essaim import telemetry
 from essaim.cli.errors import CliError
 from essaim.cli.output import document, note, printable
+from essaim.cli.rollout.options import Asked
 from essaim.cli.rollout.target import Place, Where, holder, open_place
 from essaim.cli.running import run
-from essaim import telemetry
 from essaim.rollout.controller import Controller
 from essaim.rollout.looks import Looks
 from essaim.rollout.preview import preview

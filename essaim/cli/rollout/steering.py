@@ -4,15 +4,16 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from essaim.cli.output import ago, document, note, table
-from essaim.cli.rollout.target import Place, Where, open_place
+from essaim.cli.output import document, note, table
 from essaim.cli.rollout.run import carry
+from essaim.cli.rollout.target import Place, Where, open_place
 from essaim.cli.running import run
 from essaim.rollout import steps
 from essaim.rollout.controller import Controller
 from essaim.rollout.errors import RolloutRefusedError
 from essaim.rollout.service import JsonObject
 from essaim.rollout.state import Phase, Rollout, dump
+from essaim.units import ago
 
 EARLY = (Phase.PREPARING, Phase.SMOKE)
 

@@ -59,8 +59,8 @@ async def open_place(where: Where) -> AsyncIterator[Place]:
         return
     inside = "KUBERNETES_SERVICE_HOST" in os.environ and not where.ingress
     site = Site(where.ingress, where.token, inside)
-    from essaim.kubernetes.cluster import nearest_cluster
     from essaim.kubernetes.client import open_kubernetes
+    from essaim.kubernetes.cluster import nearest_cluster
     from essaim.rollout.knative import KnativeService
 
     async with open_kubernetes(nearest_cluster()) as kubernetes:

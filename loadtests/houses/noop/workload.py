@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
 from essaim_worker.attempt import Attempt, Texts
+
+from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
 
 
 def split(request: Request, texts: Texts) -> list[TaskInput]:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+from essaim_worker.attempt import Attempt, Texts
+
 from essaim.errors import JobError
 from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
-from essaim_worker.attempt import Attempt, Texts
 
 FAILING = float(os.environ.get("ESSAIM_TEST_FAILING", "0"))
 SLOWDOWN = float(os.environ.get("ESSAIM_TEST_SLOWDOWN", "1"))

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
 from essaim_worker.attempt import Attempt, Texts
+
+from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
 
 RELEASE = "second"
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from essaim_worker.attempt import Attempt, Texts
+
 from essaim.errors import JobError
 from essaim.jobs.payload import Checkpoint, Request, Result, TaskInput, TaskResult
-from essaim_worker.attempt import Attempt, Texts
 
 
 def split(request: Request, texts: Texts) -> list[TaskInput]:

@@ -15,12 +15,12 @@ from cloudevents.core.v1.event import CloudEvent
 
 from essaim.cli.logs.folder import LogFolder
 from essaim.jobs.backends import open_backends
-from essaim.telemetry.log_files import LogFiles
 from essaim.jobs.payload import Request
 from essaim.jobs.ports import JobQueue
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import load_settings
 from essaim.telemetry import complete, log, logger
+from essaim.telemetry.log_files import LogFiles
 from tests.integration.cli_logs.story import NOBODY, told
 from tests.integration.essaim_command import essaim, house, running, wait_until
 from tests.integration.submissions import REQUEST

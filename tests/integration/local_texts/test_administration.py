@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from essaim.jobs.adapters.texts.opening import open_texts
 from essaim.errors import UnavailableError
+from essaim.jobs.adapters.texts.opening import open_texts
 from tests.integration.local_texts.conftest import run
 
 SENTENCE = r"^the text store cannot be used now: .{1,80}$"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from essaim.jobs.adapters.texts.store import ObjectTexts
 from essaim.errors import TextExistsError, TextNameError, TextNotFoundError
+from essaim.jobs.adapters.texts.store import ObjectTexts
 from tests.contract.texts import names, put, refused
 
 

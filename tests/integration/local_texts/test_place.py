@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from essaim.jobs.adapters.texts.opening import open_texts
 from essaim.errors import SettingsError
+from essaim.jobs.adapters.texts.opening import open_texts
 from tests.contract.texts import names, put
 
 

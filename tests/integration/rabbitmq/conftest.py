@@ -11,8 +11,8 @@ from aio_pika.abc import AbstractChannel
 from cloudevents.core.v1.event import CloudEvent
 from yarl import URL
 
-from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from essaim.errors import UnavailableError
+from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from essaim.jobs.model import Depth
 from tests.proxy import Proxy
 from tests.servers import RABBITMQ_URL, absent

@@ -6,8 +6,8 @@ from contextlib import suppress
 import aiormq
 import pytest
 
-from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue
 from essaim.errors import UnavailableError
+from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue
 from essaim.jobs.model import Depth
 from tests.contract.deliveries import next_id, next_of
 from tests.integration.rabbitmq.conftest import Eventually, event, fails, is_at, publishes

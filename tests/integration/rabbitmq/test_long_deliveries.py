@@ -16,9 +16,9 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from yarl import URL
 
+from essaim.errors import UnavailableError
 from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue
 from essaim.jobs.backends import Backends
-from essaim.errors import UnavailableError
 from essaim.jobs.model import Depth, Job, State
 from essaim.jobs.service import JobService
 from tests.chaos.servers import broker

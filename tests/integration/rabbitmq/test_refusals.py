@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from essaim.errors import EssaimError, SettingsError, UnavailableError
+from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from tests.integration.rabbitmq.conftest import BROKER
 
 

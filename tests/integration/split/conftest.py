@@ -129,7 +129,7 @@ async def site(tmp_path: Path, eventually: Eventually) -> AsyncIterator[Site]:
         await service.open(f"http://127.0.0.1:{port}", addresses)
         variables = environment(ESSAIM_DATA_DIR=str(tmp_path), ESSAIM_API_PORT=str(port))
         with (tmp_path / "split.log").open("wb") as log:
-            process = subprocess.Popen([sys.executable, "-P", "-m", "rollout"], env=variables, stderr=log)
+            process = subprocess.Popen([sys.executable, "-P", "-m", "essaim.splitter"], env=variables, stderr=log)
         stack.callback(process.wait)
         stack.callback(process.kill)
         url = f"http://127.0.0.1:{port}"

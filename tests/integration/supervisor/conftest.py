@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from essaim.jobs.model import Depth
 from essaim.autoscaler.manifest import RatePolicy
 from essaim.autoscaler.policy import ScalingRules, default_path, load
+from essaim.jobs.model import Depth
 from essaim.supervisor.replica import WorkerState
 from essaim.supervisor.supervisor import Supervisor
 

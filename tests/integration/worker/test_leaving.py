@@ -155,6 +155,6 @@ STARTS_A_WORKER_AND_WAITS = """
 import os, subprocess, sys, time
 read, write = os.pipe()
 environment = {**os.environ, "ESSAIM_PARENT_FD": str(read)}
-subprocess.Popen([sys.executable, "-m", "worker"], pass_fds=[read], env=environment)
+subprocess.Popen([sys.executable, "-m", "essaim_worker"], pass_fds=[read], env=environment)
 time.sleep(600)
 """

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from essaim.jobs import endings
 from essaim.errors import QueueFullError
+from essaim.jobs import endings
 from essaim.jobs.model import Claimed, State
 from tests.conftest import ROOT, House
 from tests.integration.worker.conftest import Site, steps

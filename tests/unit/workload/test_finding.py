@@ -1,12 +1,12 @@
 """What a job finds, whatever its texts are cut into."""
 
 import pytest
+from essaim_worker.attempt import Attempt
+from essaim_worker.workload import split
 
 from essaim.errors import TextChangedError, TextNotFoundError
 from essaim.jobs.payload import MIB, Position, Request, WordMatches
 from tests.unit.workload.conftest import House, chunks
-from essaim_worker.attempt import Attempt
-from essaim_worker.workload import split
 
 
 def test_a_job_finds_what_stands_where(house: House) -> None:

@@ -4,12 +4,12 @@ import threading
 from typing import Any
 
 import pytest
-
-from essaim.jobs.payload import MIB, Request
-from tests.unit.workload.conftest import House, running_loop
 from essaim_worker.attempt import Attempt, AttemptStopped
 from essaim_worker.matching import MARK_BYTES
 from essaim_worker.workload import Checkpoint, run, split
+
+from essaim.jobs.payload import MIB, Request
+from tests.unit.workload.conftest import House, running_loop
 
 CHUNK = 8 * MIB
 

@@ -1,7 +1,8 @@
 """The results of tasks become that of the job."""
 
-from essaim.jobs.payload import Position, Request, TaskResult, WordMatches
 from essaim_worker.workload import merge
+
+from essaim.jobs.payload import Position, Request, TaskResult, WordMatches
 
 
 def piece(name: str, lines: int, last_line: int, *places: tuple[int, int], invalid: int = 0) -> TaskResult:

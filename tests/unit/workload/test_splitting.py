@@ -1,11 +1,11 @@
 """A job becomes tasks: texts in the order asked for, long ones in pieces."""
 
 import pytest
+from essaim_worker.workload import split
 
 from essaim.errors import JobError, TooManyTasksError
 from essaim.jobs.payload import MIB, Request, TaskInput
 from tests.unit.workload.conftest import House
-from essaim_worker.workload import split
 
 
 def names(tasks: list[TaskInput]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.mongodb import merging
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import Document, problem_to, readable, run_of, stamp
@@ -9,7 +10,6 @@ from essaim.jobs.adapters.mongodb.job_steps import fail, head, is_ended
 from essaim.jobs.adapters.mongodb.progress import all_succeeded
 from essaim.jobs.adapters.mongodb.sole_tasks import settle
 from essaim.jobs.adapters.mongodb.task_documents import task_id, task_state
-from essaim.errors import LeaseLostError
 from essaim.jobs.model import MERGE, Claim, Problem, State
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from essaim.errors import JobNotFoundError, LeaseLostError, UnavailableError
 from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.mongodb import merging
 from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
@@ -19,7 +20,6 @@ from essaim.jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
 from essaim.jobs.adapters.mongodb.progress import all_succeeded
 from essaim.jobs.adapters.mongodb.sole_tasks import first_claim, settle, take
 from essaim.jobs.adapters.mongodb.task_documents import is_current, new_task, plan_of, task_id, task_state
-from essaim.errors import JobNotFoundError, LeaseLostError, UnavailableError
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, State
 
 

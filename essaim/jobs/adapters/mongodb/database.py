@@ -23,8 +23,8 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from essaim.jobs.adapters.mongodb.documents import Document
 from essaim.errors import JobError, SettingsError, UnavailableError
+from essaim.jobs.adapters.mongodb.documents import Document
 from essaim.telemetry import log
 
 DEFAULT_NAME = "essaim"

@@ -8,11 +8,21 @@ from typing import Any
 
 from pymongo.errors import BulkWriteError
 
+from essaim.errors import JobNotFoundError, UnavailableError
 from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
-from essaim.jobs.adapters.mongodb.documents import OPEN, Document, Tally, job_from, job_to, problem_to, readable, run_of, stamp
+from essaim.jobs.adapters.mongodb.documents import (
+    OPEN,
+    Document,
+    Tally,
+    job_from,
+    job_to,
+    problem_to,
+    readable,
+    run_of,
+    stamp,
+)
 from essaim.jobs.adapters.mongodb.progress import all_succeeded, plans_of, tallies, tally
 from essaim.jobs.adapters.mongodb.task_documents import task_id
-from essaim.errors import JobNotFoundError, UnavailableError
 from essaim.jobs.model import Job, Problem, State
 
 HEAD = {

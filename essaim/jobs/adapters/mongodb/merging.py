@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import OPEN, Document, run_of, stamp
 from essaim.jobs.adapters.mongodb.job_steps import head, is_ended
-from essaim.errors import LeaseLostError
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed
 
 

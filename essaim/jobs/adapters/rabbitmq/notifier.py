@@ -9,9 +9,9 @@ from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as Driver
 from cloudevents.core.v1.event import CloudEvent
 
+from essaim.errors import UnavailableError
 from essaim.jobs.adapters.rabbitmq import messages
 from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
-from essaim.errors import UnavailableError
 from essaim.telemetry import log
 
 EXCHANGE = "essaim.jobs"

@@ -7,11 +7,11 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq.abc import AbstractChannel as Driver
 
+from essaim.errors import EssaimError, QueueFullError, UnavailableError
 from essaim.jobs.adapters.batches import Batches
 from essaim.jobs.adapters.rabbitmq.connection import RabbitConnection
 from essaim.jobs.adapters.rabbitmq.messages import Message
 from essaim.jobs.adapters.rabbitmq.topology import Topology
-from essaim.errors import EssaimError, QueueFullError, UnavailableError
 
 CONFIRM_SECONDS = 10.0
 BLOCKED_SECONDS = 1.0

@@ -10,13 +10,13 @@ from aiormq.abc import AbstractChannel as Driver
 from aiormq.abc import DeliveredMessage
 from cloudevents.core.v1.event import CloudEvent
 
+from essaim.errors import EssaimError, MessageUnreadableError, UnavailableError
 from essaim.jobs.adapters.batches import Batches
 from essaim.jobs.adapters.rabbitmq import messages
 from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
 from essaim.jobs.adapters.rabbitmq.messages import Message
 from essaim.jobs.adapters.rabbitmq.publisher import Publisher
 from essaim.jobs.adapters.rabbitmq.topology import Topology
-from essaim.errors import EssaimError, MessageUnreadableError, UnavailableError
 from essaim.telemetry import log
 
 

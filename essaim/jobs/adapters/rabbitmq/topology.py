@@ -7,8 +7,8 @@ from math import ceil, log2
 from aio_pika.exceptions import ChannelPreconditionFailed
 from pamqp.common import Arguments
 
-from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
 from essaim.errors import UnavailableError
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
 from essaim.telemetry import log
 
 NO_DELIVERY_LIMIT = 2**31 - 1  # since 4.0 the default is 20, and before it -1 is refused; a limit also keeps the order

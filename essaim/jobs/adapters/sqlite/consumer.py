@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import uuid4
 
-from essaim.jobs.adapters.sqlite.database import Database, stamp, to_json
 from essaim.errors import UnavailableError
+from essaim.jobs.adapters.sqlite.database import Database, stamp, to_json
 from essaim.telemetry import log
 
 RENEW_SECONDS = 1.0

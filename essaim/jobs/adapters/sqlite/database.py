@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
+from essaim.errors import UnavailableError
 from essaim.jobs.adapters.batches import Batches
 from essaim.jobs.adapters.sqlite.file import connect, path_of
-from essaim.errors import UnavailableError
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

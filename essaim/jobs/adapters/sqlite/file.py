@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from essaim.jobs.adapters.sqlite.schema import STEPS
 from essaim.errors import SettingsError, UnavailableError
+from essaim.jobs.adapters.sqlite.schema import STEPS
 
 SCHEME = "sqlite:///"
 BUSY_SECONDS = 30.0  # how long a write waits for those of other processes; each holds the file for milliseconds

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
+from essaim.errors import CursorInvalidError, JobNotFoundError
 from essaim.jobs.adapters.sqlite.database import stamp, to_json
 from essaim.jobs.adapters.sqlite.rows import JOB_COLUMNS, JOB_ROWS, job_from, problem_to_json, stamp_or_none
-from essaim.errors import CursorInvalidError, JobNotFoundError
 from essaim.jobs.model import Job, Page, Problem, State
 
 _GET = f"SELECT {JOB_COLUMNS}, result FROM {JOB_ROWS} WHERE id = ?"  # noqa: S608  # constants

@@ -3,9 +3,9 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
+from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.sqlite.database import stamp
-from essaim.errors import LeaseLostError
 from essaim.jobs.model import ENDED, MERGE, Busy, Claim, Claimed
 
 

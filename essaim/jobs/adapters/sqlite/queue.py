@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from cloudevents.core.v1.event import CloudEvent
 
+from essaim.errors import MessageUnreadableError, QueueFullError
 from essaim.jobs.adapters.sqlite.consumer import SqliteConsumer, signs_of_life
 from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp
 from essaim.jobs.adapters.sqlite.deliveries import SqliteDeliveries, SqliteDelivery
-from essaim.errors import MessageUnreadableError, QueueFullError
 from essaim.jobs.events import dump, load
 from essaim.jobs.model import DeadLetter, Depth
 

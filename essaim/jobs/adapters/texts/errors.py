@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from essaim.jobs.adapters.texts.names import quoted
 from essaim.errors import TextChangedError, TextExistsError, TextNotFoundError, UnavailableError
+from essaim.jobs.adapters.texts.names import quoted
 from essaim.jobs.model import Text
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from essaim.jobs.adapters.texts.names import Glob, fault, quoted
 from essaim.errors import TextExistsError, TextNameError
+from essaim.jobs.adapters.texts.names import Glob, fault, quoted
 
 STAGING = ".staging"
 

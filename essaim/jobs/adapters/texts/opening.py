@@ -12,10 +12,10 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
+from essaim.errors import SettingsError
 from essaim.jobs.adapters.texts.errors import translated
 from essaim.jobs.adapters.texts.folder import open_folder
 from essaim.jobs.adapters.texts.store import ObjectTexts
-from essaim.errors import SettingsError
 
 CONNECT, ANSWER, RETRY = timedelta(seconds=3), timedelta(seconds=60), timedelta(seconds=30)
 # What S3 answers, in XML within the driver's sentence, to what stays wrong however often it is tried.

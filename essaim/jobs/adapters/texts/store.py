@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 import obstore
 from obstore.store import ObjectStore
 
+from essaim.errors import (
+    RangeInvalidError,
+    TextChangedError,
+    TextExistsError,
+    TextNameError,
+    TextNotFoundError,
+    UnavailableError,
+)
 from essaim.jobs.adapters.texts.errors import text_of, translated
 from essaim.jobs.adapters.texts.file import read_file
 from essaim.jobs.adapters.texts.folder import Folder
 from essaim.jobs.adapters.texts.names import Glob, check_name, fault, quoted
 from essaim.jobs.adapters.texts.writing import TextWriter
-from essaim.errors import RangeInvalidError, TextChangedError, TextExistsError, TextNameError, TextNotFoundError, UnavailableError
 from essaim.jobs.model import Text
 
 if TYPE_CHECKING:
