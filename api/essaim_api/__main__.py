@@ -1,4 +1,4 @@
-"""`python -m api`: serve HTTP until SIGTERM, SIGINT or the end of the parent process, then drain and exit 0."""
+"""`python -m essaim_api`: serve HTTP until SIGTERM, SIGINT or the end of the parent process, then drain and exit 0."""
 
 import asyncio
 import os

@@ -1,4 +1,5 @@
-"""`python -m rollout`: the split on one machine. Listens where the settings say, until SIGTERM, SIGINT or its parent's end.
+"""`python -m essaim.splitter`: the split on one machine. Listens where the settings say, until SIGTERM, SIGINT or the end of
+its parent.
 
 The file in the settings' data folder says who gets how much.
 """

@@ -1,4 +1,4 @@
-"""Sixty tasks at once: as many workers as `scaling/` says, and then none."""
+"""Sixty tasks at once: as many workers as `essaim.autoscaler` says, and then none."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, pairwise

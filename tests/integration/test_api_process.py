@@ -1,4 +1,4 @@
-"""`python -m api` as a process: how it starts, where it listens, and how it leaves."""
+"""`python -m essaim_api` as a process: how it starts, where it listens, and how it leaves."""
 
 import asyncio
 import os

@@ -61,12 +61,15 @@ def test_the_search_commands_run_as_they_stand() -> None:
     assert json.loads(as_json)["counts"]["essaim"] == len(re.findall(r"\bessaim\b", README))
 
 
-def test_the_folders_are_those_of_the_house_from_the_top_down() -> None:
-    (block,) = re.findall(r"^```\n(cli/.*?)^```", README, re.MULTILINE | re.DOTALL)
-    named = [line.split("/")[0] for line in block.splitlines()]
-    (roots,) = re.findall(r"^root_packages =\n((?: +\w+\n)+)", (ROOT / ".importlinter").read_text(), re.MULTILINE)
-    assert sorted(named) == sorted(roots.split())
-    assert (named[0], named[-1]) == ("cli", "jobs")
+def test_the_folders_are_those_of_the_contracts_from_the_top_down() -> None:
+    (block,) = re.findall(r"^```\n(essaim/\n.*?)^```", README, re.MULTILINE | re.DOTALL)
+    rooms = re.findall(r"^  (\w+)/ ", block, re.MULTILINE)
+    programs = re.findall(r"^\w+/(\w+)/ ", block, re.MULTILINE)
+    contracts = (ROOT / ".importlinter").read_text()
+    (roots,) = re.findall(r"^root_packages =\n((?: +\w+\n)+)", contracts, re.MULTILINE)
+    assert sorted(["essaim", *programs]) == sorted(roots.split())
+    (layers,) = re.findall(r"^containers = essaim\n.*?^layers =\n((?: +[^\n]+\n)+)", contracts, re.MULTILINE | re.DOTALL)
+    assert rooms == [room for room in re.findall(r"\w+", layers) if (ROOT / "essaim" / room).is_dir()]
 
 
 def test_every_command_that_the_readme_names_exists() -> None:

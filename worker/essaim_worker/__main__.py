@@ -1,4 +1,4 @@
-"""`python -m worker`: take deliveries until SIGTERM, SIGINT or the end of the parent process, then drain and exit 0."""
+"""`python -m essaim_worker`: take deliveries until SIGTERM, SIGINT or the end of the parent process, then drain and exit 0."""
 
 import asyncio
 import os
