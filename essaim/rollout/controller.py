@@ -10,15 +10,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from essaim.errors import EssaimError, UnavailableError
-from essaim.rollout import steps
 from essaim.rollout.errors import RolloutRefusedError
 from essaim.rollout.looks import Looks
 from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
 from essaim.rollout.record import Record
-from essaim.rollout.service import JsonObject
+from essaim.rollout.signs import Decision, Verdict
 from essaim.rollout.state import Phase, Plan, Rollout
+from essaim.rollout.steps import (
+    LEASE,
+    add_note,
+    advance_rollout,
+    begin_rollout,
+    conclude_rollout,
+    hold_rollout,
+    is_overdue,
+    position,
+)
 from essaim.rollout.telling import Voice
-from essaim.rollout.verdict import Decision, Verdict
+from essaim.rollout.traffic import JsonObject
 
 LOOK_SECONDS = 3.0
 
@@ -47,7 +56,7 @@ class Controller:
                 raise RolloutRefusedError(
                     f"{current.plan.new} is being rolled out: `essaim rollout status` says how far it is"
                 )
-            return steps.begin(plan(service), name, self.holder, self.now())
+            return begin_rollout(plan(service), name, self.holder, self.now())
 
         _, rollout = await self.record.change(decide)
         self.voice.began(rollout)
@@ -59,8 +68,8 @@ class Controller:
         def decide(_: JsonObject, current: Rollout | None) -> Rollout:
             if current is None or current.done:
                 raise RolloutRefusedError("there is no rollout to take up")
-            held = steps.held(current, self.holder, self.now(), takeover=takeover)
-            return steps.noted(held, self.now(), f"{self.holder} goes on with it")
+            held = hold_rollout(current, self.holder, self.now(), takeover=takeover)
+            return add_note(held, self.now(), f"{self.holder} goes on with it")
 
         _, rollout = await self.record.change(decide)
         self.voice.taken_up(rollout)
@@ -82,8 +91,8 @@ class Controller:
     async def _hold(self) -> tuple[JsonObject, Rollout]:
         service, current = await self.record.read()
         rollout = self._own(current)
-        if rollout.held_until - self.now() < steps.LEASE * 2 / 3:
-            return await self.record.change(lambda _, it: steps.held(self._own(it), self.holder, self.now()))
+        if rollout.held_until - self.now() < LEASE * 2 / 3:
+            return await self.record.change(lambda _, it: hold_rollout(self._own(it), self.holder, self.now()))
         return service, rollout
 
     def _own(self, rollout: Rollout | None) -> Rollout:
@@ -114,18 +123,18 @@ class Controller:
     async def _do(self, rollout: Rollout, found: Found) -> None:
         match found:
             case Wait(sentence, patient):
-                if patient or not steps.overdue(rollout, self.now()):
+                if patient or not is_overdue(rollout, self.now()):
                     return self.voice.waits(rollout, sentence)
                 late = f"after {rollout.plan.timeout:.0f} s still: {sentence}"
-                await self._move(rollout, lambda it, now: steps.decided(it, Phase.ROLLED_BACK, now, late))
+                await self._move(rollout, lambda it, now: conclude_rollout(it, Phase.ROLLED_BACK, now, late))
             case Move(sentence, None) if rollout.paused:
                 self.voice.waits(rollout, f"paused, or else: {sentence}")
             case Move(sentence, None):
-                await self._move(rollout, lambda it, now: steps.advanced(it, now, sentence))
+                await self._move(rollout, lambda it, now: advance_rollout(it, now, sentence))
             case Move(sentence, Phase() as end):
-                await self._move(rollout, lambda it, now: steps.decided(it, end, now, sentence))
+                await self._move(rollout, lambda it, now: conclude_rollout(it, end, now, sentence))
             case Write(sentence, change, template):
-                await self._change(rollout, lambda it, now: steps.noted(change(it), now, sentence), template)
+                await self._change(rollout, lambda it, now: add_note(change(it), now, sentence), template)
                 self.voice.did(rollout, sentence)
             case Judged(verdict):
                 await self._judged(rollout, verdict)
@@ -139,17 +148,17 @@ class Controller:
             it = replace(it, looks=it.looks + 1)
             match verdict.decision:
                 case Decision.ROLL_BACK:
-                    return steps.decided(it, Phase.ROLLED_BACK, now, verdict.sentence)
+                    return conclude_rollout(it, Phase.ROLLED_BACK, now, verdict.sentence)
                 case Decision.ADVANCE if not it.paused:
-                    return steps.advanced(it, now, verdict.sentence)
-            return steps.noted(it, now, verdict.sentence)
+                    return advance_rollout(it, now, verdict.sentence)
+            return add_note(it, now, verdict.sentence)
 
         self.voice.judged(rollout, verdict)
         await self._move(rollout, counted, judged=True)
 
     async def _move(self, rollout: Rollout, change: Change, *, judged: bool = False) -> None:
         after = await self._change(rollout, change)
-        if steps.place(after) != steps.place(rollout):
+        if position(after) != position(rollout):
             self.voice.moved(after, judged=judged)
 
     async def _change(self, seen: Rollout, change: Change, template: JsonObject | None = None) -> Rollout:
@@ -157,7 +166,7 @@ class Controller:
 
         def decide(_: JsonObject, current: Rollout | None) -> Rollout:
             own = self._own(current)
-            same = (steps.place(own), own.paused) == (steps.place(seen), seen.paused)
+            same = (position(own), own.paused) == (position(seen), seen.paused)
             return change(own, self.now()) if same else own
 
         _, after = await self.record.change(decide, template)

@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from essaim.rollout import steps, traffic
 from essaim.rollout.releases import Objects
 from essaim.rollout.remote import Remote
 from essaim.rollout.requeue import Requeue
-from essaim.rollout.service import JsonObject
 from essaim.rollout.site import Site
 from essaim.rollout.state import Phase, Rollout
+from essaim.rollout.steps import revision_name
+from essaim.rollout.traffic import JsonObject, split_in_force, tags_of
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Endings:
         Raises as `Remote` and `Objects` do.
         """
         plan, back = rollout.plan, rollout.phase is not Phase.PROMOTED
-        if not traffic.settled(service):
+        if not split_in_force(service):
             self.waiting = "the split comes into force"
             return ""
         async with self.site.main(service) as remote:
@@ -41,7 +41,7 @@ class Endings:
                 return await self._again(self._requeue, remote, plan.timeout)
             if plan.retire and not self._retired:
                 release = plan.new if back else plan.old
-                if tags := traffic.tags(service, steps.revision(service, release)):
+                if tags := tags_of(service, revision_name(service, release)):
                     self._retired = True
                     return f"{release} stays: the tag {' and '.join(map(repr, tags))} leads to it"
                 return await self._away(remote, rollout, release)

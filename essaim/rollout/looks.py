@@ -3,17 +3,18 @@
 from dataclasses import dataclass, replace
 
 from essaim.errors import EssaimError, UnavailableError
-from essaim.rollout import smoke, steps, traffic
 from essaim.rollout.endings import Endings
 from essaim.rollout.judging import Judging
 from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
 from essaim.rollout.outcomes import ENDED
 from essaim.rollout.releases import Objects
 from essaim.rollout.remote import RemoteError
-from essaim.rollout.service import JsonObject
 from essaim.rollout.shadow import Shadow
 from essaim.rollout.site import Site
+from essaim.rollout.smoke import SCHEMA_EXAMPLE, SMOKE_HINT, choose_smoke_request, example_request, smoke_key
 from essaim.rollout.state import Phase, Rollout
+from essaim.rollout.steps import revision_name
+from essaim.rollout.traffic import JsonObject, requested_percent, split_in_force, tag_url
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Looks:
 
     async def _prepare(self, service: JsonObject, rollout: Rollout) -> Found:
         """Until revision and workers of the new release are there. Whatever keeps them from it, no request has gone there."""
-        plan, revision = rollout.plan, steps.revision(service, rollout.plan.new)
+        plan, revision = rollout.plan, revision_name(service, rollout.plan.new)
         asked = service["spec"]["template"]["metadata"].get("name") == revision
         if plan.image and not (self._made and asked):
             try:
@@ -67,7 +68,7 @@ class Looks:
 
     async def _smoke(self, service: JsonObject, rollout: Rollout) -> Found:
         plan = rollout.plan
-        if traffic.address(service, plan.tag) is None or not traffic.settled(service):
+        if tag_url(service, plan.tag) is None or not split_in_force(service):
             return Wait(f"the tag {plan.tag!r} leads nowhere yet{_because(service)}")
         if rollout.smoke_job is None:
             return await self._first_job(service, rollout)
@@ -90,8 +91,8 @@ class Looks:
         plan, request, origin = rollout.plan, self.request, "as given"
         async with self.site.main(service) as site, self.site.tagged(service, plan.tag) as new:
             if request is None:
-                request, origin = await smoke.choose(site, new, plan.old)
-            job = await new.submit(request, smoke.key(rollout.id, request))
+                request, origin = await choose_smoke_request(site, new, plan.old)
+            job = await new.submit(request, smoke_key(rollout.id, request))
         if job["release"] != plan.new:
             return Move(f"at {new.server} release {job['release']} answers, and not {plan.new}", Phase.ROLLED_BACK)
         return Write(f"{plan.new} has its first job, {origin}", lambda it: replace(it, smoke_job=job["id"]))
@@ -103,19 +104,19 @@ class Looks:
         plan, request = rollout.plan, job["request"]
         async with self.site.main(service) as old, self.site.tagged(service, plan.tag) as new:
             try:
-                again = await old.submit(request, f"{smoke.key(rollout.id, request)}-{plan.old}")
+                again = await old.submit(request, f"{smoke_key(rollout.id, request)}-{plan.old}")
             except RemoteError:  # it does not know such requests
                 return Move(failed, Phase.ROLLED_BACK)
             if again["state"] not in ENDED:
                 return Wait(f"job {again['id']} shows whether {plan.old} fails it, too")
             if again["state"] != "failed":
                 return Move(failed, Phase.ROLLED_BACK)
-            first, example = job, await smoke.example(new)
+            first, example = job, await example_request(new)
             if example is not None:
-                first = await new.submit(example, smoke.key(rollout.id, example))
+                first = await new.submit(example, smoke_key(rollout.id, example))
         if first["id"] == job["id"]:
-            return Move(f"{failed}; {plan.old} fails it, too: {smoke.ASK}", Phase.ROLLED_BACK)
-        sentence = f"{plan.old} fails it, too: {plan.new} has another first job, {smoke.EXAMPLE}"
+            return Move(f"{failed}; {plan.old} fails it, too: {SMOKE_HINT}", Phase.ROLLED_BACK)
+        sentence = f"{plan.old} fails it, too: {plan.new} has another first job, {SCHEMA_EXAMPLE}"
         return Write(sentence, lambda it: replace(it, smoke_job=first["id"]))
 
     async def _compare(self, service: JsonObject, rollout: Rollout) -> Found:
@@ -133,7 +134,7 @@ class Looks:
             self._judging = Judging.of(rollout)
         if (verdict := self._judging.good) and not rollout.paused:
             return Move(verdict.sentence)
-        percent = traffic.asked(service, steps.revision(service, plan.new))
+        percent = requested_percent(service, revision_name(service, plan.new))
         if percent != rollout.percent:
             return Wait(
                 f"somebody gives {plan.new} {percent} % of the requests, not {rollout.percent} %: not judged",

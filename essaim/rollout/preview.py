@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from essaim.rollout import steps
 from essaim.rollout.record import current, operations
-from essaim.rollout.service import JsonObject
 from essaim.rollout.state import Phase, Plan, Rollout
+from essaim.rollout.steps import advance_rollout, begin_rollout, conclude_rollout
+from essaim.rollout.traffic import JsonObject
 
 
 class Patch(NamedTuple):
@@ -22,13 +22,13 @@ def preview(
     """In their order. `template` is what the Service gets for the new release, None where somebody else applies it."""
     service = copy.deepcopy(service)
     before = current(service)
-    rollout = steps.begin(plan, "preview", holder, now)
+    rollout = begin_rollout(plan, "preview", holder, now)
     yield _patch(f"requests stay with {plan.old}", service, before, rollout)
     if template is not None:
         yield _patch(f"the revision of {plan.new}", service, rollout, rollout, template)
     while not rollout.phase.decided:
-        back = operations(service, rollout, steps.decided(rollout, Phase.ROLLED_BACK, now, "because of a verdict"))
-        before, rollout = rollout, steps.advanced(rollout, now, "all is well")
+        back = operations(service, rollout, conclude_rollout(rollout, Phase.ROLLED_BACK, now, "because of a verdict"))
+        before, rollout = rollout, advance_rollout(rollout, now, "all is well")
         if before.percent != rollout.percent or before.phase is Phase.PREPARING:
             yield _patch(f"{rollout.percent} % of the requests go to {plan.new}", service, before, rollout)
     yield Patch("or else, from the last step but one", back)

@@ -4,11 +4,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from essaim.rollout import traffic
 from essaim.rollout.errors import ConflictError
-from essaim.rollout.service import JsonObject, Service
 from essaim.rollout.state import Phase, Rollout, dump, load
-from essaim.rollout.steps import place, split
+from essaim.rollout.steps import desired_traffic, position
+from essaim.rollout.traffic import JsonObject, Service, split_traffic
 
 ANNOTATION = "essaim.dev/rollout"
 TEMPLATE = "essaim.dev/rollout-template"  # the one before, while a rollout has put its own there: to be had back
@@ -50,7 +49,7 @@ class Record:
         """Have the release keep all requests that it gets as the newest one. Returns whether that was to be said."""
         service = await self.service.read()
         revision = f"{service['metadata']['name']}-{release}"
-        asked, pinned = service["spec"].get("traffic"), traffic.split(service, {revision: 100})
+        asked, pinned = service["spec"].get("traffic"), split_traffic(service, {revision: 100})
         if pinned == asked:
             return False
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": service["metadata"]["resourceVersion"]}
@@ -68,7 +67,7 @@ def operations(
 ) -> list[JsonObject]:
     """The patch from one state to the next, with tests of all that it builds on."""
     changes = list(_state(service, after))
-    if before is None or place(before) != place(after):
+    if before is None or position(before) != position(after):
         changes += _traffic(service, after)
     kept = _annotations(service).get(TEMPLATE)
     if template is not None:
@@ -93,7 +92,7 @@ def _state(service: JsonObject, after: Rollout) -> Iterator[JsonObject]:
 
 def _traffic(service: JsonObject, after: Rollout) -> Iterator[JsonObject]:
     asked = service["spec"].get("traffic")
-    if (wanted := split(service, after)) != asked:
+    if (wanted := desired_traffic(service, after)) != asked:
         if asked is not None:
             yield {"op": "test", "path": "/spec/traffic", "value": asked}
         yield {"op": "add", "path": "/spec/traffic", "value": wanted}

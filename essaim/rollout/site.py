@@ -4,9 +4,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from essaim.errors import UnavailableError
-from essaim.rollout import traffic
 from essaim.rollout.remote import PATIENCE_SECONDS, Clock, Remote, open_remote
-from essaim.rollout.service import JsonObject
+from essaim.rollout.traffic import JsonObject, cluster_url, tag_url
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,12 @@ class Site:
 
     def main(self, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
         """Whichever release the split picks. Raises `UnavailableError` while there is no address."""
-        return self._open(traffic.inside(service) if self.inside else service["status"].get("url"), service)
+        return self._open(cluster_url(service) if self.inside else service["status"].get("url"), service)
 
     def tagged(self, service: JsonObject, tag: str) -> AbstractAsyncContextManager[Remote]:
         """The release with that tag."""
-        url = traffic.address(service, tag)
-        return self._open(traffic.inside(service, tag) if url and self.inside else url, service)
+        url = tag_url(service, tag)
+        return self._open(cluster_url(service, tag) if url and self.inside else url, service)
 
     def _open(self, url: str | None, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
         if not url:

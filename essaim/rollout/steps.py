@@ -3,11 +3,9 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from essaim.rollout import traffic
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.service import JsonObject
 from essaim.rollout.state import Note, Phase, Plan, Rollout
-from essaim.rollout.traffic import Entries
+from essaim.rollout.traffic import Entries, JsonObject, all_traffic_to, split_traffic
 
 LEASE = timedelta(seconds=45)  # of a holder: it renews three times in that; a killed one is waited for no longer
 HISTORY = 40  # sentences: an annotation is no log
@@ -15,16 +13,16 @@ HISTORY = 40  # sentences: an annotation is no log
 NEXT = {Phase.PREPARING: Phase.SMOKE, Phase.SMOKE: Phase.SHADOW, Phase.SHADOW: Phase.STEPPING}
 
 
-def begin(plan: Plan, name: str, holder: str, now: datetime) -> Rollout:
+def begin_rollout(plan: Plan, name: str, holder: str, now: datetime) -> Rollout:
     first = Rollout(name, plan, now, now, now, holder, now + LEASE)
-    return noted(first, now, f"{plan.new} is to take over from {plan.old}")
+    return add_note(first, now, f"{plan.new} is to take over from {plan.old}")
 
 
-def noted(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+def add_note(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
     return replace(rollout, history=(*rollout.history, Note(now, sentence))[-HISTORY:])
 
 
-def held(rollout: Rollout, holder: str, now: datetime, *, takeover: bool = False) -> Rollout:
+def hold_rollout(rollout: Rollout, holder: str, now: datetime, *, takeover: bool = False) -> Rollout:
     """Held by `holder` for a while. Raises `RolloutRefusedError` while somebody else holds it."""
     if rollout.holder != holder and now < rollout.held_until and not takeover:
         raise RolloutRefusedError(
@@ -34,7 +32,7 @@ def held(rollout: Rollout, holder: str, now: datetime, *, takeover: bool = False
     return replace(rollout, holder=holder, held_until=now + LEASE)
 
 
-def advanced(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+def advance_rollout(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
     """In the next phase or at the next step; after the last step it is promoted."""
     plan, phase, index = rollout.plan, rollout.phase, rollout.index
     if phase.decided:
@@ -48,55 +46,55 @@ def advanced(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
             phase = Phase.PROMOTED
     opened = rollout.opened or (now if index >= 0 else None)
     moved = replace(rollout, phase=phase, index=index, since=now, waiting=now, opened=opened, reason=sentence)
-    return noted(moved, now, f"{moved.phase.value}, {moved.percent} %: {sentence}")
+    return add_note(moved, now, f"{moved.phase.value}, {moved.percent} %: {sentence}")
 
 
-def decided(rollout: Rollout, phase: Phase, now: datetime, sentence: str) -> Rollout:
+def conclude_rollout(rollout: Rollout, phase: Phase, now: datetime, sentence: str) -> Rollout:
     """Ended in this phase, whatever came before."""
     if rollout.phase.decided:
         raise RolloutRefusedError(f"the rollout of {rollout.plan.new} has ended already: {rollout.phase.value}")
     ended = replace(rollout, phase=phase, since=now, waiting=now, reason=sentence, paused=False)
-    return noted(ended, now, f"{phase.value}: {sentence}")
+    return add_note(ended, now, f"{phase.value}: {sentence}")
 
 
-def paused(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+def pause_rollout(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
     """It takes no step forward, but still goes back."""
     if rollout.phase.decided:
         raise RolloutRefusedError(f"the rollout of {rollout.plan.new} has ended: {rollout.phase.value}")
-    return noted(replace(rollout, paused=True), now, sentence)
+    return add_note(replace(rollout, paused=True), now, sentence)
 
 
-def resumed(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
+def resume_rollout(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
     """Time that it was paused is not held against the new release."""
-    return noted(replace(rollout, paused=False, waiting=now), now, sentence) if rollout.paused else rollout
+    return add_note(replace(rollout, paused=False, waiting=now), now, sentence) if rollout.paused else rollout
 
 
-def place(rollout: Rollout) -> tuple[Phase, int]:
+def position(rollout: Rollout) -> tuple[Phase, int]:
     """What says how the requests are split."""
     return rollout.phase, rollout.index
 
 
-def overdue(rollout: Rollout, now: datetime) -> bool:
+def is_overdue(rollout: Rollout, now: datetime) -> bool:
     """Whether it has waited for longer than is allowed."""
     return not rollout.paused and (now - rollout.waiting).total_seconds() > rollout.plan.timeout
 
 
-def revision(service: JsonObject, release: str) -> str:
+def revision_name(service: JsonObject, release: str) -> str:
     return f"{service['metadata']['name']}-{release}"
 
 
-def split(service: JsonObject, rollout: Rollout) -> Entries:
+def desired_traffic(service: JsonObject, rollout: Rollout) -> Entries:
     """What `spec.traffic` is to be in this state."""
     plan = rollout.plan
-    old, new = revision(service, plan.old), revision(service, plan.new)
+    old, new = revision_name(service, plan.old), revision_name(service, plan.new)
     own_tag = plan.tag if plan.own_tag else None
     match rollout.phase:
         case Phase.PREPARING:
-            return traffic.split(service, {old: 100})
+            return split_traffic(service, {old: 100})
         case Phase.PROMOTED:
-            return traffic.only(service, new, own_tag)
+            return all_traffic_to(service, new, own_tag)
         case Phase.ROLLED_BACK | Phase.ABORTED:
-            return traffic.only(service, old, own_tag)
+            return all_traffic_to(service, old, own_tag)
         case _:
             percent = rollout.percent
-            return traffic.split(service, {old: 100 - percent, new: percent}, {new: plan.tag})
+            return split_traffic(service, {old: 100 - percent, new: percent}, {new: plan.tag})

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import gcd
 
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.service import JsonObject
-from essaim.rollout.traffic import Entries, entries
+from essaim.rollout.traffic import Entries, JsonObject, traffic_entries
 
 
 def in_force(service: JsonObject) -> Entries:
@@ -17,7 +16,7 @@ def in_force(service: JsonObject) -> Entries:
     """
     addresses, newest = service["status"]["addresses"], service["status"]["latestReadyRevisionName"]
     found: Entries = []
-    for entry in entries(service):
+    for entry in traffic_entries(service):
         name, percent = entry.get("revisionName") or newest, entry.get("percent", 0)
         if name not in addresses:
             raise RolloutRefusedError(f"there is no revision {name!r} here: there are {', '.join(addresses)}")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from essaim.rollout import steps
 from essaim.rollout.record import ANNOTATION
 from essaim.rollout.state import Phase, Plan, dump, load
+from essaim.rollout.steps import advance_rollout, begin_rollout, desired_traffic
 from tests.api_server import ApiServer
 from tests.integration.essaim_command import Said, essaim
 from tests.integration.otlp_receiver import receiving
@@ -35,11 +35,11 @@ def command(kubernetes: ApiServer, service: dict[str, Any]) -> Command:
 
 def going_on(service: dict[str, Any], phase: Phase, held: bool) -> None:
     plan = Plan("v1", "v2", "v2", steps=(10, 100))
-    begun = steps.begin(plan, "one", "ann@desk:1", datetime.now(UTC) if held else LONG_AGO)
+    begun = begin_rollout(plan, "one", "ann@desk:1", datetime.now(UTC) if held else LONG_AGO)
     while begun.phase is not phase:
-        begun = steps.advanced(begun, datetime.now(UTC), "well")
+        begun = advance_rollout(begun, datetime.now(UTC), "well")
     service[SERVICE]["metadata"]["annotations"] = {ANNOTATION: dump(begun)}
-    service[SERVICE]["spec"]["traffic"] = steps.split(service[SERVICE], begun)
+    service[SERVICE]["spec"]["traffic"] = desired_traffic(service[SERVICE], begun)
 
 
 def state(service: dict[str, Any]) -> Any:

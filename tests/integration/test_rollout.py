@@ -8,16 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-from essaim.rollout import steps, traffic
 from essaim.rollout.controller import Controller
 from essaim.rollout.errors import RolloutRefusedError
 from essaim.rollout.looks import Looks
 from essaim.rollout.record import Record
 from essaim.rollout.releases import Elsewhere
+from essaim.rollout.signs import Rules
 from essaim.rollout.site import Site
 from essaim.rollout.state import Phase, Plan
+from essaim.rollout.steps import pause_rollout, resume_rollout
 from essaim.rollout.telling import Line, Voice
-from essaim.rollout.verdict import Rules
+from essaim.rollout.traffic import split_traffic
 from tests.conftest import ROOT, House
 from tests.two_releases import TwoReleases, start
 
@@ -224,12 +225,12 @@ async def test_paused_it_takes_no_step_forward_and_resumed_it_does(build: House)
     async with place.load():
         control = controller(place, lines=lines)
         begun = await control.begin("one", plan())
-        await control.record.change(lambda _, it: steps.paused(it or begun, control.now(), "a person looks"))
+        await control.record.change(lambda _, it: pause_rollout(it or begun, control.now(), "a person looks"))
         running = asyncio.create_task(control.run())
         while not any("paused, or else" in line.sentence for line in lines):
             await asyncio.sleep(0.05)
         assert place.service.percent("v2") == 0
-        await control.record.change(lambda _, it: steps.resumed(it or begun, control.now(), "a person has looked"))
+        await control.record.change(lambda _, it: resume_rollout(it or begun, control.now(), "a person has looked"))
         assert (await running).phase is Phase.PROMOTED
 
 
@@ -242,12 +243,12 @@ async def test_a_split_that_somebody_has_changed_by_hand_is_not_judged(build: Ho
         running = asyncio.create_task(control.run())
         while not place.service.percent("v2"):
             await asyncio.sleep(0.05)
-        by_hand = traffic.split(await place.service.read(), {"essaim-v1": 99, "essaim-v2": 1})
+        by_hand = split_traffic(await place.service.read(), {"essaim-v1": 99, "essaim-v2": 1})
         await place.service.patch([{"op": "replace", "path": "/spec/traffic", "value": by_hand}])
         while not any("somebody gives v2 1 %" in line.sentence for line in lines):
             await asyncio.sleep(0.05)
         assert place.service.percent("v2") == 1
-        again = traffic.split(await place.service.read(), {"essaim-v1": 70, "essaim-v2": 30})
+        again = split_traffic(await place.service.read(), {"essaim-v1": 70, "essaim-v2": 30})
         await place.service.patch([{"op": "replace", "path": "/spec/traffic", "value": again}])
         assert (await running).phase is Phase.PROMOTED
 

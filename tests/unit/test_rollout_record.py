@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from essaim.rollout import steps
 from essaim.rollout.errors import ConflictError
 from essaim.rollout.record import ANNOTATION, TEMPLATE, Record, current, operations
 from essaim.rollout.state import Phase, Plan, Rollout
+from essaim.rollout.steps import add_note, advance_rollout, begin_rollout, conclude_rollout
 from tests.knative_service import StandInService
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,16 +31,16 @@ def service() -> StandInService:
 
 def begin(_: dict[str, Any], current: Rollout | None) -> Rollout:
     assert current is None
-    return steps.begin(PLAN, "one", "ann", NOW)
+    return begin_rollout(PLAN, "one", "ann", NOW)
 
 
 async def forward(record: Record) -> Rollout:
-    _, after = await record.change(lambda _, it: steps.advanced(it, NOW, "well") if it else pytest.fail("none"))
+    _, after = await record.change(lambda _, it: advance_rollout(it, NOW, "well") if it else pytest.fail("none"))
     return after
 
 
 async def apply(record: Record, template: dict[str, Any]) -> None:
-    await record.change(lambda _, it: steps.noted(it, NOW, "made") if it else pytest.fail("none"), template)
+    await record.change(lambda _, it: add_note(it, NOW, "made") if it else pytest.fail("none"), template)
 
 
 async def until_decided(record: Record) -> None:
@@ -84,7 +84,7 @@ async def test_a_template_of_ours_is_taken_back_unless_it_is_promoted(service: S
     await record.change(begin)
     await apply(record, new)
     assert service.content["spec"]["template"] == new
-    await record.change(lambda _, it: steps.decided(it, end, NOW, "so"))
+    await record.change(lambda _, it: conclude_rollout(it, end, NOW, "so"))
     assert service.content["spec"]["template"] == (new if end is Phase.PROMOTED else old)
     assert TEMPLATE not in service.content["metadata"]["annotations"]
 
@@ -101,7 +101,7 @@ async def test_a_template_that_somebody_else_has_applied_meanwhile_stays(service
     service.content["spec"]["template"] = theirs
     record = Record(service)
     await record.change(begin)
-    await record.change(lambda _, it: steps.decided(it, Phase.ROLLED_BACK, NOW, "so"))
+    await record.change(lambda _, it: conclude_rollout(it, Phase.ROLLED_BACK, NOW, "so"))
     assert service.content["spec"]["template"] == theirs
 
 
@@ -116,7 +116,7 @@ async def test_whoever_is_slower_decides_again(service: StandInService) -> None:
         if len(seen) == 1:  # between its read and its patch
             taken = replace(rollout, holder="bob")
             service.content = apply_all(service.content, operations(service.content, rollout, taken))
-        return steps.noted(rollout, NOW, "well")
+        return add_note(rollout, NOW, "well")
 
     _, after = await record.change(decide)
     assert seen == ["ann", "bob"]
@@ -125,8 +125,8 @@ async def test_whoever_is_slower_decides_again(service: StandInService) -> None:
 
 async def test_two_that_begin_at_once_are_one_and_a_conflict(service: StandInService) -> None:
     first = await service.read()
-    one = operations(first, None, steps.begin(PLAN, "one", "ann", NOW))
-    two = operations(first, None, steps.begin(PLAN, "two", "bob", NOW))
+    one = operations(first, None, begin_rollout(PLAN, "one", "ann", NOW))
+    two = operations(first, None, begin_rollout(PLAN, "two", "bob", NOW))
     await service.patch(one)
     with pytest.raises(ConflictError):
         await service.patch(two)
@@ -138,7 +138,7 @@ async def test_traffic_that_somebody_has_changed_is_not_overwritten_unseen(servi
     read = await service.read()
     rollout = current(read)
     assert rollout is not None
-    step = operations(read, rollout, steps.advanced(rollout, NOW, "well"))
+    step = operations(read, rollout, advance_rollout(rollout, NOW, "well"))
     service.content["spec"]["traffic"].append({"revisionName": "essaim-v9", "tag": "mine"})
     with pytest.raises(ConflictError, match="/spec/traffic"):
         await service.patch(step)

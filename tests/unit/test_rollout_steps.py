@@ -6,11 +6,23 @@ from itertools import pairwise
 
 import pytest
 
-from essaim.rollout import steps
 from essaim.rollout.errors import RolloutError, RolloutRefusedError
+from essaim.rollout.signs import Rules
 from essaim.rollout.state import Phase, Plan, Rollout, dump, load
+from essaim.rollout.steps import (
+    HISTORY,
+    LEASE,
+    add_note,
+    advance_rollout,
+    begin_rollout,
+    conclude_rollout,
+    desired_traffic,
+    hold_rollout,
+    is_overdue,
+    pause_rollout,
+    resume_rollout,
+)
 from essaim.rollout.telling import Voice
-from essaim.rollout.verdict import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -18,7 +30,7 @@ PLAN = Plan("v1", "v2", "v2", steps=(1, 5, 100))
 
 
 def begun(plan: Plan = PLAN) -> Rollout:
-    return steps.begin(plan, "one", "ann", NOW)
+    return begin_rollout(plan, "one", "ann", NOW)
 
 
 def at(phase: Phase, index: int = -1) -> Rollout:
@@ -29,7 +41,7 @@ def way(plan: Plan) -> list[Rollout]:
     """From the beginning to the end, when all is well."""
     found = [begun(plan)]
     while not found[-1].phase.decided:
-        found.append(steps.advanced(found[-1], LATER, f"step {len(found)}"))
+        found.append(advance_rollout(found[-1], LATER, f"step {len(found)}"))
     return found
 
 
@@ -63,7 +75,7 @@ def test_every_move_is_logged_with_the_share_that_the_new_release_has_then(caplo
 @pytest.mark.parametrize("phase", [it for it in Phase if not it.decided])
 @pytest.mark.parametrize("end", [it for it in Phase if it.decided])
 def test_from_each_phase_there_is_a_way_to_each_end(phase: Phase, end: Phase) -> None:
-    ended = steps.decided(at(phase, 0 if phase is Phase.STEPPING else -1), end, LATER, "enough")
+    ended = conclude_rollout(at(phase, 0 if phase is Phase.STEPPING else -1), end, LATER, "enough")
     assert (ended.phase, ended.reason, ended.since, ended.done) == (end, "enough", LATER, False)
     assert ended.percent == (100 if end is Phase.PROMOTED else 0)
 
@@ -71,44 +83,44 @@ def test_from_each_phase_there_is_a_way_to_each_end(phase: Phase, end: Phase) ->
 @pytest.mark.parametrize("end", [it for it in Phase if it.decided])
 def test_an_end_is_an_end(end: Phase) -> None:
     ended = at(end)
-    for again in (steps.advanced, steps.paused):
+    for again in (advance_rollout, pause_rollout):
         with pytest.raises(RolloutRefusedError, match=end.value):
             again(ended, LATER, "more")
     for other in Phase:
         with pytest.raises(RolloutRefusedError, match=end.value):
-            steps.decided(ended, other, LATER, "more")
+            conclude_rollout(ended, other, LATER, "more")
 
 
 def test_a_pause_is_no_time_that_counts() -> None:
-    waiting = steps.paused(begun(), NOW, "wait")
+    waiting = pause_rollout(begun(), NOW, "wait")
     late = NOW + timedelta(seconds=PLAN.timeout + 1)
-    assert steps.overdue(begun(), late)
-    assert not steps.overdue(waiting, late)
-    resumed = steps.resumed(waiting, late, "go")
-    assert not steps.overdue(resumed, late)
+    assert is_overdue(begun(), late)
+    assert not is_overdue(waiting, late)
+    resumed = resume_rollout(waiting, late, "go")
+    assert not is_overdue(resumed, late)
     assert resumed.since == waiting.since  # what it has seen of jobs stays
-    assert steps.resumed(resumed, late, "go") is resumed
+    assert resume_rollout(resumed, late, "go") is resumed
 
 
 def test_a_pause_ends_with_the_rollout() -> None:
-    assert not steps.decided(steps.paused(begun(), NOW, "wait"), Phase.ROLLED_BACK, LATER, "bad").paused
+    assert not conclude_rollout(pause_rollout(begun(), NOW, "wait"), Phase.ROLLED_BACK, LATER, "bad").paused
 
 
 def test_only_its_holder_may_write_while_that_lives() -> None:
-    rollout, alive = begun(), NOW + steps.LEASE - timedelta(seconds=1)
+    rollout, alive = begun(), NOW + LEASE - timedelta(seconds=1)
     with pytest.raises(RolloutRefusedError, match=r"ann is rolling out v2 .* in 2 seconds"):
-        steps.held(rollout, "bob", alive)
-    assert steps.held(rollout, "ann", alive).held_until == alive + steps.LEASE
-    assert steps.held(rollout, "bob", alive, takeover=True).holder == "bob"
-    assert steps.held(rollout, "bob", NOW + steps.LEASE).holder == "bob"
+        hold_rollout(rollout, "bob", alive)
+    assert hold_rollout(rollout, "ann", alive).held_until == alive + LEASE
+    assert hold_rollout(rollout, "bob", alive, takeover=True).holder == "bob"
+    assert hold_rollout(rollout, "bob", NOW + LEASE).holder == "bob"
 
 
 def test_its_history_does_not_grow_without_end() -> None:
     rollout = begun()
-    for number in range(3 * steps.HISTORY):
-        rollout = steps.noted(rollout, NOW, f"sentence {number}")
-    assert len(rollout.history) == steps.HISTORY
-    assert rollout.history[-1].sentence == f"sentence {3 * steps.HISTORY - 1}"
+    for number in range(3 * HISTORY):
+        rollout = add_note(rollout, NOW, f"sentence {number}")
+    assert len(rollout.history) == HISTORY
+    assert rollout.history[-1].sentence == f"sentence {3 * HISTORY - 1}"
 
 
 @pytest.mark.parametrize("wrong", [(), (1, 5), (0, 100), (5, 1, 100), (5, 5, 100), (50, 100, 101)])
@@ -138,7 +150,7 @@ SERVICE = {
 
 def test_each_state_says_how_requests_are_split() -> None:
     old, new = {"revisionName": "essaim-v1"}, {"revisionName": "essaim-v2", "tag": "v2"}
-    splits = [steps.split(SERVICE, it) for it in way(PLAN)]
+    splits = [desired_traffic(SERVICE, it) for it in way(PLAN)]
     assert splits == [
         [{**old, "percent": 100}],
         [{**old, "percent": 100}, {**new, "percent": 0}],
@@ -147,4 +159,4 @@ def test_each_state_says_how_requests_are_split() -> None:
         [{"revisionName": "essaim-v2", "percent": 100}],
     ]
     for end in (Phase.ROLLED_BACK, Phase.ABORTED):
-        assert steps.split(SERVICE, at(end)) == [{**old, "percent": 100}]
+        assert desired_traffic(SERVICE, at(end)) == [{**old, "percent": 100}]

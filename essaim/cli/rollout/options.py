@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from essaim.cli.errors import CliError
 from essaim.cli.names import release_name
-from essaim.rollout import traffic
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.service import JsonObject
+from essaim.rollout.signs import Rules
 from essaim.rollout.state import Plan
-from essaim.rollout.verdict import Rules
+from essaim.rollout.traffic import JsonObject, choose_tag, serving_revision
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -46,15 +45,15 @@ class Asked:
         return cls(release_name(release), image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
 
     def serves(self, service: JsonObject) -> bool:
-        return traffic.serving(service) == f"{service['metadata']['name']}-{self.release}"
+        return serving_revision(service) == f"{service['metadata']['name']}-{self.release}"
 
     def plan(self, service: JsonObject) -> Plan:
         """For the Service as it is. Raises `RolloutRefusedError` where that cannot be rolled out."""
         name = service["metadata"]["name"]
-        serving = traffic.serving(service)
+        serving = serving_revision(service)
         if not serving.startswith(f"{name}-"):
             raise RolloutRefusedError(f"revision {serving!r} is not named {name}-RELEASE: of which release is it?")
-        tag, own_tag = traffic.tag(service, f"{name}-{self.release}", self.release)
+        tag, own_tag = choose_tag(service, f"{name}-{self.release}", self.release)
         return Plan(
             serving.removeprefix(f"{name}-"),
             self.release,

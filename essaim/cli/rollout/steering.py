@@ -8,11 +8,11 @@ from essaim.cli.output import document, note, table
 from essaim.cli.rollout.run import carry
 from essaim.cli.rollout.target import Place, Where, open_place
 from essaim.cli.running import run
-from essaim.rollout import steps
 from essaim.rollout.controller import Controller
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.service import JsonObject
 from essaim.rollout.state import Phase, Rollout, dump
+from essaim.rollout.steps import conclude_rollout, pause_rollout, resume_rollout
+from essaim.rollout.traffic import JsonObject
 from essaim.units import ago
 
 EARLY = (Phase.PREPARING, Phase.SMOKE)
@@ -44,7 +44,9 @@ async def _read(where: Where) -> Rollout | None:
 
 def stop_here(where: Where) -> None:
     async def pausing(place: Place, controller: Controller) -> None:
-        rollout = await _change(place, lambda it: steps.paused(it, datetime.now(UTC), f"paused by {controller.holder}"))
+        rollout = await _change(
+            place, lambda it: pause_rollout(it, datetime.now(UTC), f"paused by {controller.holder}")
+        )
         controller.voice.paused(rollout, controller.holder)
 
     carry(where, pausing, as_json=False)
@@ -56,7 +58,7 @@ def go_on(where: Where, *, takeover: bool, as_json: bool) -> None:
     async def resuming(place: Place, controller: Controller) -> Rollout | None:
         _, before = await place.record.read()
         rollout = await _change(
-            place, lambda it: steps.resumed(it, datetime.now(UTC), f"resumed by {controller.holder}")
+            place, lambda it: resume_rollout(it, datetime.now(UTC), f"resumed by {controller.holder}")
         )
         if before and before.paused:
             controller.voice.resumed(rollout, controller.holder)
@@ -75,7 +77,7 @@ def decide(where: Where, phase: str, *, as_json: bool) -> None:
         def decided(it: Rollout) -> Rollout:
             if phase == Phase.PROMOTED and it.phase in EARLY:
                 raise RolloutRefusedError(f"{it.plan.new} has not ended a job yet: wait for its first one, or abort")
-            return steps.decided(it, Phase(phase), datetime.now(UTC), f"by {controller.holder}")
+            return conclude_rollout(it, Phase(phase), datetime.now(UTC), f"by {controller.holder}")
 
         rollout = await _change(place, decided)
         controller.voice.moved(rollout)
