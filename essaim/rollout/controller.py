@@ -11,11 +11,12 @@ from datetime import datetime
 
 from essaim.errors import EssaimError, UnavailableError
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.looks import Looks
+from essaim.rollout.model import Phase, Plan, Rollout
 from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
+from essaim.rollout.phases import Looks
 from essaim.rollout.record import Record
-from essaim.rollout.signs import Decision, Verdict
-from essaim.rollout.state import Phase, Plan, Rollout
+from essaim.rollout.reporting import Voice
+from essaim.rollout.service import JsonObject
 from essaim.rollout.steps import (
     LEASE,
     add_note,
@@ -26,8 +27,7 @@ from essaim.rollout.steps import (
     is_overdue,
     position,
 )
-from essaim.rollout.telling import Voice
-from essaim.rollout.traffic import JsonObject
+from essaim.rollout.verdict import Decision, Verdict
 
 LOOK_SECONDS = 3.0
 

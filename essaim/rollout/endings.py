@@ -3,13 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from essaim.rollout.client import Remote
+from essaim.rollout.model import Phase, Rollout
 from essaim.rollout.releases import Objects
-from essaim.rollout.remote import Remote
 from essaim.rollout.requeue import Requeue
+from essaim.rollout.service import JsonObject, split_in_force, tags_of
 from essaim.rollout.site import Site
-from essaim.rollout.state import Phase, Rollout
 from essaim.rollout.steps import revision_name
-from essaim.rollout.traffic import JsonObject, split_in_force, tags_of
 
 
 @dataclass

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import accumulate
 from statistics import NormalDist
 
-from essaim.rollout.signs import Outcomes, Rules
+from essaim.rollout.verdict import Outcomes, Rules
 
 _POOL = 1 << 16
 

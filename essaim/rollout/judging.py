@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from essaim.rollout.client import Remote
+from essaim.rollout.model import Rollout
 from essaim.rollout.outcomes import Seen, Window
-from essaim.rollout.remote import Remote
-from essaim.rollout.signs import Decision, Verdict, judge, next_look, worth_a_look
-from essaim.rollout.state import Rollout
+from essaim.rollout.verdict import Decision, Verdict, judge, next_look, worth_a_look
 
 
 @dataclass

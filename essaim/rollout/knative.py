@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from essaim.kubernetes.client import ClusterError, Kubernetes, Resource
 from essaim.rollout.errors import ConflictError, RolloutRefusedError
-from essaim.rollout.traffic import JsonObject
+from essaim.rollout.service import JsonObject
 
 STALE = (409, 422)  # an API server says 422 of a `test` that fails, and 409 when it was overtaken
 

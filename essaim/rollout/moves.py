@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from essaim.rollout.signs import Verdict
-from essaim.rollout.state import Phase, Rollout
-from essaim.rollout.traffic import JsonObject
+from essaim.rollout.model import Phase, Rollout
+from essaim.rollout.service import JsonObject
+from essaim.rollout.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from essaim.rollout.remote import JsonObject, Remote
-from essaim.rollout.signs import Outcomes
+from essaim.rollout.client import JsonObject, Remote
+from essaim.rollout.verdict import Outcomes
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 LATE = timedelta(seconds=30)  # a job is dated before the queue has it, and on record only after

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from essaim.rollout.model import Phase, Plan, Rollout
 from essaim.rollout.record import current, operations
-from essaim.rollout.state import Phase, Plan, Rollout
+from essaim.rollout.service import JsonObject
 from essaim.rollout.steps import advance_rollout, begin_rollout, conclude_rollout
-from essaim.rollout.traffic import JsonObject
 
 
 class Patch(NamedTuple):

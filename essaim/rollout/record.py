@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from essaim.rollout.errors import ConflictError
-from essaim.rollout.state import Phase, Rollout, dump, load
+from essaim.rollout.model import Phase, Rollout, dump, load
+from essaim.rollout.service import JsonObject, Service, split_traffic
 from essaim.rollout.steps import desired_traffic, position
-from essaim.rollout.traffic import JsonObject, Service, split_traffic
 
 ANNOTATION = "essaim.dev/rollout"
 TEMPLATE = "essaim.dev/rollout-template"  # the one before, while a rollout has put its own there: to be had back

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from essaim.rollout.client import JsonObject, Remote, RemoteError
 from essaim.rollout.outcomes import ENDED
-from essaim.rollout.remote import JsonObject, Remote, RemoteError
 
 MOST_TRIES = (
     3  # a request may still reach the new release while the split comes into force; what fails then comes again

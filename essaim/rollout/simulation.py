@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 
 from essaim.rollout.imagined import Case, Jobs, cases
-from essaim.rollout.signs import Decision, Rules, judge, next_look
-from essaim.rollout.state import STEPS
+from essaim.rollout.model import STEPS
+from essaim.rollout.verdict import Decision, Rules, judge, next_look
 
 OLD_JOBS = 1000
 """So many of the old release's jobs are compared with. A real rollout compares with all, which says hardly more."""

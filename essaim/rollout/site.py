@@ -4,8 +4,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from essaim.errors import UnavailableError
-from essaim.rollout.remote import PATIENCE_SECONDS, Clock, Remote, open_remote
-from essaim.rollout.traffic import JsonObject, cluster_url, tag_url
+from essaim.rollout.client import PATIENCE_SECONDS, Clock, Remote, open_remote
+from essaim.rollout.service import JsonObject, cluster_url, tag_url
 
 
 @dataclass(frozen=True)

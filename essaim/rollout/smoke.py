@@ -4,8 +4,8 @@ import hashlib
 import json
 from datetime import datetime
 
+from essaim.rollout.client import JsonObject, Remote
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.remote import JsonObject, Remote
 
 LOOKED_AT = 50  # jobs of the old release, of which the quickest is copied
 SCHEMA_EXAMPLE = "the first example of its request schema"

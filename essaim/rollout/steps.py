@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.state import Note, Phase, Plan, Rollout
-from essaim.rollout.traffic import Entries, JsonObject, all_traffic_to, split_traffic
+from essaim.rollout.model import Note, Phase, Plan, Rollout
+from essaim.rollout.service import Entries, JsonObject, all_traffic_to, split_traffic
 
 LEASE = timedelta(seconds=45)  # of a holder: it renews three times in that; a killed one is waited for no longer
 HISTORY = 40  # sentences: an annotation is no log

@@ -18,7 +18,7 @@ from jsonpointer import JsonPointerException
 
 from essaim.errors import UnavailableError
 from essaim.rollout.errors import ConflictError
-from essaim.rollout.traffic import JsonObject
+from essaim.rollout.service import JsonObject
 from essaim.splitter.split import in_force
 
 NAME = "essaim"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import gcd
 
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.traffic import Entries, JsonObject, traffic_entries
+from essaim.rollout.service import Entries, JsonObject, traffic_entries
 
 
 def in_force(service: JsonObject) -> Entries:

@@ -10,15 +10,15 @@ import pytest
 
 from essaim.rollout.controller import Controller
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.looks import Looks
+from essaim.rollout.model import Phase, Plan
+from essaim.rollout.phases import Looks
 from essaim.rollout.record import Record
 from essaim.rollout.releases import Elsewhere
-from essaim.rollout.signs import Rules
+from essaim.rollout.reporting import Line, Voice
+from essaim.rollout.service import split_traffic
 from essaim.rollout.site import Site
-from essaim.rollout.state import Phase, Plan
 from essaim.rollout.steps import pause_rollout, resume_rollout
-from essaim.rollout.telling import Line, Voice
-from essaim.rollout.traffic import split_traffic
+from essaim.rollout.verdict import Rules
 from tests.conftest import ROOT, House
 from tests.two_releases import TwoReleases, start
 

@@ -9,8 +9,8 @@ import pytest
 
 from essaim.errors import UnavailableError
 from essaim.jobs.model import Job, Problem
+from essaim.rollout.client import PAGE, Clock, Remote, RemoteError, open_remote
 from essaim.rollout.outcomes import Window
-from essaim.rollout.remote import PAGE, Clock, Remote, RemoteError, open_remote
 from tests.integration.conftest import Site
 
 

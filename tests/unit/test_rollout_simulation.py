@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from essaim.rollout.imagined import Case, cases
-from essaim.rollout.signs import Decision, Rules
+from essaim.rollout.model import STEPS
 from essaim.rollout.simulation import COLUMNS, Odds, roll_out, row, simulate
-from essaim.rollout.state import STEPS
+from essaim.rollout.verdict import Decision, Rules
 from tests.integration.essaim_command import essaim
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from essaim.rollout.errors import RolloutError, RolloutRefusedError
-from essaim.rollout.signs import Rules
-from essaim.rollout.state import Phase, Plan, Rollout, dump, load
+from essaim.rollout.model import Phase, Plan, Rollout, dump, load
+from essaim.rollout.reporting import Voice
 from essaim.rollout.steps import (
     HISTORY,
     LEASE,
@@ -22,7 +22,7 @@ from essaim.rollout.steps import (
     pause_rollout,
     resume_rollout,
 )
-from essaim.rollout.telling import Voice
+from essaim.rollout.verdict import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)

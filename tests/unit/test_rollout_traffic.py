@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.traffic import all_traffic_to, choose_tag, serving_revision, split_in_force, split_traffic, tags_of
+from essaim.rollout.service import all_traffic_to, choose_tag, serving_revision, split_in_force, split_traffic, tags_of
 
 PREVIEW = {"revisionName": "essaim-v9", "tag": "preview", "percent": 0}
 LATEST = {"latestRevision": True, "tag": "latest", "percent": 0}

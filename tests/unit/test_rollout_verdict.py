@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import pytest
 
-from essaim.rollout.signs import Decision, Outcomes, Rules, Verdict, judge, level, next_look, worth_a_look
+from essaim.rollout.verdict import Decision, Outcomes, Rules, Verdict, judge, level, next_look, worth_a_look
 
 RULES = Rules()
 

@@ -194,7 +194,7 @@ def odds(
     """
     from essaim.cli.rollout.odds import show
     from essaim.cli.rollout.options import share, shares
-    from essaim.rollout.signs import Rules
+    from essaim.rollout.verdict import Rules
 
     rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
     show(rules, shares(steps), rollouts, seed, as_json=as_json)

@@ -6,8 +6,8 @@ from essaim.cli.errors import CliError
 from essaim.cli.jobs.progress import progress
 from essaim.cli.output import document, table
 from essaim.rollout.imagined import cases
-from essaim.rollout.signs import Rules
 from essaim.rollout.simulation import COLUMNS, row, simulate
+from essaim.rollout.verdict import Rules
 
 
 def show(rules: Rules, steps: Sequence[int], rollouts: int, seed: int, *, as_json: bool) -> None:

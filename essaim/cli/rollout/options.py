@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from essaim.cli.errors import CliError
 from essaim.cli.names import release_name
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.signs import Rules
-from essaim.rollout.state import Plan
-from essaim.rollout.traffic import JsonObject, choose_tag, serving_revision
+from essaim.rollout.model import Plan
+from essaim.rollout.service import JsonObject, choose_tag, serving_revision
+from essaim.rollout.verdict import Rules
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -19,10 +19,10 @@ from essaim.cli.rollout.options import Asked
 from essaim.cli.rollout.target import Place, Where, holder, open_place
 from essaim.cli.running import run
 from essaim.rollout.controller import Controller
-from essaim.rollout.looks import Looks
+from essaim.rollout.model import Phase, Rollout
+from essaim.rollout.phases import Looks
 from essaim.rollout.preview import preview
-from essaim.rollout.state import Phase, Rollout
-from essaim.rollout.telling import Line, Voice
+from essaim.rollout.reporting import Line, Voice
 
 SEND_SECONDS = 5.0
 

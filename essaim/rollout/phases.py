@@ -3,18 +3,18 @@
 from dataclasses import dataclass, replace
 
 from essaim.errors import EssaimError, UnavailableError
+from essaim.rollout.client import RemoteError
 from essaim.rollout.endings import Endings
+from essaim.rollout.job_checks import Shadow
 from essaim.rollout.judging import Judging
+from essaim.rollout.model import Phase, Rollout
 from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
 from essaim.rollout.outcomes import ENDED
 from essaim.rollout.releases import Objects
-from essaim.rollout.remote import RemoteError
-from essaim.rollout.shadow import Shadow
+from essaim.rollout.service import JsonObject, requested_percent, split_in_force, tag_url
 from essaim.rollout.site import Site
 from essaim.rollout.smoke import SCHEMA_EXAMPLE, SMOKE_HINT, choose_smoke_request, example_request, smoke_key
-from essaim.rollout.state import Phase, Rollout
 from essaim.rollout.steps import revision_name
-from essaim.rollout.traffic import JsonObject, requested_percent, split_in_force, tag_url
 
 
 @dataclass

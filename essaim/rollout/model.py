@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from essaim.rollout.errors import RolloutError, RolloutRefusedError
-from essaim.rollout.signs import Rules
+from essaim.rollout.verdict import Rules
 
 if TYPE_CHECKING:  # start-up time
     from pydantic import TypeAdapter

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from essaim.rollout.signs import Verdict
-from essaim.rollout.state import Phase, Rollout
+from essaim.rollout.model import Phase, Rollout
+from essaim.rollout.verdict import Verdict
 from essaim.telemetry import bound, log
 
 

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from essaim.rollout.client import JsonObject, Remote
 from essaim.rollout.outcomes import ENDED
-from essaim.rollout.remote import JsonObject, Remote
 
 AT_ONCE = 10
 NAMED = 3  # jobs that a sentence names
