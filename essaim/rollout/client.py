@@ -1,4 +1,4 @@
-"""The HTTP API of a release, as a rollout asks it: patiently, for what is asked may just be starting."""
+"""A client of the HTTP API of a release, and its addresses. It retries: the server may just be starting."""
 
 import asyncio
 import sys
@@ -15,7 +15,10 @@ from essaim.errors import EssaimError, UnavailableError
 if TYPE_CHECKING:  # start-up time
     import httpx
 
-JsonObject = dict[str, Any]
+from contextlib import AbstractAsyncContextManager
+from dataclasses import field
+
+from essaim.rollout.service import JsonObject, cluster_url, tag_url
 
 ANSWER_SECONDS = 30.0  # the first one may wait for a pod
 PATIENCE_SECONDS = 10.0  # then the next look tries again
@@ -135,3 +138,30 @@ async def open_remote(
         base_url=ingress or url, headers=headers, timeout=ANSWER_SECONDS, trust_env=not local, limits=limits
     ) as http:
         yield Remote(http, url, patience, clock)
+
+
+@dataclass(frozen=True)
+class Site:
+    """`ingress`: an address to go by, with the Service's name as Host, where names cannot be resolved. `inside` a cluster
+    there are others, which always can.
+    """
+
+    ingress: str = ""
+    token: str = ""
+    inside: bool = False
+    patience: float = PATIENCE_SECONDS
+    clock: Clock = field(default_factory=Clock)
+
+    def main(self, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
+        """Whichever release the split picks. Raises `UnavailableError` while there is no address."""
+        return self._open(cluster_url(service) if self.inside else service["status"].get("url"), service)
+
+    def tagged(self, service: JsonObject, tag: str) -> AbstractAsyncContextManager[Remote]:
+        """The release with that tag."""
+        url = tag_url(service, tag)
+        return self._open(cluster_url(service, tag) if url and self.inside else url, service)
+
+    def _open(self, url: str | None, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
+        if not url:
+            raise UnavailableError(f"the Service {service['metadata']['name']} has no address yet")
+        return open_remote(url, self.clock, ingress=self.ingress, token=self.token, patience=self.patience)

@@ -11,14 +11,11 @@ from datetime import datetime
 
 from essaim.errors import EssaimError, UnavailableError
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.model import Phase, Plan, Rollout
-from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
-from essaim.rollout.phases import Looks
-from essaim.rollout.record import Record
-from essaim.rollout.reporting import Voice
-from essaim.rollout.service import JsonObject
-from essaim.rollout.steps import (
+from essaim.rollout.model import (
     LEASE,
+    Phase,
+    Plan,
+    Rollout,
     add_note,
     advance_rollout,
     begin_rollout,
@@ -27,6 +24,10 @@ from essaim.rollout.steps import (
     is_overdue,
     position,
 )
+from essaim.rollout.phases import Finished, Found, Judged, Looks, Move, Wait, Write
+from essaim.rollout.record import Record
+from essaim.rollout.reporting import Voice
+from essaim.rollout.service import JsonObject
 from essaim.rollout.verdict import Decision, Verdict
 
 LOOK_SECONDS = 3.0

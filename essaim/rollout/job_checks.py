@@ -1,14 +1,114 @@
-"""Finished jobs of the old release, run again on the new one, whose results must be the same."""
+"""How a rollout checks jobs: outcomes by release, the smoke job, shadow runs, and jobs that run again after a rollback."""
 
 import asyncio
+import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from essaim.rollout.client import JsonObject, Remote
-from essaim.rollout.outcomes import ENDED
+from essaim.rollout.client import Remote, RemoteError
+from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.service import JsonObject
+from essaim.rollout.verdict import Outcomes
 
+MOST_TRIES = 3  # until the split is in force, requests still reach the new release, and their jobs may fail again
+NOT_RETRYABLE = 409  # it has ended meanwhile, or somebody else has taken it
+LOOKED_AT = 50  # jobs of the old release, of which the quickest is copied
+SCHEMA_EXAMPLE = "the first example of its request schema"
+SMOKE_HINT = "name a file that holds a request with --smoke"
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+LATE = timedelta(seconds=30)  # a job is dated before the queue has it, and on record only after
 AT_ONCE = 10
 NAMED = 3  # jobs that a sentence names
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`waiting` is how long the job has waited, in seconds, that has waited longest for its first worker."""
+
+    outcomes: Outcomes
+    waiting: float
+
+
+@dataclass
+class Window:
+    """The jobs of one release from `since` on. What has ended is read once: each look goes back no further than to the oldest
+    job that was open at the look before.
+    """
+
+    release: str
+    since: datetime
+    _ended: dict[str, JsonObject] = field(default_factory=dict)
+    _settled: datetime | None = None
+
+    async def read(self, remote: Remote) -> Seen:
+        """Raises as `Remote` does."""
+        open_jobs: list[JsonObject] = []
+        floor = self._settled or self.since
+        async for job in remote.jobs(self.release):
+            if _time(job["created"]) < floor:
+                break
+            if job["state"] in ENDED:
+                self._ended[job["id"]] = job
+            else:
+                open_jobs.append(job)
+                self._ended.pop(job["id"], None)  # it runs again
+        now = remote.clock.now()
+        oldest = min((_time(job["created"]) for job in open_jobs), default=now)
+        self._settled = max(floor, min(oldest, now - LATE))
+        queued = [_time(job.get("retried") or job["created"]) for job in open_jobs if job["state"] == "queued"]
+        waiting = [(now - since).total_seconds() for since in queued]
+        return Seen(outcomes_of(self._ended.values(), open_jobs, now), max(waiting, default=0.0))
+
+
+def outcomes_of(ended: Iterable[JsonObject], open_jobs: Iterable[JsonObject], now: datetime) -> Outcomes:
+    """What the verdict wants to know of these jobs."""
+    ended = tuple(ended)
+    succeeded = [job for job in ended if job["state"] == "succeeded"]
+    return Outcomes(
+        succeeded=len(succeeded),
+        failed=sum(job["state"] == "failed" for job in ended),
+        seconds=tuple((_time(job["ended"]) - _time(job["started"])).total_seconds() for job in succeeded),
+        running=tuple((now - _time(job["started"])).total_seconds() for job in open_jobs if job["started"]),
+    )
+
+
+def _time(moment: str) -> datetime:
+    return datetime.fromisoformat(moment)
+
+
+async def choose_smoke_request(site: Remote, new: Remote, old_release: str) -> tuple[object, str]:
+    """A request, and where it is from: the quickest job that has succeeded lately, or the example that the release gives.
+
+    Raises `RolloutRefusedError` where there is neither.
+    """
+    lately: list[JsonObject] = []
+    async for job in site.jobs(old_release, "succeeded"):
+        lately.append(job)
+        if len(lately) == LOOKED_AT:
+            break
+    if lately:
+        quickest = min(lately, key=_seconds)["id"]
+        return (await site.job(quickest))["request"], f"a copy of job {quickest}"
+    if (request := await example_request(new)) is not None:
+        return request, SCHEMA_EXAMPLE
+    raise RolloutRefusedError(f"there is no job to try the new release with: {SMOKE_HINT}")
+
+
+async def example_request(new: Remote) -> object:
+    """The first one that the release itself gives; None where it gives none."""
+    schema = (await new.get("/openapi.json"))["components"]["schemas"].get("Request", {})
+    return next(iter(schema.get("examples", ())), None)
+
+
+def smoke_key(rollout: str, request: object) -> str:
+    """The same request is the same job, whoever takes the rollout up."""
+    return f"{rollout}-smoke-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]}"
+
+
+def _seconds(job: JsonObject) -> float:
+    return (datetime.fromisoformat(job["ended"]) - datetime.fromisoformat(job["created"])).total_seconds()
 
 
 @dataclass
@@ -83,3 +183,55 @@ class Shadow:
 async def _outcome(remote: Remote, job: JsonObject) -> object:
     """What two runs of one request are to have in common: the result, or that there is none."""
     return await remote.result(job["id"]) if job["state"] == "succeeded" else job["state"]
+
+
+@dataclass
+class Requeue:
+    """Jobs of `release` since `opened`. `left`: so many still run there; `states`: of those that run again."""
+
+    release: str
+    opened: datetime
+    left: int = 0
+    tries: dict[str, int] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+
+    async def look(self, site: Remote, *, all_of_them: bool = False) -> bool:
+        """Take what has failed or waits, and `all_of_them` also what runs. Whether all has ended. Raises as `Remote` does."""
+        self.left, taken = 0, []
+        async for job in site.jobs(self.release):
+            if datetime.fromisoformat(job["created"]) < self.opened:
+                break
+            if job["state"] == "running" and not all_of_them:
+                self.left += 1
+            elif job["state"] not in ("succeeded", "cancelled") and self.tries.get(job["id"], 0) < MOST_TRIES:
+                taken.append(job["id"])
+        for job_id in taken:
+            await self._take(site, job_id)
+        for job_id in [job_id for job_id, state in self.states.items() if state not in ENDED]:
+            self.states[job_id] = (await site.job(job_id))["state"]
+        return not self.left and ENDED.issuperset(self.states.values())
+
+    @property
+    def sentence(self) -> str:
+        succeeded = sum(state == "succeeded" for state in self.states.values())
+        waiting = sum(state not in ENDED for state in self.states.values())
+        if not self.states and not self.left:
+            return f"no job of {self.release} has to run again"
+        parts = [f"of {len(self.states)} jobs of {self.release} that run again, {succeeded} have succeeded"]
+        if waiting:
+            parts.append(f"{waiting} are not at their end")
+        if failed := len(self.states) - succeeded - waiting:
+            parts.append(f"{failed} have failed again")
+        if self.left:
+            parts.append(f"{self.left} more still run on {self.release}")
+        return ", ".join(parts)
+
+    async def _take(self, site: Remote, job_id: str) -> None:
+        try:
+            taken: JsonObject = await site.take(job_id, self.release)
+        except RemoteError as error:
+            if error.status != NOT_RETRYABLE:
+                raise
+            return
+        self.tries[job_id] = self.tries.get(job_id, 0) + 1
+        self.states[job_id] = taken["state"]

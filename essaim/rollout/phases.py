@@ -1,20 +1,172 @@
-"""One look at a rollout in each of its phases. What is found is told, not done: `essaim.rollout.controller` does it."""
+"""What to do next in each phase of a rollout. `Observer` decides on an `Action`; `essaim.rollout.controller` applies it."""
 
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from essaim.errors import EssaimError, UnavailableError
-from essaim.rollout.client import RemoteError
-from essaim.rollout.endings import Endings
-from essaim.rollout.job_checks import Shadow
-from essaim.rollout.judging import Judging
-from essaim.rollout.model import Phase, Rollout
-from essaim.rollout.moves import Finished, Found, Judged, Move, Wait, Write
-from essaim.rollout.outcomes import ENDED
+from essaim.rollout.client import Remote, RemoteError, Site
+from essaim.rollout.job_checks import (
+    ENDED,
+    SCHEMA_EXAMPLE,
+    SMOKE_HINT,
+    Requeue,
+    Seen,
+    Shadow,
+    Window,
+    choose_smoke_request,
+    example_request,
+    smoke_key,
+)
+from essaim.rollout.model import Phase, Rollout, revision_name
 from essaim.rollout.releases import Objects
-from essaim.rollout.service import JsonObject, requested_percent, split_in_force, tag_url
-from essaim.rollout.site import Site
-from essaim.rollout.smoke import SCHEMA_EXAMPLE, SMOKE_HINT, choose_smoke_request, example_request, smoke_key
-from essaim.rollout.steps import revision_name
+from essaim.rollout.service import JsonObject, requested_percent, split_in_force, tag_url, tags_of
+from essaim.rollout.verdict import Decision, Verdict, judge, next_look, worth_a_look
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do but to look again. Unless it is `patient`, waiting too long ends the rollout."""
+
+    sentence: str
+    patient: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """On to the next phase or step, or to this end."""
+
+    sentence: str
+    end: Phase | None = None
+
+
+@dataclass(frozen=True)
+class Write:
+    """To be kept, without moving."""
+
+    sentence: str
+    change: Callable[[Rollout], Rollout] = lambda rollout: rollout
+    template: JsonObject | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """There is a verdict on this step."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Nothing is left to do."""
+
+
+Found = Wait | Move | Write | Judged | Finished
+
+
+@dataclass
+class Judging:
+    """In memory alone: made again from the jobs when a rollout is taken up."""
+
+    index: int
+    old: Window
+    new: Window
+    wanted: int
+    verdict: Verdict | None = None
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> "Judging":
+        plan, since = rollout.plan, rollout.since
+        return cls(rollout.index, Window(plan.old, since), Window(plan.new, since), next_look(0, plan.rules))
+
+    async def look(self, rollout: Rollout, remote: Remote) -> tuple[Seen, Seen, Verdict | None]:
+        """What is seen of old and new, and a verdict where there is enough for one. Raises as `Remote` does."""
+        old, new = await self.old.read(remote), await self.new.read(remote)
+        ended = new.outcomes.ended
+        if not worth_a_look(new.outcomes, self.verdict, rollout.plan.rules):
+            return old, new, None
+        self.verdict = judge(old.outcomes, new.outcomes, rollout.plan.rules, rollout.looks + 1)
+        self.wanted = next_look(ended, rollout.plan.rules)
+        return old, new, self.verdict
+
+    @property
+    def good(self) -> Verdict | None:
+        """The last verdict, if it was to go on."""
+        return self.verdict if self.verdict is not None and self.verdict.decision is Decision.ADVANCE else None
+
+    @property
+    def sentence(self) -> str:
+        return f"until {self.wanted} jobs of {self.new.release} have ended that were submitted at this step"
+
+    def overdue(self, old: Seen, new: Seen, timeout: float) -> str:
+        """Why this has lasted for too long, if it has. That few jobs come is no reason, and doubt is none either: a clock that
+        made an end of it would take back good releases far more often than the verdict's rules allow.
+        """
+        # What holds the old release's jobs, too, is not its fault.
+        if new.waiting > timeout and new.waiting > 2 * old.waiting:
+            return f"a job of {self.new.release} has waited {new.waiting:.0f} s for a worker"
+        return ""
+
+
+@dataclass
+class Endings:
+    """One look after the other, until nothing is left. `waiting` says what the last one has found to wait for."""
+
+    site: Site
+    objects: Objects
+    waiting: str = ""
+    _requeue: Requeue | None = None
+    _requeued: bool = False
+    _retired: bool = False
+    _moved: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    async def look(self, service: JsonObject, rollout: Rollout) -> str | None:
+        """What is done now, as a sentence; empty while there is something to wait for; None when nothing is left.
+
+        Raises as `Remote` and `Objects` do.
+        """
+        plan, back = rollout.plan, rollout.phase is not Phase.PROMOTED
+        if not split_in_force(service):
+            self.waiting = "the split comes into force"
+            return ""
+        async with self.site.main(service) as remote:
+            if back and rollout.smoke_job and not rollout.opened:
+                await remote.cancel(rollout.smoke_job)  # nobody waits for it; one that has ended stays as it is
+            if back and rollout.opened and plan.requeue_failed and not self._requeued:
+                self._requeue = self._requeue or Requeue(plan.new, rollout.opened)
+                return await self._again(self._requeue, remote, plan.timeout)
+            if plan.retire and not self._retired:
+                release = plan.new if back else plan.old
+                if tags := tags_of(service, revision_name(service, release)):
+                    self._retired = True
+                    return f"{release} stays: the tag {' and '.join(map(repr, tags))} leads to it"
+                return await self._away(remote, rollout, release)
+        return None
+
+    async def _again(self, requeue: Requeue, remote: Remote, patience: float) -> str:
+        """When nothing happens for `patience` seconds, what still runs is taken too; after as long again it is given up."""
+        loop, before = asyncio.get_running_loop(), requeue.sentence
+        over = await requeue.look(remote, all_of_them=loop.time() - self._moved > patience)
+        if requeue.sentence != before:
+            self._moved = loop.time()
+        self._requeued = over or loop.time() - self._moved > 2 * patience
+        self.waiting = requeue.sentence
+        return requeue.sentence if self._requeued else ""
+
+    async def _away(self, remote: Remote, rollout: Rollout, release: str) -> str:
+        """When none of its jobs is open and it has no worker: a queue that holds something has workers."""
+        jobs = (await remote.get("/v1/stats"))["jobs"].get(release, {})
+        living = [it for it in (await remote.get("/v1/workers"))["workers"] if it["release"] == release]
+        left = {"queued jobs": jobs.get("queued", 0), "running jobs": jobs.get("running", 0), "workers": len(living)}
+        if rollout.phase is Phase.PROMOTED:  # KEDA takes away what has worked; what has never started may stay for ever
+            left["workers"] = max(left["workers"], await self.objects.workers(release))
+        if any(left.values()):
+            held = ", ".join(f"{count} {what}" for what, count in left.items() if count)
+            self.waiting = f"{release} is removed when it has nothing left: {held}"
+            return ""
+        gone = await self.objects.retire(release)
+        self._retired = True
+        return f"{release} is gone: {', '.join(gone) or 'it was already'}"
 
 
 @dataclass

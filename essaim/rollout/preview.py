@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from essaim.rollout.model import Phase, Plan, Rollout
+from essaim.rollout.model import Phase, Plan, Rollout, advance_rollout, begin_rollout, conclude_rollout
 from essaim.rollout.record import current, operations
 from essaim.rollout.service import JsonObject
-from essaim.rollout.steps import advance_rollout, begin_rollout, conclude_rollout
 
 
 class Patch(NamedTuple):

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from essaim.rollout.errors import ConflictError
-from essaim.rollout.model import Phase, Rollout, dump, load
+from essaim.rollout.model import Phase, Rollout, desired_traffic, dump, load, position
 from essaim.rollout.service import JsonObject, Service, split_traffic
-from essaim.rollout.steps import desired_traffic, position
 
 ANNOTATION = "essaim.dev/rollout"
 TEMPLATE = "essaim.dev/rollout-template"  # the one before, while a rollout has put its own there: to be had back

@@ -1,11 +1,10 @@
-"""What a release is made of besides its revision: brought up as a copy of another's, looked for, and taken away."""
+"""The objects of a release besides its revision: copied from another release, listed, and removed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from essaim.kubernetes.client import JsonObject, Kubernetes, Resource
-from essaim.rollout.copies import VERSION, copied, given, renames, template
 from essaim.rollout.errors import RolloutRefusedError
 
 CONFIG_MAPS = ("configmaps", "", "v1")
@@ -18,6 +17,18 @@ REVISIONS = ("revisions", "serving.knative.dev", "v1")
 # In the order in which they are made and removed; README.md names the same ones to be removed.
 COPIED = (CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, DISRUPTION_BUDGETS, SCALED_OBJECTS)
 REMOVED = (SCALED_OBJECTS, DEPLOYMENTS, DAEMON_SETS, DISRUPTION_BUDGETS, CONFIG_MAPS, JOBS, REVISIONS)
+
+
+VERSION = "app.kubernetes.io/version"  # all that belongs to a release has this label
+RELEASE = "ESSAIM_RELEASE"
+CONTAINERS = ("api", "worker", "warm")
+NOT_OURS = (
+    "scaledobject.keda.sh/",
+    "deployment.kubernetes.io/",
+    "deprecated.daemonset.template.generation",
+    "kubectl.kubernetes.io/",
+    "serving.knative.dev/",
+)
 
 
 class Objects(Protocol):
@@ -82,7 +93,7 @@ class ClusterObjects:
         return made
 
     async def _copy(self, live: JsonObject, kind: tuple[str, str, str], old: str, new: str, image: str) -> list[str]:
-        copy = copied(live, self._renames(old, new), new, image)
+        copy = copy_object(live, self._renames(old, new), new, image)
         resource = self._resource(kind, copy["metadata"]["name"])
         if await self.kubernetes.create(resource, copy):
             return [str(resource)]
@@ -100,8 +111,8 @@ class ClusterObjects:
             found = await self.kubernetes.get(self._resource(REVISIONS, revision))
             if found is None:
                 raise RolloutRefusedError(f"there is no revision {revision} to copy")
-            live = {"metadata": given(found), "spec": found["spec"]}
-        return template(live, self._renames(old, new), new, image)
+            live = {"metadata": own_metadata(found), "spec": found["spec"]}
+        return copy_template(live, self._renames(old, new), new, image)
 
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
         worker, revision = self._worker(release), f"{self.service}-{release}"
@@ -152,3 +163,54 @@ def condition(live: JsonObject, name: str) -> JsonObject:
 def _image(deployment: JsonObject) -> str:
     containers = deployment.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ())
     return next((str(it["image"]) for it in containers if it["name"] == "worker"), "")
+
+
+def copy_object(live: JsonObject, names: Mapping[str, str], release: str, image: str) -> JsonObject:
+    """The object under its new name, without what the cluster has written into it. `names` are old → new."""
+    kept = {name: value for name, value in live.items() if name != "status"}
+    if live["kind"] == "Deployment":
+        # KEDA's; without them it begins with one worker, which declares the queue.
+        kept["spec"] = {name: value for name, value in live["spec"].items() if name != "replicas"}
+    renamed: JsonObject = _renamed({**kept, "metadata": own_metadata(live)}, names, release, image)
+    return renamed
+
+
+def own_metadata(live: JsonObject) -> JsonObject:
+    """Its metadata as somebody has given them: name, labels, annotations."""
+    metadata = live["metadata"]
+    own = {name: _own(metadata[name]) for name in ("labels", "annotations") if name in metadata}
+    return {"name": metadata["name"], **own}
+
+
+def copy_template(live: JsonObject, names: Mapping[str, str], release: str, image: str) -> JsonObject:
+    """A Service's template for another release."""
+    renamed: JsonObject = _renamed(live, names, release, image)
+    return renamed
+
+
+def renames(service: str, old: str, new: str) -> dict[str, str]:
+    """What carries the name of a release, old → new; `platform/components/release` has the same names."""
+    made = (f"{service}-", f"{service}-worker-", f"{service}-warm-", f"{service}-settings-", "jobs.")
+    return {f"{name}{old}": f"{name}{new}" for name in made}
+
+
+def _own(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if not name.startswith(NOT_OURS)}
+
+
+def _renamed(value: Any, names: Mapping[str, str], release: str, image: str) -> Any:
+    match value:
+        case str():
+            return names.get(value, value)
+        case list():
+            return [_renamed(each, names, release, image) for each in value]
+        case {"name": str(name), "value": _} if name == RELEASE:
+            return {**value, "value": release}
+        case {"name": str(name), "image": _} if name in CONTAINERS:
+            rest = {key: _renamed(each, names, release, image) for key, each in value.items()}
+            return {**rest, "image": image}
+        case dict():
+            return {
+                key: release if key == VERSION else _renamed(each, names, release, image) for key, each in value.items()
+            }
+    return value

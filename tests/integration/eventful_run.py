@@ -26,8 +26,8 @@ ROLLED = """
 from dataclasses import replace
 from datetime import UTC, datetime
 from jobs import telemetry
-from essaim.rollout.state import Phase, Plan, Rollout
-from essaim.rollout.telling import Voice
+from essaim.rollout.model import Phase, Plan, Rollout
+from essaim.rollout.reporting import Voice
 
 now = datetime.now(UTC)
 telemetry.export("rollout", "cli", "tester")

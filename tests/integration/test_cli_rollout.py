@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from essaim.rollout.model import Phase, Plan, dump, load
+from essaim.rollout.model import Phase, Plan, advance_rollout, begin_rollout, desired_traffic, dump, load
 from essaim.rollout.record import ANNOTATION
-from essaim.rollout.steps import advance_rollout, begin_rollout, desired_traffic
 from tests.api_server import ApiServer
 from tests.integration.essaim_command import Said, essaim
 from tests.integration.otlp_receiver import receiving

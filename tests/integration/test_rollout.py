@@ -8,16 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from essaim.rollout.client import Site
 from essaim.rollout.controller import Controller
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.model import Phase, Plan
+from essaim.rollout.model import Phase, Plan, pause_rollout, resume_rollout
 from essaim.rollout.phases import Looks
 from essaim.rollout.record import Record
 from essaim.rollout.releases import Elsewhere
 from essaim.rollout.reporting import Line, Voice
 from essaim.rollout.service import split_traffic
-from essaim.rollout.site import Site
-from essaim.rollout.steps import pause_rollout, resume_rollout
 from essaim.rollout.verdict import Rules
 from tests.conftest import ROOT, House
 from tests.two_releases import TwoReleases, start

@@ -10,7 +10,7 @@ import pytest
 from essaim.errors import UnavailableError
 from essaim.jobs.model import Job, Problem
 from essaim.rollout.client import PAGE, Clock, Remote, RemoteError, open_remote
-from essaim.rollout.outcomes import Window
+from essaim.rollout.job_checks import Window
 from tests.integration.conftest import Site
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from essaim.rollout.copies import copied, renames, template
+from essaim.rollout.releases import copy_object, copy_template, renames
 from tests.unit.platform_builds import Object, build, copy, one
 
 KINDS = ("Deployment", "ScaledObject", "PodDisruptionBudget", "ConfigMap")
@@ -62,22 +62,22 @@ def test_the_pods_that_keep_nodes_warm_too(tmp_path: Path) -> None:
     old, new = (one(built(tmp_path / it, "local", it), "DaemonSet", "essaim-warm") for it in ("dev", "next"))
     live = lived(old)
     live["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = "1"
-    assert bare(copied(live, NAMES, "next", image(new))) == bare(new)
+    assert bare(copy_object(live, NAMES, "next", image(new))) == bare(new)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_what_applying_it_would_have_made(overlays: tuple[list[Object], list[Object]], kind: str) -> None:
     name = "essaim-settings" if kind == "ConfigMap" else "essaim-worker"
     old, new = (one(objects, kind, name) for objects in overlays)
-    made = copied(lived(old), NAMES, "next", image(new) if kind == "Deployment" else "")
+    made = copy_object(lived(old), NAMES, "next", image(new) if kind == "Deployment" else "")
     assert bare(made) == bare(new)
 
 
 def test_the_revision_too(overlays: tuple[list[Object], list[Object]]) -> None:
     old, new = (one(objects, "KnativeService")["spec"]["template"] for objects in overlays)
-    assert template(old, NAMES, "next", new["spec"]["containers"][0]["image"]) == new
+    assert copy_template(old, NAMES, "next", new["spec"]["containers"][0]["image"]) == new
 
 
 def test_the_image_is_the_one_that_was_asked_for(overlays: tuple[list[Object], list[Object]]) -> None:
     old = one(overlays[0], "Deployment", "essaim-worker")
-    assert image(copied(lived(old), NAMES, "next", "essaim@sha256:1f")) == "essaim@sha256:1f"
+    assert image(copy_object(lived(old), NAMES, "next", "essaim@sha256:1f")) == "essaim@sha256:1f"

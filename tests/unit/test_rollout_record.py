@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from essaim.rollout.errors import ConflictError
-from essaim.rollout.model import Phase, Plan, Rollout
+from essaim.rollout.model import Phase, Plan, Rollout, add_note, advance_rollout, begin_rollout, conclude_rollout
 from essaim.rollout.record import ANNOTATION, TEMPLATE, Record, current, operations
-from essaim.rollout.steps import add_note, advance_rollout, begin_rollout, conclude_rollout
 from tests.knative_service import StandInService
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from essaim.rollout.imagined import Case, cases
 from essaim.rollout.model import STEPS
-from essaim.rollout.simulation import COLUMNS, Odds, roll_out, row, simulate
+from essaim.rollout.simulation import COLUMNS, Case, Odds, cases, roll_out, row, simulate
 from essaim.rollout.verdict import Decision, Rules
 from tests.integration.essaim_command import essaim
 

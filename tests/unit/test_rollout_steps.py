@@ -7,21 +7,25 @@ from itertools import pairwise
 import pytest
 
 from essaim.rollout.errors import RolloutError, RolloutRefusedError
-from essaim.rollout.model import Phase, Plan, Rollout, dump, load
-from essaim.rollout.reporting import Voice
-from essaim.rollout.steps import (
+from essaim.rollout.model import (
     HISTORY,
     LEASE,
+    Phase,
+    Plan,
+    Rollout,
     add_note,
     advance_rollout,
     begin_rollout,
     conclude_rollout,
     desired_traffic,
+    dump,
     hold_rollout,
     is_overdue,
+    load,
     pause_rollout,
     resume_rollout,
 )
+from essaim.rollout.reporting import Voice
 from essaim.rollout.verdict import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from essaim.cli.errors import CliError
 from essaim.cli.jobs.progress import progress
 from essaim.cli.output import document, table
-from essaim.rollout.imagined import cases
-from essaim.rollout.simulation import COLUMNS, row, simulate
+from essaim.rollout.simulation import COLUMNS, cases, row, simulate
 from essaim.rollout.verdict import Rules
 
 

@@ -10,9 +10,8 @@ from essaim.cli.rollout.target import Place, Where, open_place
 from essaim.cli.running import run
 from essaim.rollout.controller import Controller
 from essaim.rollout.errors import RolloutRefusedError
-from essaim.rollout.model import Phase, Rollout, dump
+from essaim.rollout.model import Phase, Rollout, conclude_rollout, dump, pause_rollout, resume_rollout
 from essaim.rollout.service import JsonObject
-from essaim.rollout.steps import conclude_rollout, pause_rollout, resume_rollout
 from essaim.units import ago
 
 EARLY = (Phase.PREPARING, Phase.SMOKE)

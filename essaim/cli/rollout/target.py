@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from essaim.rollout.client import Site
 from essaim.rollout.record import Record
 from essaim.rollout.releases import ClusterObjects, Elsewhere, Objects
-from essaim.rollout.site import Site
 
 Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Of the Service.")]
 ServiceName = Annotated[str, typer.Option("--service", metavar="NAME", help="The Knative Service of the API.")]
