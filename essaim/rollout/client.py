@@ -3,22 +3,19 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from essaim.errors import EssaimError, UnavailableError
+from essaim.rollout.service import JsonObject, cluster_url, tag_url
 
 if TYPE_CHECKING:  # start-up time
     import httpx
 
-from contextlib import AbstractAsyncContextManager
-from dataclasses import field
-
-from essaim.rollout.service import JsonObject, cluster_url, tag_url
 
 ANSWER_SECONDS = 30.0  # the first one may wait for a pod
 PATIENCE_SECONDS = 10.0  # then the next look tries again

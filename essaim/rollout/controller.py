@@ -1,6 +1,6 @@
-"""Takes a rollout from where its record says it is to its end: one look after the other, each of which may move it on.
+"""Runs a rollout to its end: `Observer` decides on an action, the controller applies it, and so on.
 
-Nothing that matters is only in memory: killed at any moment, it is taken up again by whoever comes next.
+No state that matters is only in memory: after a kill at any moment, any process can resume it.
 """
 
 import asyncio
@@ -24,26 +24,26 @@ from essaim.rollout.model import (
     is_overdue,
     position,
 )
-from essaim.rollout.phases import Finished, Found, Judged, Looks, Move, Wait, Write
+from essaim.rollout.phases import Action, Finished, Judged, Move, Observer, Wait, Write
 from essaim.rollout.record import Record
-from essaim.rollout.reporting import Voice
+from essaim.rollout.reporting import Reporter
 from essaim.rollout.service import JsonObject
 from essaim.rollout.verdict import Decision, Verdict
 
-LOOK_SECONDS = 3.0
+PAUSE_SECONDS = 3.0
 
 Change = Callable[[Rollout, datetime], Rollout]
 
 
 @dataclass
 class Controller:
-    """Holds the rollout as `holder`. `pause` lies between two looks, in seconds."""
+    """Holds the rollout as `holder`. `pause`: seconds between two observations."""
 
     record: Record
-    looks: Looks
+    observer: Observer
     holder: str
-    voice: Voice
-    pause: float = LOOK_SECONDS
+    reporter: Reporter
+    pause: float = PAUSE_SECONDS
     _silent: datetime | None = None
 
     async def begin(self, name: str, plan: Callable[[JsonObject], Plan]) -> Rollout:
@@ -60,7 +60,7 @@ class Controller:
             return begin_rollout(plan(service), name, self.holder, self.now())
 
         _, rollout = await self.record.change(decide)
-        self.voice.began(rollout)
+        self.reporter.began(rollout)
         return rollout
 
     async def take_up(self, takeover: bool) -> Rollout:
@@ -73,7 +73,7 @@ class Controller:
             return add_note(held, self.now(), f"{self.holder} goes on with it")
 
         _, rollout = await self.record.change(decide)
-        self.voice.taken_up(rollout)
+        self.reporter.taken_up(rollout)
         return rollout
 
     async def run(self) -> Rollout:
@@ -84,9 +84,9 @@ class Controller:
                 service, rollout = await self._hold()
                 if rollout.done:
                     return rollout
-                await self._do(rollout, await self._look(service, rollout))
+                await self._apply(rollout, await self._observe(service, rollout))
             except UnavailableError as error:  # of the Service itself: nothing can be done but to try again
-                self.voice.troubled(rollout, str(error))
+                self.reporter.troubled(rollout, str(error))
             await asyncio.sleep(self.pause)
 
     async def _hold(self) -> tuple[JsonObject, Rollout]:
@@ -107,9 +107,9 @@ class Controller:
             async with asyncio.timeout(5):
                 await self.record.change(lambda _, it: replace(self._own(it), held_until=self.now()))
 
-    async def _look(self, service: JsonObject, rollout: Rollout) -> Found:
+    async def _observe(self, service: JsonObject, rollout: Rollout) -> Action:
         try:
-            found = await self.looks.look(service, rollout)
+            action = await self.observer.observe(service, rollout)
         except UnavailableError as error:
             self._silent = self._silent or self.now()
             silent = (self.now() - self._silent).total_seconds()
@@ -119,24 +119,24 @@ class Controller:
         except EssaimError as error:
             return Wait(str(error), patient=True) if rollout.phase.decided else Move(str(error), Phase.ROLLED_BACK)
         self._silent = None
-        return found
+        return action
 
-    async def _do(self, rollout: Rollout, found: Found) -> None:
-        match found:
+    async def _apply(self, rollout: Rollout, action: Action) -> None:
+        match action:
             case Wait(sentence, patient):
                 if patient or not is_overdue(rollout, self.now()):
-                    return self.voice.waits(rollout, sentence)
+                    return self.reporter.waits(rollout, sentence)
                 late = f"after {rollout.plan.timeout:.0f} s still: {sentence}"
                 await self._move(rollout, lambda it, now: conclude_rollout(it, Phase.ROLLED_BACK, now, late))
             case Move(sentence, None) if rollout.paused:
-                self.voice.waits(rollout, f"paused, or else: {sentence}")
+                self.reporter.waits(rollout, f"paused, or else: {sentence}")
             case Move(sentence, None):
                 await self._move(rollout, lambda it, now: advance_rollout(it, now, sentence))
             case Move(sentence, Phase() as end):
                 await self._move(rollout, lambda it, now: conclude_rollout(it, end, now, sentence))
             case Write(sentence, change, template):
                 await self._change(rollout, lambda it, now: add_note(change(it), now, sentence), template)
-                self.voice.did(rollout, sentence)
+                self.reporter.did(rollout, sentence)
             case Judged(verdict):
                 await self._judged(rollout, verdict)
             case Finished():
@@ -154,13 +154,13 @@ class Controller:
                     return advance_rollout(it, now, verdict.sentence)
             return add_note(it, now, verdict.sentence)
 
-        self.voice.judged(rollout, verdict)
+        self.reporter.judged(rollout, verdict)
         await self._move(rollout, counted, judged=True)
 
     async def _move(self, rollout: Rollout, change: Change, *, judged: bool = False) -> None:
         after = await self._change(rollout, change)
         if position(after) != position(rollout):
-            self.voice.moved(after, judged=judged)
+            self.reporter.moved(after, judged=judged)
 
     async def _change(self, seen: Rollout, change: Change, template: JsonObject | None = None) -> Rollout:
         """Nothing, when meanwhile somebody has paused or moved what was seen."""
@@ -174,4 +174,4 @@ class Controller:
         return after
 
     def now(self) -> datetime:
-        return self.looks.site.clock.now()
+        return self.observer.site.clock.now()

@@ -128,7 +128,7 @@ class Shadow:
     _open: list[JsonObject] | None = None
     _asked: int = 0
 
-    async def look(self, site: Remote, new: Remote, release: str) -> bool:
+    async def advance(self, site: Remote, new: Remote, release: str) -> bool:
         """Whether all have been compared. Raises as `Remote` does."""
         if self._open is None:
             self._open = await self._originals(site, release)
@@ -195,8 +195,11 @@ class Requeue:
     tries: dict[str, int] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
 
-    async def look(self, site: Remote, *, all_of_them: bool = False) -> bool:
-        """Take what has failed or waits, and `all_of_them` also what runs. Whether all has ended. Raises as `Remote` does."""
+    async def advance(self, site: Remote, *, all_of_them: bool = False) -> bool:
+        """Take over failed and queued jobs, with `all_of_them` also running ones. Returns whether all have ended.
+
+        Raises as `Remote` does.
+        """
         self.left, taken = 0, []
         async for job in site.jobs(self.release):
             if datetime.fromisoformat(job["created"]) < self.opened:

@@ -26,7 +26,7 @@ from essaim.rollout.verdict import Decision, Verdict, judge, next_look, worth_a_
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do but to look again. Unless it is `patient`, waiting too long ends the rollout."""
+    """Nothing to do yet. Unless `patient`, waiting longer than the time-out rolls back."""
 
     sentence: str
     patient: bool = False
@@ -34,7 +34,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Move:
-    """On to the next phase or step, or to this end."""
+    """Go to the next phase or step, or end the rollout in phase `end`."""
 
     sentence: str
     end: Phase | None = None
@@ -42,7 +42,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Write:
-    """To be kept, without moving."""
+    """Store a change of the state, without moving on."""
 
     sentence: str
     change: Callable[[Rollout], Rollout] = lambda rollout: rollout
@@ -61,12 +61,12 @@ class Finished:
     """Nothing is left to do."""
 
 
-Found = Wait | Move | Write | Judged | Finished
+Action = Wait | Move | Write | Judged | Finished
 
 
 @dataclass
-class Judging:
-    """In memory alone: made again from the jobs when a rollout is taken up."""
+class StepJudge:
+    """The jobs of both releases at one step, and the last verdict. In memory alone: read again after a resume."""
 
     index: int
     old: Window
@@ -75,11 +75,11 @@ class Judging:
     verdict: Verdict | None = None
 
     @classmethod
-    def of(cls, rollout: Rollout) -> "Judging":
+    def of(cls, rollout: Rollout) -> "StepJudge":
         plan, since = rollout.plan, rollout.since
         return cls(rollout.index, Window(plan.old, since), Window(plan.new, since), next_look(0, plan.rules))
 
-    async def look(self, rollout: Rollout, remote: Remote) -> tuple[Seen, Seen, Verdict | None]:
+    async def judge(self, rollout: Rollout, remote: Remote) -> tuple[Seen, Seen, Verdict | None]:
         """What is seen of old and new, and a verdict where there is enough for one. Raises as `Remote` does."""
         old, new = await self.old.read(remote), await self.new.read(remote)
         ended = new.outcomes.ended
@@ -108,53 +108,66 @@ class Judging:
         return ""
 
 
+@dataclass(frozen=True)
+class Done:
+    """Nothing is left to clean up."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Clean-up waits for what the sentence says."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One part of the clean-up is done."""
+
+    sentence: str
+
+
 @dataclass
-class Endings:
-    """One look after the other, until nothing is left. `waiting` says what the last one has found to wait for."""
+class Cleanup:
+    """Once a rollout is decided: run failed jobs again, and remove the release that gets no requests."""
 
     site: Site
     objects: Objects
-    waiting: str = ""
     _requeue: Requeue | None = None
     _requeued: bool = False
     _retired: bool = False
     _moved: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
-    async def look(self, service: JsonObject, rollout: Rollout) -> str | None:
-        """What is done now, as a sentence; empty while there is something to wait for; None when nothing is left.
-
-        Raises as `Remote` and `Objects` do.
-        """
+    async def advance(self, service: JsonObject, rollout: Rollout) -> Done | Waiting | Progress:
+        """Do the next part that can be done now. Raises as `Remote` and `Objects` do."""
         plan, back = rollout.plan, rollout.phase is not Phase.PROMOTED
         if not split_in_force(service):
-            self.waiting = "the split comes into force"
-            return ""
+            return Waiting("the split comes into force")
         async with self.site.main(service) as remote:
             if back and rollout.smoke_job and not rollout.opened:
                 await remote.cancel(rollout.smoke_job)  # nobody waits for it; one that has ended stays as it is
             if back and rollout.opened and plan.requeue_failed and not self._requeued:
                 self._requeue = self._requeue or Requeue(plan.new, rollout.opened)
-                return await self._again(self._requeue, remote, plan.timeout)
+                return await self._run_again(self._requeue, remote, plan.timeout)
             if plan.retire and not self._retired:
                 release = plan.new if back else plan.old
                 if tags := tags_of(service, revision_name(service, release)):
                     self._retired = True
-                    return f"{release} stays: the tag {' and '.join(map(repr, tags))} leads to it"
-                return await self._away(remote, rollout, release)
-        return None
+                    return Progress(f"{release} stays: the tag {' and '.join(map(repr, tags))} leads to it")
+                return await self._retire(remote, rollout, release)
+        return Done()
 
-    async def _again(self, requeue: Requeue, remote: Remote, patience: float) -> str:
-        """When nothing happens for `patience` seconds, what still runs is taken too; after as long again it is given up."""
+    async def _run_again(self, requeue: Requeue, remote: Remote, patience: float) -> Waiting | Progress:
+        """After `patience` seconds without a change, take over running jobs too; after as long again, give up."""
         loop, before = asyncio.get_running_loop(), requeue.sentence
-        over = await requeue.look(remote, all_of_them=loop.time() - self._moved > patience)
+        over = await requeue.advance(remote, all_of_them=loop.time() - self._moved > patience)
         if requeue.sentence != before:
             self._moved = loop.time()
         self._requeued = over or loop.time() - self._moved > 2 * patience
-        self.waiting = requeue.sentence
-        return requeue.sentence if self._requeued else ""
+        return Progress(requeue.sentence) if self._requeued else Waiting(requeue.sentence)
 
-    async def _away(self, remote: Remote, rollout: Rollout, release: str) -> str:
-        """When none of its jobs is open and it has no worker: a queue that holds something has workers."""
+    async def _retire(self, remote: Remote, rollout: Rollout, release: str) -> Waiting | Progress:
+        """Once it has no open jobs and no workers. A queue with messages has workers."""
         jobs = (await remote.get("/v1/stats"))["jobs"].get(release, {})
         living = [it for it in (await remote.get("/v1/workers"))["workers"] if it["release"] == release]
         left = {"queued jobs": jobs.get("queued", 0), "running jobs": jobs.get("running", 0), "workers": len(living)}
@@ -162,16 +175,15 @@ class Endings:
             left["workers"] = max(left["workers"], await self.objects.workers(release))
         if any(left.values()):
             held = ", ".join(f"{count} {what}" for what, count in left.items() if count)
-            self.waiting = f"{release} is removed when it has nothing left: {held}"
-            return ""
+            return Waiting(f"{release} is removed when it has nothing left: {held}")
         gone = await self.objects.retire(release)
         self._retired = True
-        return f"{release} is gone: {', '.join(gone) or 'it was already'}"
+        return Progress(f"{release} is gone: {', '.join(gone) or 'it was already'}")
 
 
 @dataclass
-class Looks:
-    """What it keeps between two looks can be found out again. `request` is that of the smoke job, None to find one.
+class Observer:
+    """Its memory can be rebuilt from the Service and the jobs. `request` is that of the smoke job; None: choose one.
 
     Methods raise `UnavailableError`, and `RemoteError` or `ClusterError` for a refusal.
     """
@@ -180,11 +192,11 @@ class Looks:
     site: Site
     request: object = None
     _made: bool = False
-    _judging: Judging | None = None
+    _step: StepJudge | None = None
     _shadow: Shadow | None = None
-    _endings: Endings | None = None
+    _cleanup: Cleanup | None = None
 
-    async def look(self, service: JsonObject, rollout: Rollout) -> Found:
+    async def observe(self, service: JsonObject, rollout: Rollout) -> Action:
         match rollout.phase:
             case Phase.PREPARING:
                 return await self._prepare(service, rollout)
@@ -197,8 +209,8 @@ class Looks:
             case _:
                 return await self._finish(service, rollout)
 
-    async def _prepare(self, service: JsonObject, rollout: Rollout) -> Found:
-        """Until revision and workers of the new release are there. Whatever keeps them from it, no request has gone there."""
+    async def _prepare(self, service: JsonObject, rollout: Rollout) -> Action:
+        """Wait for revision and workers of the new release. It gets no requests before, so errors roll back."""
         plan, revision = rollout.plan, revision_name(service, rollout.plan.new)
         asked = service["spec"]["template"]["metadata"].get("name") == revision
         if plan.image and not (self._made and asked):
@@ -218,7 +230,7 @@ class Looks:
             return Wait(f"{plan.new} lacks {' and '.join(lacking)}")
         return Move(f"revision {revision} is ready")
 
-    async def _smoke(self, service: JsonObject, rollout: Rollout) -> Found:
+    async def _smoke(self, service: JsonObject, rollout: Rollout) -> Action:
         plan = rollout.plan
         if tag_url(service, plan.tag) is None or not split_in_force(service):
             return Wait(f"the tag {plan.tag!r} leads nowhere yet{_because(service)}")
@@ -239,7 +251,7 @@ class Looks:
                 return Move(f"{name} was cancelled", Phase.ROLLED_BACK)
         return Wait(f"{name} is {job['state']}")
 
-    async def _first_job(self, service: JsonObject, rollout: Rollout) -> Found:
+    async def _first_job(self, service: JsonObject, rollout: Rollout) -> Action:
         plan, request, origin = rollout.plan, self.request, "as given"
         async with self.site.main(service) as site, self.site.tagged(service, plan.tag) as new:
             if request is None:
@@ -249,9 +261,9 @@ class Looks:
             return Move(f"at {new.server} release {job['release']} answers, and not {plan.new}", Phase.ROLLED_BACK)
         return Write(f"{plan.new} has its first job, {origin}", lambda it: replace(it, smoke_job=job["id"]))
 
-    async def _fails_too(self, service: JsonObject, rollout: Rollout, job: JsonObject, failed: str) -> Found:
-        """What nobody has named as a first job may fail anywhere: what it read is gone. Then it says nothing, and the release's
-        own example is next.
+    async def _fails_too(self, service: JsonObject, rollout: Rollout, job: JsonObject, failed: str) -> Action:
+        """A smoke job copied from history may fail on the old release too, for instance because its inputs are gone. That
+        proves nothing: try the release's own example.
         """
         plan, request = rollout.plan, job["request"]
         async with self.site.main(service) as old, self.site.tagged(service, plan.tag) as new:
@@ -271,20 +283,20 @@ class Looks:
         sentence = f"{plan.old} fails it, too: {plan.new} has another first job, {SCHEMA_EXAMPLE}"
         return Write(sentence, lambda it: replace(it, smoke_job=first["id"]))
 
-    async def _compare(self, service: JsonObject, rollout: Rollout) -> Found:
+    async def _compare(self, service: JsonObject, rollout: Rollout) -> Action:
         plan = rollout.plan
         self._shadow = self._shadow or Shadow(rollout.id, plan.shadow, rollout.began)
         async with self.site.main(service) as site, self.site.tagged(service, plan.tag) as new:
-            over = await self._shadow.look(site, new, plan.old)
+            over = await self._shadow.advance(site, new, plan.old)
         if self._shadow.wrong:
             return Move(self._shadow.sentence, Phase.ROLLED_BACK)
         return Move(self._shadow.sentence) if over else Wait(self._shadow.sentence)
 
-    async def _judge(self, service: JsonObject, rollout: Rollout) -> Found:
+    async def _judge(self, service: JsonObject, rollout: Rollout) -> Action:
         plan = rollout.plan
-        if self._judging is None or self._judging.index != rollout.index:
-            self._judging = Judging.of(rollout)
-        if (verdict := self._judging.good) and not rollout.paused:
+        if self._step is None or self._step.index != rollout.index:
+            self._step = StepJudge.of(rollout)
+        if (verdict := self._step.good) and not rollout.paused:
             return Move(verdict.sentence)
         percent = requested_percent(service, revision_name(service, plan.new))
         if percent != rollout.percent:
@@ -293,22 +305,22 @@ class Looks:
                 patient=True,
             )
         async with self.site.main(service) as site:
-            old, new, judged = await self._judging.look(rollout, site)
+            old, new, judged = await self._step.judge(rollout, site)
         if judged is not None:
             return Judged(judged)
-        late = self._judging.overdue(old, new, plan.timeout)
+        late = self._step.overdue(old, new, plan.timeout)
         if late and not rollout.paused:
             return Move(late, Phase.ROLLED_BACK)
-        return Wait(self._judging.sentence, patient=True)
+        return Wait(self._step.sentence, patient=True)
 
-    async def _finish(self, service: JsonObject, rollout: Rollout) -> Found:
-        self._endings = self._endings or Endings(self.site, self.objects)
-        match await self._endings.look(service, rollout):
-            case None:
+    async def _finish(self, service: JsonObject, rollout: Rollout) -> Action:
+        self._cleanup = self._cleanup or Cleanup(self.site, self.objects)
+        match await self._cleanup.advance(service, rollout):
+            case Done():
                 return Finished()
-            case "":
-                return Wait(self._endings.waiting, patient=True)
-            case sentence:
+            case Waiting(sentence):
+                return Wait(sentence, patient=True)
+            case Progress(sentence):
                 return Write(sentence)
 
 

@@ -1,4 +1,4 @@
-"""What a rollout says of itself: a line for whoever runs it, and an event for whoever looks later."""
+"""Reports progress: a line for the terminal, and an event for the logs."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -23,10 +23,10 @@ class Line:
 
 
 @dataclass
-class Voice:
-    """Says each thing once: what is waited for is repeated only when it is another thing."""
+class Reporter:
+    """`write` gets each line. A reason to wait is reported once, until it changes."""
 
-    say: Callable[[Line], None]
+    write: Callable[[Line], None]
     _waiting: str = ""
 
     def began(self, rollout: Rollout) -> None:
@@ -101,7 +101,7 @@ class Voice:
 
     def _line(self, rollout: Rollout, sentence: str, numbers: Mapping[str, float] | None = None) -> None:
         self._waiting = ""
-        self.say(Line(datetime.now(UTC), rollout.phase.value, rollout.percent, sentence, numbers or {}))
+        self.write(Line(datetime.now(UTC), rollout.phase.value, rollout.percent, sentence, numbers or {}))
 
 
 def _did(rollout: Rollout) -> str:

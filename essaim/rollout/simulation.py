@@ -49,7 +49,7 @@ def cases(rules: Rules) -> tuple[Case, ...]:
 
 
 class SyntheticJobs:
-    """Those of one release in one window that have ended, out of shuffled pools at places that are drawn by lot: a thousand
+    """Ended jobs of one release in one window, out of shuffled pools at places that are drawn by lot: a thousand
     durations cost no more than a few, and pools hold exactly what the case says.
     """
 

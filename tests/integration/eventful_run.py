@@ -27,16 +27,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from jobs import telemetry
 from essaim.rollout.model import Phase, Plan, Rollout
-from essaim.rollout.reporting import Voice
+from essaim.rollout.reporting import Reporter
 
 now = datetime.now(UTC)
 telemetry.export("rollout", "cli", "tester")
-voice = Voice(lambda line: None)
+reporter = Reporter(lambda line: None)
 rollout = Rollout("a-rollout", Plan("v1", "v2", "v2"), now, now, now, "tester", now, reason="its jobs end well")
-voice.began(rollout)
-voice.moved(replace(rollout, phase=Phase.STEPPING, index=1))
-voice.moved(replace(rollout, phase=Phase.ROLLED_BACK))
-voice.moved(replace(rollout, phase=Phase.STEPPING, index=0))
+reporter.began(rollout)
+reporter.moved(replace(rollout, phase=Phase.STEPPING, index=1))
+reporter.moved(replace(rollout, phase=Phase.ROLLED_BACK))
+reporter.moved(replace(rollout, phase=Phase.STEPPING, index=0))
 telemetry.close(60)
 """
 

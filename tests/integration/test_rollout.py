@@ -12,10 +12,10 @@ from essaim.rollout.client import Site
 from essaim.rollout.controller import Controller
 from essaim.rollout.errors import RolloutRefusedError
 from essaim.rollout.model import Phase, Plan, pause_rollout, resume_rollout
-from essaim.rollout.phases import Looks
+from essaim.rollout.phases import Observer
 from essaim.rollout.record import Record
 from essaim.rollout.releases import Elsewhere
-from essaim.rollout.reporting import Line, Voice
+from essaim.rollout.reporting import Line, Reporter
 from essaim.rollout.service import split_traffic
 from essaim.rollout.verdict import Rules
 from tests.conftest import ROOT, House
@@ -35,9 +35,9 @@ def plan(**changed: Any) -> Callable[[dict[str, Any]], Plan]:
 
 
 def controller(place: TwoReleases, holder: str = "ann", lines: list[Line] | None = None, **options: Any) -> Controller:
-    voice = Voice(lambda line: print(line.percent, line.sentence) or (lines is not None and lines.append(line)))
-    looks = Looks(Elsewhere(), Site(patience=5.0), **options)
-    return Controller(Record(place.service), looks, holder, voice, pause=0.2)
+    reporter = Reporter(lambda line: print(line.percent, line.sentence) or (lines is not None and lines.append(line)))
+    observer = Observer(Elsewhere(), Site(patience=5.0), **options)
+    return Controller(Record(place.service), observer, holder, reporter, pause=0.2)
 
 
 @pytest.fixture

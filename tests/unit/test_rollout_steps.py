@@ -25,7 +25,7 @@ from essaim.rollout.model import (
     pause_rollout,
     resume_rollout,
 )
-from essaim.rollout.reporting import Voice
+from essaim.rollout.reporting import Reporter
 from essaim.rollout.verdict import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_every_move_is_logged_with_the_share_that_the_new_release_has_then(caplo
     caplog.set_level("INFO", "essaim")
     moves = [at(Phase.STEPPING, 1), *(at(phase, 1) for phase in Phase if phase.decided)]
     for move in moves:
-        Voice(lambda line: None).moved(move)
+        Reporter(lambda line: None).moved(move)
     logged = [record.__dict__["fields"]["percent"] for record in caplog.records]
     assert logged == [5, *(100 if move.phase is Phase.PROMOTED else 0 for move in moves[1:])]
 

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from essaim.cli.options import Json, Token
-from essaim.cli.rollout.target import Ingress, Local, Namespace, ServiceName, Where
+from essaim.cli.rollout.target import Ingress, Local, Namespace, ServiceName, TargetOptions
 
 STEPS = "1,5,25,50,100"
 Steps = Annotated[str, typer.Option("--steps", metavar="PERCENT,…", help="Its share of the requests, step by step.")]
@@ -78,7 +78,7 @@ def start(
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Start a rollout, or go on with one that was left. What is not `status`, `pause` … means this.
+    """Start a rollout, or resume an interrupted one. This is the default subcommand.
 
     The new release gets a share of the requests, and once enough of its jobs have ended, they are compared with those of the
     old one: it gets more, or waits, or all requests go back. Exit code 0: it has taken over; 1: it went back.
@@ -87,13 +87,14 @@ def start(
 
     Example: essaim rollout start --release v2 --steps 10,50,100 --min-jobs 20 --local .essaim
     """
-    from essaim.cli.rollout.options import Asked
-    from essaim.cli.rollout.run import roll
+    from essaim.cli.rollout import run
+    from essaim.cli.rollout.options import StartOptions
 
-    asked = Asked.of(
+    options = StartOptions.of(
         release, image, steps, min_jobs, max_failure_increase, max_slowdown, timeout, shadow, requeue_failed, retire
     )
-    roll(Where(namespace, service, ingress, token, local), asked, smoke, takeover=takeover, plan=plan, as_json=as_json)
+    target = TargetOptions(namespace, service, ingress, token, local)
+    run.start(target, options, smoke, takeover=takeover, plan=plan, as_json=as_json)
 
 
 @app.command()
@@ -107,9 +108,9 @@ def status(
 
     Example: essaim rollout status
     """
-    from essaim.cli.rollout.steering import show
+    from essaim.cli.rollout import steering
 
-    show(Where(namespace, service, "", "", local), as_json=as_json)
+    steering.show(TargetOptions(namespace, service, "", "", local), as_json=as_json)
 
 
 @app.command()
@@ -118,9 +119,9 @@ def pause(local: Local = None, namespace: Namespace = "essaim", service: Service
 
     Example: essaim rollout pause
     """
-    from essaim.cli.rollout.steering import stop_here
+    from essaim.cli.rollout import steering
 
-    stop_here(Where(namespace, service, "", "", local))
+    steering.pause(TargetOptions(namespace, service, "", "", local))
 
 
 @app.command()
@@ -133,13 +134,13 @@ def resume(
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """End the pause; and if nobody carries it on, do so from here.
+    """End the pause. If no other process runs the rollout, run it here.
 
     Example: essaim rollout resume --takeover
     """
-    from essaim.cli.rollout.steering import go_on
+    from essaim.cli.rollout import steering
 
-    go_on(Where(namespace, service, ingress, token, local), takeover=takeover, as_json=as_json)
+    steering.resume(TargetOptions(namespace, service, ingress, token, local), takeover=takeover, as_json=as_json)
 
 
 @app.command()
@@ -155,9 +156,9 @@ def abort(
 
     Example: essaim rollout abort
     """
-    from essaim.cli.rollout.steering import decide
+    from essaim.cli.rollout import steering
 
-    decide(Where(namespace, service, ingress, token, local), "aborted", as_json=as_json)
+    steering.decide(TargetOptions(namespace, service, ingress, token, local), "aborted", as_json=as_json)
 
 
 @app.command()
@@ -173,9 +174,9 @@ def promote(
 
     Example: essaim rollout promote
     """
-    from essaim.cli.rollout.steering import decide
+    from essaim.cli.rollout import steering
 
-    decide(Where(namespace, service, ingress, token, local), "promoted", as_json=as_json)
+    steering.decide(TargetOptions(namespace, service, ingress, token, local), "promoted", as_json=as_json)
 
 
 @app.command()
@@ -192,7 +193,7 @@ def odds(
 
     Example: essaim rollout odds --min-jobs 200 --rollouts 2000
     """
-    from essaim.cli.rollout.odds import show
+    from essaim.cli.rollout.error_rates import show
     from essaim.cli.rollout.options import share, shares
     from essaim.rollout.verdict import Rules
 

@@ -1,4 +1,4 @@
-"""What a rollout is asked to do: from options to a plan for the Service as it is."""
+"""From the options of `start` to a plan for the Service as it is."""
 
 import re
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The options of a start, understood."""
+class StartOptions:
+    """The options of `start`, parsed."""
 
     release: str
     image: str | None
@@ -39,8 +39,8 @@ class Asked:
         shadow: int,
         requeue_failed: bool,
         retire: bool,
-    ) -> "Asked":
-        """Raises `CliError` for what cannot be meant."""
+    ) -> "StartOptions":
+        """Raises `CliError` for values that make no sense."""
         rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
         return cls(release_name(release), image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
 

@@ -1,4 +1,4 @@
-"""A rollout from this terminal: its lines, and its end as an exit code."""
+"""Runs a rollout in this terminal: prints its lines, and ends with an exit code."""
 
 import asyncio
 import json
@@ -15,55 +15,63 @@ import typer
 from essaim import telemetry
 from essaim.cli.errors import CliError
 from essaim.cli.output import document, note, printable
-from essaim.cli.rollout.options import Asked
-from essaim.cli.rollout.target import Place, Where, holder, open_place
+from essaim.cli.rollout.options import StartOptions
+from essaim.cli.rollout.target import Target, TargetOptions, holder, open_target
 from essaim.cli.running import run
 from essaim.rollout.controller import Controller
 from essaim.rollout.model import Phase, Rollout
-from essaim.rollout.phases import Looks
+from essaim.rollout.phases import Observer
 from essaim.rollout.preview import preview
-from essaim.rollout.reporting import Line, Voice
+from essaim.rollout.reporting import Line, Reporter
 
 SEND_SECONDS = 5.0
 
 
-def roll(where: Where, asked: Asked, smoke: Path | None, *, takeover: bool, plan: bool, as_json: bool) -> None:
-    """Start, or take up what is going on for the same release."""
+def start(
+    target_options: TargetOptions,
+    options: StartOptions,
+    smoke: Path | None,
+    *,
+    takeover: bool,
+    plan: bool,
+    as_json: bool,
+) -> None:
+    """Start a rollout, or resume one of the same release."""
     request = None if smoke is None else _request(smoke)
 
-    async def rolling(place: Place, controller: Controller) -> Rollout | None:
-        service, current = await place.record.read()
-        if current is not None and not current.done and current.plan.new == asked.release:
+    async def begin_or_resume(target: Target, controller: Controller) -> Rollout | None:
+        service, current = await target.record.read()
+        if current is not None and not current.done and current.plan.new == options.release:
             return await controller.take_up(takeover)
-        if (current is None or current.done) and asked.serves(service):
-            pinned = await place.record.pin(asked.release)
+        if (current is None or current.done) and options.serves(service):
+            pinned = await target.record.pin(options.release)
             note(
-                f"{asked.release} gets all requests{', and keeps them when others are applied' if pinned else ' already'}"
+                f"{options.release} gets all requests{', and keeps them when others are applied' if pinned else ' already'}"
             )
             return None
-        return await controller.begin(uuid4().hex[:8], asked.plan)
+        return await controller.begin(uuid4().hex[:8], options.plan)
 
     if plan:
-        return run(_plan(where, asked, as_json))
-    carry(where, rolling, as_json=as_json, request=request)
+        return run(_plan(target_options, options, as_json))
+    run_controller(target_options, begin_or_resume, as_json=as_json, request=request)
 
 
-def carry(
-    where: Where,
-    begin: Callable[[Place, Controller], Coroutine[Any, Any, Rollout | None]],
+def run_controller(
+    target_options: TargetOptions,
+    begin: Callable[[Target, Controller], Coroutine[Any, Any, Rollout | None]],
     *,
     as_json: bool,
     request: object = None,
 ) -> None:
-    """Carry a rollout to its end, once `begin` holds one. Exit code 1 where the new release has not taken over."""
+    """Run a rollout to its end, once `begin` holds one. Exit code 1 unless the new release was promoted."""
     me = holder()
     telemetry.export("rollout", "cli", me)
 
-    async def carrying() -> Rollout | None:
-        async with open_place(where) as place:
-            voice = Voice(_document if as_json else _line)
-            controller = Controller(place.record, Looks(place.objects, place.site, request), me, voice)
-            if await begin(place, controller) is None:
+    async def running() -> Rollout | None:
+        async with open_target(target_options) as target:
+            reporter = Reporter(_document if as_json else _line)
+            controller = Controller(target.record, Observer(target.objects, target.site, request), me, reporter)
+            if await begin(target, controller) is None:
                 return None
             try:
                 return await controller.run()
@@ -73,7 +81,7 @@ def carry(
                 raise
 
     try:
-        rollout = run(carrying())
+        rollout = run(running())
     finally:
         telemetry.close(SEND_SECONDS)
     if rollout is not None and rollout.phase is not Phase.PROMOTED:
@@ -87,12 +95,12 @@ def _request(file: Path) -> object:
         raise CliError(f"{file} holds no JSON: {error}") from error
 
 
-async def _plan(where: Where, asked: Asked, as_json: bool) -> None:
-    async with open_place(where) as place:
-        service, _ = await place.record.read()
-        plan, template = asked.plan(service), None
+async def _plan(target_options: TargetOptions, options: StartOptions, as_json: bool) -> None:
+    async with open_target(target_options) as target:
+        service, _ = await target.record.read()
+        plan, template = options.plan(service), None
         if plan.image:
-            template = await place.objects.template(service, plan.old, plan.new, plan.image)
+            template = await target.objects.template(service, plan.old, plan.new, plan.image)
         patches = list(preview(service, plan, template, holder(), datetime.now(UTC)))
     if as_json:
         return document([patch._asdict() for patch in patches])

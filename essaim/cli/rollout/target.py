@@ -1,4 +1,4 @@
-"""Where a rollout happens: a Service in a cluster, or what stands for one on this machine."""
+"""Which Service is rolled out: one in a cluster, or the local file that replaces it."""
 
 import os
 import socket
@@ -32,9 +32,7 @@ Local = Annotated[
 
 
 @dataclass(frozen=True)
-class Where:
-    """As the options say."""
-
+class TargetOptions:
     namespace: str
     service: str
     ingress: str
@@ -43,29 +41,29 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     record: Record
     objects: Objects
     site: Site
 
 
 @asynccontextmanager
-async def open_place(where: Where) -> AsyncIterator[Place]:
+async def open_target(options: TargetOptions) -> AsyncIterator[Target]:
     """Raises `SettingsError` where no cluster is known."""
-    if where.local:
+    if options.local:
         from essaim.splitter.local import FILE, LocalService
 
-        yield Place(Record(LocalService(where.local / FILE)), Elsewhere(), Site("", where.token))
+        yield Target(Record(LocalService(options.local / FILE)), Elsewhere(), Site("", options.token))
         return
-    inside = "KUBERNETES_SERVICE_HOST" in os.environ and not where.ingress
-    site = Site(where.ingress, where.token, inside)
+    inside = "KUBERNETES_SERVICE_HOST" in os.environ and not options.ingress
+    site = Site(options.ingress, options.token, inside)
     from essaim.kubernetes.client import open_kubernetes
     from essaim.kubernetes.cluster import nearest_cluster
     from essaim.rollout.knative import KnativeService
 
     async with open_kubernetes(nearest_cluster()) as kubernetes:
-        record = Record(KnativeService(kubernetes, where.namespace, where.service))
-        yield Place(record, ClusterObjects(kubernetes, where.namespace, where.service), site)
+        record = Record(KnativeService(kubernetes, options.namespace, options.service))
+        yield Target(record, ClusterObjects(kubernetes, options.namespace, options.service), site)
 
 
 def holder() -> str:

@@ -1,4 +1,4 @@
-"""`essaim rollout odds`: rollouts that never were, a table of how they ended."""
+"""`essaim rollout odds`: how often simulated rollouts err, as a table."""
 
 from collections.abc import Sequence
 
