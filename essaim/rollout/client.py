@@ -150,7 +150,7 @@ class Site:
     clock: Clock = field(default_factory=Clock)
 
     def main(self, service: JsonObject) -> AbstractAsyncContextManager[Remote]:
-        """Whichever release the split picks. Raises `UnavailableError` while there is no address."""
+        """The API at the Service's URL: the split picks the release. Raises `UnavailableError` while there is no address."""
         return self._open(cluster_url(service) if self.inside else service["status"].get("url"), service)
 
     def tagged(self, service: JsonObject, tag: str) -> AbstractAsyncContextManager[Remote]:

@@ -102,7 +102,7 @@ class Controller:
         return rollout
 
     async def let_go(self) -> None:
-        """Whoever comes next need not wait. Best effort: the lease runs out anyway."""
+        """Release the lease, so the next process need not wait. Best effort: it expires anyway."""
         with suppress(EssaimError, TimeoutError):
             async with asyncio.timeout(5):
                 await self.record.change(lambda _, it: replace(self._own(it), held_until=self.now()))

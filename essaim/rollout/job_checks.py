@@ -25,7 +25,7 @@ NAMED = 3  # jobs that a sentence names
 
 @dataclass(frozen=True)
 class Seen:
-    """`waiting` is how long the job has waited, in seconds, that has waited longest for its first worker."""
+    """`waiting`: seconds that the longest-queued job has waited for its first worker."""
 
     outcomes: Outcomes
     waiting: float
@@ -33,19 +33,19 @@ class Seen:
 
 @dataclass
 class Window:
-    """The jobs of one release from `since` on. What has ended is read once: each look goes back no further than to the oldest
-    job that was open at the look before.
+    """The jobs of one release from `since` on. Ended jobs are read once: each read goes back to the oldest job that was
+    open at the read before.
     """
 
     release: str
     since: datetime
     _ended: dict[str, JsonObject] = field(default_factory=dict)
-    _settled: datetime | None = None
+    _read_from: datetime | None = None
 
     async def read(self, remote: Remote) -> Seen:
         """Raises as `Remote` does."""
         open_jobs: list[JsonObject] = []
-        floor = self._settled or self.since
+        floor = self._read_from or self.since
         async for job in remote.jobs(self.release):
             if _time(job["created"]) < floor:
                 break
@@ -56,14 +56,14 @@ class Window:
                 self._ended.pop(job["id"], None)  # it runs again
         now = remote.clock.now()
         oldest = min((_time(job["created"]) for job in open_jobs), default=now)
-        self._settled = max(floor, min(oldest, now - LATE))
+        self._read_from = max(floor, min(oldest, now - LATE))
         queued = [_time(job.get("retried") or job["created"]) for job in open_jobs if job["state"] == "queued"]
         waiting = [(now - since).total_seconds() for since in queued]
         return Seen(outcomes_of(self._ended.values(), open_jobs, now), max(waiting, default=0.0))
 
 
 def outcomes_of(ended: Iterable[JsonObject], open_jobs: Iterable[JsonObject], now: datetime) -> Outcomes:
-    """What the verdict wants to know of these jobs."""
+    """The numbers that a verdict needs."""
     ended = tuple(ended)
     succeeded = [job for job in ended if job["state"] == "succeeded"]
     return Outcomes(
@@ -181,7 +181,7 @@ class Shadow:
 
 
 async def _outcome(remote: Remote, job: JsonObject) -> object:
-    """What two runs of one request are to have in common: the result, or that there is none."""
+    """The part that two runs of one request must share: the result, or the state without one."""
     return await remote.result(job["id"]) if job["state"] == "succeeded" else job["state"]
 
 

@@ -22,7 +22,7 @@ HISTORY = 40  # sentences: an annotation is no log
 
 
 class Phase(StrEnum):
-    """Where it stands. The last three are the end of the question; what is left then is cleaning up."""
+    """The last three are decided: only cleaning up is left."""
 
     PREPARING = "preparing"
     SMOKE = "smoke"
@@ -42,7 +42,7 @@ NEXT = {Phase.PREPARING: Phase.SMOKE, Phase.SMOKE: Phase.SHADOW, Phase.SHADOW: P
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for. `image` None: somebody else applies the release. `timeout`: seconds, for whatever is waited for."""
+    """The options of a rollout. `image` None: the release is applied by other means. `timeout`: seconds, for each wait."""
 
     old: str
     new: str
@@ -98,7 +98,7 @@ class Rollout:
 
     @property
     def percent(self) -> int:
-        """What the new release is meant to get of the requests."""
+        """The requests that the new release should get."""
         if self.phase is Phase.STEPPING:
             return self.plan.steps[self.index]
         return 100 if self.phase is Phase.PROMOTED else 0
@@ -180,7 +180,7 @@ def resume_rollout(rollout: Rollout, now: datetime, sentence: str) -> Rollout:
 
 
 def position(rollout: Rollout) -> tuple[Phase, int]:
-    """What says how the requests are split."""
+    """The part of the state that determines the split."""
     return rollout.phase, rollout.index
 
 
@@ -194,7 +194,7 @@ def revision_name(service: JsonObject, release: str) -> str:
 
 
 def desired_traffic(service: JsonObject, rollout: Rollout) -> Entries:
-    """What `spec.traffic` is to be in this state."""
+    """The `spec.traffic` of this state."""
     plan = rollout.plan
     old, new = revision_name(service, plan.old), revision_name(service, plan.new)
     own_tag = plan.tag if plan.own_tag else None

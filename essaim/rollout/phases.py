@@ -80,7 +80,7 @@ class StepJudge:
         return cls(rollout.index, Window(plan.old, since), Window(plan.new, since), next_look(0, plan.rules))
 
     async def judge(self, rollout: Rollout, remote: Remote) -> tuple[Seen, Seen, Verdict | None]:
-        """What is seen of old and new, and a verdict where there is enough for one. Raises as `Remote` does."""
+        """Old and new as seen now, and a verdict if enough jobs have ended. Raises as `Remote` does."""
         old, new = await self.old.read(remote), await self.new.read(remote)
         ended = new.outcomes.ended
         if not worth_a_look(new.outcomes, self.verdict, rollout.plan.rules):

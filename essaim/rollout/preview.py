@@ -1,4 +1,4 @@
-"""Which patches a rollout would send if all goes well, and the one that would take it back. Pure, and changes nothing."""
+"""The patches that a successful rollout would send, and the one that would roll it back. Pure."""
 
 import copy
 from collections.abc import Iterator

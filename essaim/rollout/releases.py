@@ -32,7 +32,7 @@ NOT_OURS = (
 
 
 class Objects(Protocol):
-    """Where releases are. All but `missing` may raise `RolloutRefusedError` where that is not for us to do."""
+    """The objects of all releases. All methods but `missing` may raise `RolloutRefusedError` if these are managed elsewhere."""
 
     async def bring_up(self, old: str, new: str, image: str) -> Sequence[str]:
         """Make what the new release lacks, as the old one has it, and return the names of what was made."""
@@ -43,7 +43,7 @@ class Objects(Protocol):
         ...
 
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
-        """What the release needs and is not there, or not ready (yet)."""
+        """The objects that the release needs and that do not exist or are not ready."""
         ...
 
     async def workers(self, release: str) -> int:
@@ -56,7 +56,7 @@ class Objects(Protocol):
 
 
 class Elsewhere:
-    """Somebody else makes releases and takes them away."""
+    """Releases are made and removed by other means."""
 
     async def bring_up(self, old: str, new: str, image: str) -> Sequence[str]:
         raise RolloutRefusedError("with --local the releases are those of `essaim up`: leave --image out")
@@ -156,7 +156,7 @@ class ClusterObjects:
 
 
 def condition(live: JsonObject, name: str) -> JsonObject:
-    """As an object's status tells it; empty where it does not."""
+    """A condition of an object's status; empty if there is none."""
     return next((it for it in live.get("status", {}).get("conditions", ()) if it["type"] == name), {})
 
 
@@ -189,7 +189,7 @@ def copy_template(live: JsonObject, names: Mapping[str, str], release: str, imag
 
 
 def renames(service: str, old: str, new: str) -> dict[str, str]:
-    """What carries the name of a release, old → new; `platform/components/release` has the same names."""
+    """Names that contain the release, old → new; `platform/components/release` has the same names."""
     made = (f"{service}-", f"{service}-worker-", f"{service}-warm-", f"{service}-settings-", "jobs.")
     return {f"{name}{old}": f"{name}{new}" for name in made}
 

@@ -91,7 +91,7 @@ class Reporter:
             self._waiting = sentence
 
     def did(self, rollout: Rollout, sentence: str) -> None:
-        """Something on the way is done."""
+        """An action within a phase is done."""
         with self._about(rollout):
             log("rollout.noted", phase=rollout.phase.value, reason=sentence)
         self._line(rollout, sentence)

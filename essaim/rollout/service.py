@@ -28,7 +28,7 @@ class Service(Protocol):
     """
 
     async def read(self) -> JsonObject:
-        """As it is now. Raises `UnavailableError` when nobody answers."""
+        """The Service now. Raises `UnavailableError` when nobody answers."""
         ...
 
     async def patch(self, operations: Sequence[JsonObject]) -> JsonObject:
@@ -41,7 +41,7 @@ class Service(Protocol):
 
 
 def traffic_entries(service: JsonObject) -> Entries:
-    """What is asked for now."""
+    """The requested entries."""
     return list(service["spec"].get("traffic") or [NEWEST])
 
 
@@ -97,7 +97,7 @@ def all_traffic_to(service: JsonObject, revision: str, own_tag: str | None) -> E
 
 
 def tags_of(service: JsonObject, revision: str) -> list[str]:
-    """Those that lead to the revision."""
+    """Tags that lead to the revision."""
     return [
         str(entry["tag"])
         for entry in traffic_entries(service)
@@ -126,7 +126,7 @@ def split_in_force(service: JsonObject) -> bool:
 
 
 def requested_percent(service: JsonObject, revision: str) -> int:
-    """What the revision is meant to get, in percent."""
+    """The requested share of the revision, in percent."""
     return sum(entry.get("percent") or 0 for entry in traffic_entries(service) if entry.get("revisionName") == revision)
 
 

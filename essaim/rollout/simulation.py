@@ -24,7 +24,7 @@ _POOL = 1 << 16
 
 @dataclass(frozen=True)
 class Case:
-    """What a new release is like, beside an old one of which the share `baseline` of jobs fails."""
+    """A new release compared with an old one. `baseline`: the share of the old one's jobs that fail."""
 
     name: str
     baseline: float = 0.01
@@ -109,7 +109,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Odds:
-    """What became of all rollouts of one case."""
+    """The ends of all rollouts of one case."""
 
     case: Case
     rollouts: Sequence[Ended]

@@ -1,6 +1,6 @@
-"""What stands for a Knative Service on one machine: a file that says which release gets how many of the requests.
+"""A file that replaces the Knative Service on one machine: it holds the share of the requests of each release.
 
-The proxy of `essaim up` goes by it from the next request on, so that what is asked for is in force at once.
+The proxy of `essaim up` reads it with each request, so a change is in force at once.
 """
 
 import asyncio
@@ -65,13 +65,13 @@ class LocalService:
     def _change(self, change: Callable[[JsonObject | None], JsonObject]) -> JsonObject:
         with self._locked():
             before = self.look() if self.path.exists() else None
-            after = _settled(before, change(before))
+            after = _reconciled(before, change(before))
             if after != before:
                 self._write(after)
         return after
 
     def _write(self, service: JsonObject) -> None:
-        """Whole or not at all: who reads sees the one before or this one."""
+        """Atomically: readers see the old file or the new one."""
         new = self.path.with_suffix(".new")
         with new.open("w") as file:
             json.dump(service, file, indent=2)
@@ -118,8 +118,8 @@ def _opened(url: str, addresses: Mapping[str, str]) -> JsonObject:
     }
 
 
-def _settled(before: JsonObject | None, service: JsonObject) -> JsonObject:
-    """With what Knative would say of it: counted up, and its split in force. Raises `RolloutRefusedError`."""
+def _reconciled(before: JsonObject | None, service: JsonObject) -> JsonObject:
+    """Adds the status that Knative would: generations counted up, the split in force. Raises `RolloutRefusedError`."""
     counted: JsonObject = before["metadata"] if before else {"resourceVersion": "0", "generation": 0}
     generation = counted["generation"] + (before is None or service["spec"] != before["spec"])
     ready = [{"type": "Ready", "status": "True"}]

@@ -34,7 +34,7 @@ class GoneError(Exception):
 
 
 class Split:
-    """Whose turn it is, by the file as it is now. One that cannot be read leaves all as it was."""
+    """Picks the release of each request by the current file. While it cannot be read, the last split stays."""
 
     def __init__(self, service: LocalService) -> None:
         self._service = service

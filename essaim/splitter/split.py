@@ -1,4 +1,4 @@
-"""Which release gets the next request, on one machine."""
+"""Picks the release of the next request, on one machine."""
 
 import random
 from collections import deque

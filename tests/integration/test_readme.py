@@ -68,7 +68,9 @@ def test_the_folders_are_those_of_the_contracts_from_the_top_down() -> None:
     contracts = (ROOT / ".importlinter").read_text()
     (roots,) = re.findall(r"^root_packages =\n((?: +\w+\n)+)", contracts, re.MULTILINE)
     assert sorted(["essaim", *programs]) == sorted(roots.split())
-    (layers,) = re.findall(r"^containers = essaim\n.*?^layers =\n((?: +[^\n]+\n)+)", contracts, re.MULTILINE | re.DOTALL)
+    (layers,) = re.findall(
+        r"^containers = essaim\n.*?^layers =\n((?: +[^\n]+\n)+)", contracts, re.MULTILINE | re.DOTALL
+    )
     assert rooms == [room for room in re.findall(r"\w+", layers) if (ROOT / "essaim" / room).is_dir()]
 
 

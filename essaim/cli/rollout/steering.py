@@ -1,4 +1,4 @@
-"""What a person does to a rollout that goes on: look, pause, resume, abort, promote."""
+"""The commands for a running rollout: status, pause, resume, abort, promote."""
 
 import json
 from collections.abc import Callable

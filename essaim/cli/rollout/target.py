@@ -67,5 +67,5 @@ async def open_target(options: TargetOptions) -> AsyncIterator[Target]:
 
 
 def holder() -> str:
-    """Who this is, for others to see: no two processes are the same."""
+    """The name of this process as the holder of a rollout; unique."""
     return f"{os.environ.get('USER') or 'somebody'}@{socket.gethostname()}:{os.getpid()}"
