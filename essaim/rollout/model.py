@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from essaim.rollout.errors import RolloutError, RolloutRefusedError
-from essaim.rollout.service import Entries, JsonObject, all_traffic_to, split_traffic
+from essaim.rollout.service import Entries, JsonObject, all_traffic_to, revision_name, split_traffic
 from essaim.rollout.verdict import Rules
 
 if TYPE_CHECKING:  # start-up time
@@ -187,10 +187,6 @@ def position(rollout: Rollout) -> tuple[Phase, int]:
 def is_overdue(rollout: Rollout, now: datetime) -> bool:
     """Whether it has waited for longer than is allowed."""
     return not rollout.paused and (now - rollout.waiting).total_seconds() > rollout.plan.timeout
-
-
-def revision_name(service: JsonObject, release: str) -> str:
-    return f"{service['metadata']['name']}-{release}"
 
 
 def desired_traffic(service: JsonObject, rollout: Rollout) -> Entries:

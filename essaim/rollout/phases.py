@@ -18,9 +18,9 @@ from essaim.rollout.job_checks import (
     example_request,
     smoke_key,
 )
-from essaim.rollout.model import Phase, Rollout, revision_name
+from essaim.rollout.model import Phase, Rollout
 from essaim.rollout.releases import Objects
-from essaim.rollout.service import JsonObject, requested_percent, split_in_force, tag_url, tags_of
+from essaim.rollout.service import JsonObject, requested_percent, revision_name, split_in_force, tag_url, tags_of
 from essaim.rollout.verdict import Decision, Verdict, judge, next_look, worth_a_look
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from essaim.rollout.errors import ConflictError
 from essaim.rollout.model import Phase, Rollout, desired_traffic, dump, load, position
-from essaim.rollout.service import JsonObject, Service, split_traffic
+from essaim.rollout.service import JsonObject, Service, revision_name, split_traffic
 
 ANNOTATION = "essaim.dev/rollout"
 TEMPLATE = "essaim.dev/rollout-template"  # the one before, while a rollout has put its own there: to be had back
@@ -47,8 +47,8 @@ class Record:
     async def pin(self, release: str) -> bool:
         """Have the release keep all requests that it gets as the newest one. Returns whether that was to be said."""
         service = await self.service.read()
-        revision = f"{service['metadata']['name']}-{release}"
-        asked, pinned = service["spec"].get("traffic"), split_traffic(service, {revision: 100})
+        asked = service["spec"].get("traffic")
+        pinned = split_traffic(service, {revision_name(service, release): 100})
         if pinned == asked:
             return False
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": service["metadata"]["resourceVersion"]}

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from essaim.kubernetes.client import JsonObject, Kubernetes, Resource
 from essaim.rollout.errors import RolloutRefusedError
+from essaim.rollout.service import revision_name
 
 CONFIG_MAPS = ("configmaps", "", "v1")
 DAEMON_SETS = ("daemonsets", "apps", "v1")
@@ -65,7 +66,7 @@ class Elsewhere:
         raise RolloutRefusedError("with --local the releases are those of `essaim up`: leave --image out")
 
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
-        revision = f"{service['metadata']['name']}-{release}"
+        revision = revision_name(service, release)
         wanted = service["spec"]["template"]["metadata"].get("name") == revision
         ready = service["status"].get("latestReadyRevisionName") == revision
         return [f"revision {revision} that is ready"] if wanted and not ready else []

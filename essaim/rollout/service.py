@@ -40,6 +40,10 @@ class Service(Protocol):
         ...
 
 
+def revision_name(service: JsonObject, release: str) -> str:
+    return f"{service['metadata']['name']}-{release}"
+
+
 def traffic_entries(service: JsonObject) -> Entries:
     """The requested entries."""
     return list(service["spec"].get("traffic") or [NEWEST])

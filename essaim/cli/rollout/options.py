@@ -7,7 +7,7 @@ from essaim.cli.errors import CliError
 from essaim.cli.names import release_name
 from essaim.rollout.errors import RolloutRefusedError
 from essaim.rollout.model import Plan
-from essaim.rollout.service import JsonObject, choose_tag, serving_revision
+from essaim.rollout.service import JsonObject, choose_tag, revision_name, serving_revision
 from essaim.rollout.verdict import Rules
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -45,7 +45,7 @@ class StartOptions:
         return cls(release_name(release), image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
 
     def serves(self, service: JsonObject) -> bool:
-        return serving_revision(service) == f"{service['metadata']['name']}-{self.release}"
+        return serving_revision(service) == revision_name(service, self.release)
 
     def plan(self, service: JsonObject) -> Plan:
         """For the Service as it is. Raises `RolloutRefusedError` where that cannot be rolled out."""
@@ -53,7 +53,7 @@ class StartOptions:
         serving = serving_revision(service)
         if not serving.startswith(f"{name}-"):
             raise RolloutRefusedError(f"revision {serving!r} is not named {name}-RELEASE: of which release is it?")
-        tag, own_tag = choose_tag(service, f"{name}-{self.release}", self.release)
+        tag, own_tag = choose_tag(service, revision_name(service, self.release), self.release)
         return Plan(
             serving.removeprefix(f"{name}-"),
             self.release,
