@@ -1,40 +1,59 @@
-"""What can go wrong in HTTP itself; everything else is in `essaim.errors`. `problems` maps each to an HTTP status."""
+"""What can go wrong in HTTP itself; everything else is in `essaim.errors`. `problems` maps each to an HTTP status.
+
+EssaimError
+├── RequestError
+│   ├── MalformedError             the request cannot be read
+│   ├── StalledError               the client stopped sending in the middle of the request
+│   ├── MediaTypeError             the body has a type or an encoding that this route does not take
+│   ├── HeadTooLargeError          the header fields are too large
+│   ├── TransferCodingError        the body has a transfer coding other than `chunked`
+│   ├── AnonymousError             the token is missing or unknown
+│   ├── RouteNotFoundError
+│   ├── MethodError                the path does not take this method
+│   └── RequestInvalidError
+│       └── ParameterInvalidError  a parameter or a header field does not fit
+├── BusyError                      too many requests are open; try again later
+├── FailedError                    a bug of ours; the log says more
+└── TextError
+    └── RangeInvalidError
+        └── RangeUnsatisfiableError
+"""
 
 from collections.abc import Sequence
 
-from essaim.errors import EssaimError, RangeInvalidError, RequestInvalidError
+from essaim.errors import EssaimError, RangeInvalidError, RequestError, RequestInvalidError
 
 
-class MalformedError(EssaimError):
-    """The request cannot be read: no JSON, no UTF-8, or a header field that makes no sense."""
+class MalformedError(RequestError):
+    """The request cannot be read: it is not JSON, not UTF-8, or has a header field that makes no sense."""
 
 
-class StalledError(EssaimError):
-    """The request began and did not go on."""
+class StalledError(RequestError):
+    """The client stopped sending in the middle of the request."""
 
 
-class MediaTypeError(EssaimError):
-    """The body is of a type or in an encoding that is not taken here."""
+class MediaTypeError(RequestError):
+    """The body has a type or an encoding that this route does not take."""
 
 
-class HeadTooLargeError(EssaimError):
+class HeadTooLargeError(RequestError):
     """The header fields have more bytes than allowed."""
 
 
-class TransferCodingError(EssaimError):
-    """The body comes in a transfer coding other than `chunked`."""
+class TransferCodingError(RequestError):
+    """The body has a transfer coding other than `chunked`."""
 
 
-class AnonymousError(EssaimError):
-    """No token came along, or one that is not known."""
+class AnonymousError(RequestError):
+    """The token is missing or unknown."""
 
 
-class RouteNotFoundError(EssaimError):
+class RouteNotFoundError(RequestError):
     """Nothing has this path."""
 
 
-class MethodError(EssaimError):
-    """What has this path does not take the method."""
+class MethodError(RequestError):
+    """The path does not take this method."""
 
     def __init__(self, message: str, allowed: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -42,11 +61,11 @@ class MethodError(EssaimError):
 
 
 class BusyError(EssaimError):
-    """As many requests are open as may be; try again later."""
+    """Too many requests are open; try again later."""
 
 
 class FailedError(EssaimError):
-    """An error of this software: its log says more."""
+    """An error in this software: its log says more."""
 
 
 class ParameterInvalidError(RequestInvalidError):

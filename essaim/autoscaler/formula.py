@@ -2,7 +2,7 @@
 
 The grammar and the precedences are expr-lang's own (v1.17: `parser/parser.go`, `parser/operator/operator.go`).
 Supported: numbers, trigger names, `nil`, `+ - * / ** ^`, comparisons, `and or not && || !`, `a ? b : c`, `??`,
-and the functions below. Anything else is a `SettingsError` that names it. What KEDA also refuses, and this does not:
+and the functions below. Anything else is a `ScaledObjectError` that names it. What KEDA also refuses, and this does not:
 a truth value where a number belongs, and the other way round.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import simpleeval  # type: ignore[import-untyped]  # it ships neither stubs nor py.typed
 
-from essaim.errors import SettingsError
+from essaim.autoscaler.errors import ScaledObjectError
 
 _TOKEN = re.compile(
     r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_]\w*|\?\?|&&|\|\||\*\*|[<>=!]=|[-+*/^<>!?:(),])"
@@ -58,7 +58,7 @@ _OPERATORS = {
 
 
 class Formula:
-    """One formula over the given trigger names. Raises `SettingsError` for what KEDA or this module does not take."""
+    """One formula over the given trigger names. Raises `ScaledObjectError` for what KEDA or this module does not take."""
 
     def __init__(self, text: str, names: Collection[str]) -> None:
         self.text = text
@@ -71,12 +71,12 @@ class Formula:
         except (ArithmeticError, ValueError):
             pass  # a matter of these numbers
         except (RecursionError, SyntaxError, MemoryError) as error:  # Python's parser has limits of its own
-            raise SettingsError(
+            raise ScaledObjectError(
                 f"the formula {_shortened(text)!r} has too many operations or brackets inside each other: "
                 "fewer than 200 are supported"
             ) from error
         except (TypeError, simpleeval.InvalidExpression) as error:
-            raise SettingsError(f"the formula {text!r} cannot be computed: {error}") from error
+            raise ScaledObjectError(f"the formula {text!r} cannot be computed: {error}") from error
 
     def _read(self, rewriter: "_Rewriter") -> None:
         self._python = rewriter.python()
@@ -130,7 +130,7 @@ class _Rewriter:
         left, before = self._primary(), ""
         while (op := self._peek()) in _BINARY and _BINARY[op] >= precedence:
             if (before == "??" != op) or {before, op} <= _COMPARISONS:
-                raise SettingsError(f"the formula {self._text!r} needs parentheses before {op!r}")
+                raise ScaledObjectError(f"the formula {self._text!r} needs parentheses before {op!r}")
             self._tokens.pop(0)
             right = self._expression(_BINARY[op] + (op not in _RIGHT))
             left = f"coalesce({left}, {right})" if op == "??" else f"({left} {_PYTHON.get(op, op)} {right})"
@@ -161,14 +161,14 @@ class _Rewriter:
             return f"n_{token}"  # a trigger may be named like a word of Python
         if token[0].isalpha():
             known = ", ".join([*self._names, *sorted(_FUNCTIONS)])
-            raise SettingsError(f"the formula {self._text!r} names {token!r}, which is none of {known}")
+            raise ScaledObjectError(f"the formula {self._text!r} names {token!r}, which is none of {known}")
         raise self._error(token)
 
     def _number(self, token: str) -> str:
         """As expr-lang reads it: without a point or an exponent it is a whole number of 64 bits."""
         number = float(token)
         if not math.isfinite(number) or (token.isdigit() and number >= 2**63):
-            raise SettingsError(f"the formula has a number that is out of range: {_shortened(token)}")
+            raise ScaledObjectError(f"the formula has a number that is out of range: {_shortened(token)}")
         return token.lstrip("0") or "0" if token.isdigit() else token
 
     def _arguments(self) -> str:
@@ -188,5 +188,7 @@ class _Rewriter:
             raise self._error(self._peek() or "its end")
         return self._tokens.pop(0)
 
-    def _error(self, what: str) -> SettingsError:
-        return SettingsError(f"the formula {self._text!r} cannot be read from {what!r} on, or it is not supported here")
+    def _error(self, what: str) -> ScaledObjectError:
+        return ScaledObjectError(
+            f"the formula {self._text!r} cannot be read from {what!r} on, or it is not supported here"
+        )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from essaim.errors import SettingsError
+from essaim.autoscaler.errors import ScaledObjectError
 
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _TRUTHS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
@@ -34,27 +34,27 @@ class RabbitMetadata:
 
 
 def read(metadata: Mapping[str, str], *, authenticated: bool) -> RabbitMetadata:
-    """Raises `SettingsError` with KEDA's reason, or with ours where one machine has no such numbers.
+    """Raises `ScaledObjectError` with KEDA's reason, or with ours where one machine has no such numbers.
 
     `authenticated`: the trigger has an `authenticationRef`, which may hold the host.
     """
     given = {name: text for name, value in metadata.items() if (text := value.strip(_SPACES))}
     if "queueName" not in given:
-        raise SettingsError('missing required parameter "queueName" in [triggerMetadata]')
+        raise ScaledObjectError('missing required parameter "queueName" in [triggerMetadata]')
     if not authenticated and not given.keys() & {"host", "hostFromEnv"}:
-        raise SettingsError('missing required parameter "host" in [triggerMetadata authParams resolvedEnv]')
+        raise ScaledObjectError('missing required parameter "host" in [triggerMetadata authParams resolvedEnv]')
     old, value, activation = (_number(given, name) for name in ("queueLength", "value", "activationValue"))
     regex, excludes = (_truth(given, name) for name in ("useRegex", "excludeUnacknowledged"))
     _truth(given, "unsafeSsl")
     if _number(given, "pageSize", 100, whole=True) < 1:
-        raise SettingsError("pageSize should be 1 or greater")
+        raise ScaledObjectError("pageSize should be 1 or greater")
     timed = _has_timeout(given)
     _check_auth_modes(given, authenticated=authenticated)
     protocol = _protocol(given)
     if regex and protocol != "http":
-        raise SettingsError("configure useRegex=true only with HTTP protocol")
+        raise ScaledObjectError("configure useRegex=true only with HTTP protocol")
     if excludes and protocol != "http":
-        raise SettingsError("configure excludeUnacknowledged=true only with HTTP protocol")
+        raise ScaledObjectError("configure excludeUnacknowledged=true only with HTTP protocol")
     return RabbitMetadata(protocol, excludes, _target(given, old, value, protocol, timed=timed), activation)
 
 
@@ -64,27 +64,31 @@ def _target(given: Mapping[str, str], old: float, value: float, protocol: str, *
         return 20.0
     if old != 0:
         if mode != "Unknown" or value != 0:
-            raise SettingsError("queueLength is deprecated; use mode and value")
+            raise ScaledObjectError("queueLength is deprecated; use mode and value")
         return _positive(old)
     if mode == "Unknown":
-        raise SettingsError("mode must be specified")
+        raise ScaledObjectError("mode must be specified")
     if value == 0:
-        raise SettingsError("value must be specified")
+        raise ScaledObjectError("value must be specified")
     if mode in _RATES:
         if protocol != "http":
-            raise SettingsError(f"protocol {protocol} not supported; must be HTTP to use trigger mode {mode}")
-        raise SettingsError(f"the mode {mode} needs message rates, which one machine does not have; use QueueLength")
+            raise ScaledObjectError(f"protocol {protocol} not supported; must be HTTP to use trigger mode {mode}")
+        raise ScaledObjectError(
+            f"the mode {mode} needs message rates, which one machine does not have; use QueueLength"
+        )
     if mode != "QueueLength":
-        raise SettingsError(f"trigger mode {mode} must be one of QueueLength, {', '.join(_RATES[:-1])} or {_RATES[-1]}")
+        raise ScaledObjectError(
+            f"trigger mode {mode} must be one of QueueLength, {', '.join(_RATES[:-1])} or {_RATES[-1]}"
+        )
     if protocol == "amqp" and timed:
-        raise SettingsError("AMQP protocol doesn't support custom timeouts")
+        raise ScaledObjectError("AMQP protocol doesn't support custom timeouts")
     return _positive(value)
 
 
 def _positive(value: float) -> float:
     """The HPA counts in thousandths, in 64 bits, and refuses a target that is not over 0."""
     if not 0.001 <= value < 2**63 / 1000:
-        raise SettingsError(f"the HPA needs a target of at least 0.001 and less than 2^63 thousandths, not {value}")
+        raise ScaledObjectError(f"the HPA needs a target of at least 0.001 and less than 2^63 thousandths, not {value}")
     return value
 
 
@@ -93,17 +97,17 @@ def _protocol(given: Mapping[str, str]) -> Literal["amqp", "http"]:
     if protocol == "auto":
         host = given.get("host", "")
         if ":" in host.partition("/")[0] and not _SCHEME.match(host):
-            raise SettingsError("can't parse host to find protocol: it begins with no scheme")
+            raise ScaledObjectError("can't parse host to find protocol: it begins with no scheme")
         found = _SCHEME.match(host)
         protocol = scheme = found[1].lower() if found else ""
         if scheme in ("amqps", "https"):
             protocol = scheme[:-1]
         elif scheme not in ("amqp", "http"):
-            raise SettingsError(f"unknown host URL scheme: `{scheme}`; write the host here or set protocol")
+            raise ScaledObjectError(f"unknown host URL scheme: `{scheme}`; write the host here or set protocol")
     match protocol:
         case "amqp" | "http":
             return protocol
-    raise SettingsError(f"the protocol has to be either `amqp`, `http`, or `auto` but is `{protocol}`")
+    raise ScaledObjectError(f"the protocol has to be either `amqp`, `http`, or `auto` but is `{protocol}`")
 
 
 def _truth(given: Mapping[str, str], name: str) -> bool:
@@ -143,16 +147,16 @@ def _check_auth_modes(given: Mapping[str, str], *, authenticated: bool) -> None:
     text = given.get("authModes") or given.get("authMode")
     modes = [mode.strip(_SPACES) for mode in text.split(",")] if text else []
     if any(mode not in _AUTH_MODES for mode in modes):
-        raise SettingsError(
+        raise ScaledObjectError(
             f'parameter "authModes,authMode" value {json.dumps(text)} must be one of [{" ".join(_AUTH_MODES)}]'
         )
     if sum(mode in ("bearer", "basic", "oauth") for mode in modes) > 1:
-        raise SettingsError(
+        raise ScaledObjectError(
             f'parameter "authModes,authMode" value {json.dumps(text)} must contain only one of [bearer basic oauth]'
         )
     if "basic" in modes and not authenticated:
-        raise SettingsError("username=<empty> is required when basic auth is enabled")
+        raise ScaledObjectError("username=<empty> is required when basic auth is enabled")
 
 
-def _unset(name: str, text: str, why: str) -> SettingsError:
-    return SettingsError(f'unable to set param "{name}" value {json.dumps(text, ensure_ascii=False)}: {why}')
+def _unset(name: str, text: str, why: str) -> ScaledObjectError:
+    return ScaledObjectError(f'unable to set param "{name}" value {json.dumps(text, ensure_ascii=False)}: {why}')

@@ -8,10 +8,10 @@ import yaml
 from pydantic import ValidationError
 
 from essaim.autoscaler import scalars
+from essaim.autoscaler.errors import ScaledObjectError
 from essaim.autoscaler.formula import Formula
 from essaim.autoscaler.manifest import Behavior, FallbackSpec, RatePolicy, Rules, ScaledObject, Spec, TriggerSpec
 from essaim.autoscaler.metadata import read as read_metadata
-from essaim.errors import SettingsError
 from essaim.jobs.model import Depth
 
 HPA_SYNC_SECONDS = 15.0
@@ -103,16 +103,16 @@ def default_path() -> Path:
 
 
 def load(path: Path) -> Policy:
-    """Read a ScaledObject. Raises `SettingsError` when it is not valid, or asks for what one machine cannot do."""
+    """Read a ScaledObject. Raises `ScaledObjectError` when it is not valid, or asks for what one machine cannot do."""
     return parse(read(path), str(path))
 
 
 def read(path: Path) -> object:
-    """The manifest as it is written. Raises `SettingsError` when it is no YAML."""
+    """The manifest as it is written. Raises `ScaledObjectError` when it is no YAML."""
     try:
         return scalars.load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise ScaledObjectError(f"{path}: {error}") from error
 
 
 def parse(manifest: object, name: str) -> Policy:
@@ -121,9 +121,9 @@ def parse(manifest: object, name: str) -> Policy:
         return _policy(ScaledObject.model_validate(manifest).spec)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, at['loc'])) or 'it'}: {at['msg']}" for at in error.errors())
-        raise SettingsError(f"{name} is no ScaledObject that can be followed here: {faults}") from error
-    except SettingsError as error:
-        raise SettingsError(f"{name}: {error}") from error
+        raise ScaledObjectError(f"{name} is no ScaledObject that can be followed here: {faults}") from error
+    except ScaledObjectError as error:
+        raise ScaledObjectError(f"{name}: {error}") from error
 
 
 def _policy(spec: Spec) -> Policy:
@@ -165,11 +165,13 @@ def _filled(given: Rules, default: Rules) -> ScalingRules:
 def _trigger(index: int, spec: TriggerSpec) -> Trigger:
     name = spec.name or f"s{index}"
     if spec.type != "rabbitmq":
-        raise SettingsError(f"trigger {name!r} is of the kind {spec.type!r}; one machine has only rabbitmq's numbers")
+        raise ScaledObjectError(
+            f"trigger {name!r} is of the kind {spec.type!r}; one machine has only rabbitmq's numbers"
+        )
     try:
         metadata = read_metadata(spec.metadata, authenticated=spec.authentication_ref is not None)
-    except SettingsError as error:
-        raise SettingsError(f"trigger {name!r}: {error}") from error
+    except ScaledObjectError as error:
+        raise ScaledObjectError(f"trigger {name!r}: {error}") from error
     return Trigger(
         name=name,
         protocol=metadata.protocol,

@@ -1,17 +1,18 @@
-"""Why a command could not do what was asked: what to say on standard error, and the exit code.
+"""Why a command failed: the sentence for standard error, and the exit code.
 
-CliError                     2: one sentence and what to do about it
-├── UnreachableError         nothing answers at the server's address
-├── RefusedError             the server answered with a problem
-│   └── AbsentError          … namely that it has no such thing (404)
-└── JobUnsuccessfulError     1: the job has failed or was cancelled
+EssaimError
+└── CliError                     exit code 2: one sentence and what to do about it
+    ├── UnreachableError         nothing answers at the server's address
+    ├── RefusedError             the server answered with a problem
+    │   └── AbsentError          … that it has no such thing (404)
+    └── JobUnsuccessfulError     exit code 1: the job failed or was cancelled
 """
 
 from essaim.errors import EssaimError
 
 
 class CliError(EssaimError):
-    """The root. `str(error)` is what the user reads."""
+    """`str(error)` is what the user reads."""
 
     exit_code = 2
 
@@ -26,7 +27,7 @@ class UnreachableError(CliError):
 
 
 class RefusedError(CliError):
-    """The server said no. `status` is the HTTP status; the message has the fields that it minds, one a line."""
+    """The server refused the request. `status` is the HTTP status; the message lists the faulty fields, one a line."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

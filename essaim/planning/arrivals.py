@@ -7,7 +7,7 @@ from heapq import merge
 from math import inf
 from random import Random
 
-from essaim.errors import SettingsError
+from essaim.planning.errors import PlanningError, RecordingError
 from essaim.planning.recording import JobTimes, Recording
 
 Arrival = tuple[float, tuple[float, ...]]
@@ -39,9 +39,9 @@ class Pattern:
     tasks: int = 1
 
     def load(self, work: Callable[[Random], float], about_work: str) -> Load:
-        """`work` is what one task takes. Raises `SettingsError` when there is nothing to do."""
+        """`work` is what one task takes. Raises `PlanningError` when there is nothing to do."""
         if not self.rate and not self.burst:
-            raise SettingsError("no jobs come: give --rate, --burst or --run")
+            raise PlanningError("no jobs come: give --rate, --burst or --run")
 
         def arrivals(number: int) -> Iterator[Arrival]:
             random = Random(number)  # noqa: S311 — a simulation, no secret
@@ -78,10 +78,10 @@ class Pattern:
 
 
 def recorded(recording: Recording) -> Load:
-    """The jobs of a run that were accepted, each with the work it was. Raises `SettingsError` when there is none."""
+    """The jobs of a run that were accepted, each with the work it was. Raises `RecordingError` when there is none."""
     jobs = accepted(recording)
     if not jobs:
-        raise SettingsError("no job was accepted in this run")
+        raise RecordingError("no job was accepted in this run")
     usual = statistics.fmean([work for job in jobs if (work := _work(job)) is not None] or [0.0])
     arrivals = [(job.accepted or 0.0, _works(job, usual)) for job in jobs]
     waited = [job.accepted - job.submitted if job.accepted and job.state == "succeeded" else None for job in jobs]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from essaim.autoscaler.policy import HPA_SYNC_SECONDS, Policy
-from essaim.errors import SettingsError
+from essaim.planning.errors import RecordingError
 from essaim.planning.forecast import USUAL_HANDOVER
 from essaim.planning.recording import Moment, Recording
 
@@ -37,14 +37,14 @@ class Calibration:
 
 
 def calibrate(recording: Recording, policy: Policy) -> Calibration:
-    """Read it off; where nothing is to be seen, the usual. Raises `SettingsError` for a run without moments.
+    """Read it off; where nothing is to be seen, the usual. Raises `RecordingError` for a run without moments.
 
     Each step tells where the clock stood of the one who took it. In a cluster steps are seen when they are wanted, on one
     machine when they are there.
     """
     moments, speed = recording.moments, recording.run.speed
     if not moments:
-        raise SettingsError("nobody looked at the queue and the workers in this run")
+        raise RecordingError("nobody looked at the queue and the workers in this run")
     cluster = any(moment.replicas_desired is not None for moment in moments)
     poll = policy.polling_interval / speed
     counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from essaim.autoscaler.policy import Policy, parse
-from essaim.errors import SettingsError
+from essaim.planning.errors import PlanningError
 
 TASKS_PER_WORKER = "tasksPerWorker"
 """No field of its own: what the formula divides the waiting tasks by."""
@@ -45,12 +45,12 @@ class Candidate:
 
 
 def candidates(manifest: Any, tries: Sequence[str]) -> list[Candidate]:
-    """Every combination of `FIELD=VALUE,VALUE…`. Raises `SettingsError` for a field or a value that cannot be."""
+    """Every combination of `FIELD=VALUE,VALUE…`. Raises `PlanningError` for a field or a value that cannot be."""
     parse(manifest, "the ScaledObject")
     fields = [_tried(text) for text in tries]
     names = [name for name, _ in fields]
     if len(set(names)) < len(names):
-        raise SettingsError("a field is to be tried twice; write all its values behind one --try")
+        raise PlanningError("a field is to be tried twice; write all its values behind one --try")
     found = []
     for values in product(*(values for _, values in fields)):
         settings = tuple(zip(names, values, strict=True))
@@ -66,10 +66,10 @@ def _tried(text: str) -> tuple[str, list[str]]:
     name, equals, rest = text.partition("=")
     name = name.strip()
     if name not in _PLACES:
-        raise SettingsError(f"{name!r} is no field that can be tried; these are: {', '.join(_PLACES)}")
+        raise PlanningError(f"{name!r} is no field that can be tried; these are: {', '.join(_PLACES)}")
     values = [rest.strip()] if name == "formula" else [value.strip() for value in rest.split(",")]
     if not equals or not all(values):
-        raise SettingsError(f"--try {text!r} gives no values; write it like --try {name}=1,5,30")
+        raise PlanningError(f"--try {text!r} gives no values; write it like --try {name}=1,5,30")
     return name, list(dict.fromkeys(values))
 
 
@@ -89,13 +89,13 @@ def _number(name: str, value: str) -> str | int:
     try:
         return int(value)
     except ValueError:
-        raise SettingsError(f"{name} takes whole numbers, and {value!r} is none") from None
+        raise PlanningError(f"{name} takes whole numbers, and {value!r} is none") from None
 
 
 def _divided(formula: str, value: str) -> str:
     found = _DIVISOR.findall(formula)
     if len(found) != 1 or not re.fullmatch(r"\d+(\.\d+)?", value) or not float(value):
-        raise SettingsError(
+        raise PlanningError(
             f"{TASKS_PER_WORKER}={value} needs a number over 0, and a formula that divides by one number; "
             f"it is {formula!r}"
         )

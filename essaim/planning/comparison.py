@@ -6,9 +6,9 @@ from functools import partial
 from itertools import chain, pairwise, repeat
 
 from essaim.autoscaler.policy import parse
-from essaim.errors import SettingsError
 from essaim.planning.arrivals import recorded
 from essaim.planning.calibration import calibrate
+from essaim.planning.errors import RecordingError
 from essaim.planning.forecast import Forecast, House
 from essaim.planning.outcome import quantile, times_to_result
 from essaim.planning.recording import Recording
@@ -37,10 +37,10 @@ class Comparison:
 def compare(recording: Recording) -> Comparison:
     """Tell it again by the rules, arrivals and work of the run. Nothing is fitted: start-up and clocks are read off.
 
-    Raises `SettingsError` for a run in which nothing happened.
+    Raises `RecordingError` for a run in which nothing happened.
     """
     if not any(moment.workers for moment in recording.moments):
-        raise SettingsError("no worker was seen in this run")
+        raise RecordingError("no worker was seen in this run")
     load, policy, run = recorded(recording), parse(recording.run.scaledobject, "the run's ScaledObject"), recording.run
     known = calibrate(recording, policy)
     house = House(

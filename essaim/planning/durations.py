@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from essaim.errors import SettingsError
+from essaim.planning.errors import PlanningError
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)")
@@ -14,32 +14,32 @@ SPREAD = 0.8
 
 
 def seconds(text: str) -> float:
-    """`1.5`, `200ms`, `10m`, `1h30m`. Raises `SettingsError`."""
+    """`1.5`, `200ms`, `10m`, `1h30m`. Raises `PlanningError`."""
     written = text.strip().replace(" ", "")
     if re.fullmatch(r"\d+(\.\d+)?", written):
         return float(written)
     pieces = _PIECE.findall(written)
     if not pieces or "".join(map("".join, pieces)) != written:
-        raise SettingsError(f"{text!r} is no time; write it like 90s, 10m or 1h30m")
+        raise PlanningError(f"{text!r} is no time; write it like 90s, 10m or 1h30m")
     return sum(float(number) * UNITS[unit] for number, unit in pieces)
 
 
 def per_second(text: str) -> float:
-    """`5/s`, `300/min`, `20/h`, or just `5`, which is per second. Raises `SettingsError`."""
+    """`5/s`, `300/min`, `20/h`, or just `5`, which is per second. Raises `PlanningError`."""
     number, _, unit = text.strip().partition("/")
     try:
         rate = float(number) / UNITS[unit.strip() or "s"]
     except (ValueError, KeyError):
         rate = math.nan
     if not (math.isfinite(rate) and rate >= 0):
-        raise SettingsError(f"{text!r} is no rate; write it like 5/s, 300/min or 20/h")
+        raise PlanningError(f"{text!r} is no rate; write it like 5/s, 300/min or 20/h")
     return rate
 
 
 def distribution(text: str) -> Callable[[Random], float]:
     """A time as it varies: `2s` (always), `exponential:2s`, `lognormal:2s` or `lognormal:2s,0.5`; the time is the mean.
 
-    Raises `SettingsError`.
+    Raises `PlanningError`.
     """
     kind, colon, rest = text.partition(":")
     if not colon:
@@ -54,4 +54,4 @@ def distribution(text: str) -> Callable[[Random], float]:
         spread = float(spread_text or SPREAD)
         middle = math.log(mean) - spread**2 / 2
         return lambda random: random.lognormvariate(middle, spread)
-    raise SettingsError(f"{text!r} is no time that varies; write 2s, exponential:2s or lognormal:2s,{SPREAD}")
+    raise PlanningError(f"{text!r} is no time that varies; write 2s, exponential:2s or lognormal:2s,{SPREAD}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from essaim.errors import SettingsError
 from essaim.planning.arrivals import Load
 from essaim.planning.candidates import Candidate
+from essaim.planning.errors import PlanningError
 from essaim.planning.forecast import USUAL_HANDOVER, Forecast, House
 from essaim.planning.outcome import Cause, Outcome, outcome, quantile
 from essaim.planning.simulation import Simulation
@@ -94,7 +94,7 @@ class Assessment:
 def assess(
     candidate: Candidate, place: Place, load: Load, replays: int, done: Callable[[], object] = lambda: None
 ) -> Assessment:
-    """Replay it so many times; `done` is called after each. Raises `SettingsError` when no job comes."""
+    """Replay it so many times; `done` is called after each. Raises `PlanningError` when no job comes."""
     found: list[tuple[Outcome, Forecast]] = []
     for number in range(replays):
         phases = ((number + 0.5) / replays, number * GOLDEN % 1)  # spread evenly, and not in step with each other
@@ -104,7 +104,7 @@ def assess(
         )
         forecast = simulation.run()
         if not forecast.arrived:
-            raise SettingsError("no job comes in that time: more of them, or a longer time")
+            raise PlanningError("no job comes in that time: more of them, or a longer time")
         found.append((outcome(forecast, load, candidate.policy), forecast))
         done()
     _, forecast = max(found, key=lambda it: it[0].p95)

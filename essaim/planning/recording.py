@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from essaim.errors import SettingsError
+from essaim.planning.errors import RecordingError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -102,16 +102,16 @@ def write(folder: Path, recording: Recording) -> None:
 
 
 def read(folder: Path) -> Recording:
-    """What `write` wrote. Raises `SettingsError` for a folder that holds no such thing."""
+    """What `write` wrote. Raises `RecordingError` for a folder that holds no such thing."""
     try:
         run = Run.model_validate_json((folder / RUN).read_bytes())
         moments, jobs = read_table(folder / SAMPLES, Moment), read_table(folder / JOBS, JobTimes)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
-        raise SettingsError(f"{folder} is no recorded run: {error.title}, {where}: {fault['msg']}") from error
+        raise RecordingError(f"{folder} is no recorded run: {error.title}, {where}: {fault['msg']}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"{folder} is no recorded run: {error}") from error
+        raise RecordingError(f"{folder} is no recorded run: {error}") from error
     return Recording(run, moments, jobs)
 
 

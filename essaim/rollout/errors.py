@@ -1,15 +1,16 @@
-"""Why a rollout cannot go on: each is a sentence for the person who asked for it.
+"""Why a rollout cannot go on: each is a sentence for the person who started it.
 
-RolloutError
-├── ConflictError        somebody else has changed the Service since it was read
-└── RolloutRefusedError  what was asked for cannot be, as things stand
+EssaimError
+└── RolloutError
+    ├── ConflictError        someone else has changed the Service since it was read
+    └── RolloutRefusedError  not possible as things stand
 """
 
 from essaim.errors import EssaimError
 
 
 class RolloutError(EssaimError):
-    """The root."""
+    """The rollout cannot go on."""
 
 
 class ConflictError(RolloutError):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from essaim.errors import SettingsError
 from essaim.planning import recording
+from essaim.planning.errors import RecordingError
 from essaim.planning.recording import Recording
 from essaim.runs import footprint
 from essaim.runs.figures import Figures, Memory, figures_of, memory_of, warnings_of
@@ -41,11 +41,11 @@ class Measured:
 
 
 def read_measured(folder: Path) -> Measured:
-    """Raises `SettingsError` for a folder that is no recorded run, or where a table beside it broke off."""
+    """Raises `RecordingError` for a folder that is no recorded run, or where a table beside it broke off."""
     recorded = recording.read(folder)
     try:
         beside = footprint.read(folder), read_traffic(folder), read_failures(folder)
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         tables = f"{footprint.PROCESSES} or {PREFIX}_*.csv"
-        raise SettingsError(f"{folder}: {tables} is damaged: without that file the run can be read") from error
+        raise RecordingError(f"{folder}: {tables} is damaged: without that file the run can be read") from error
     return Measured(folder.resolve().name, recorded, *beside)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from essaim.errors import SettingsError
+from essaim.autoscaler.errors import ScaledObjectError
 from essaim.kubernetes.client import Kubernetes, Resource, open_kubernetes
 from essaim.kubernetes.cluster import Cluster, nearest_cluster
 
@@ -38,10 +38,10 @@ class Workers:
         )
 
     async def scaledobject(self) -> dict[str, Any]:
-        """The manifest, without what the cluster has added. Raises `SettingsError` when there is none."""
+        """The manifest, without what the cluster has added. Raises `ScaledObjectError` when there is none."""
         found = await self._kubernetes.get(self._rules)
         if found is None:
-            raise SettingsError(f"there is no {self._rules}: is --namespace right?")
+            raise ScaledObjectError(f"there is no {self._rules}: is --namespace right?")
         kept = {"name": found["metadata"]["name"]}
         return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": kept, "spec": found["spec"]}
 

@@ -50,7 +50,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 @asynccontextmanager
 async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator[Site]:
-    """With a sampler that knows how to look at it. Raises as what it opens does, and `SettingsError` for the rules."""
+    """With a sampler that knows how to look at it. Raises as what it opens does, and `ScaledObjectError` for the rules."""
     path = options.scaledobject or default_path()
     scaledobject: Any = read(path)
     parse(scaledobject, str(path))  # refused here rather than by a child

@@ -15,8 +15,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from essaim.autoscaler.errors import ScaledObjectError
 from essaim.cli.client import Client
-from essaim.errors import SettingsError
 from essaim.kubernetes.client import open_kubernetes
 from essaim.planning.recording import read
 from loadtests.load.checking import faults, look_up
@@ -225,7 +225,7 @@ async def test_replicas_are_those_of_deployment_and_hpa(kubernetes: ApiServer) -
         workers = Workers(client, "essaim", "v1")
         assert await workers.replicas() == (5, 3, 7)
         found = await workers.scaledobject()
-        with pytest.raises(SettingsError, match="is --namespace right"):
+        with pytest.raises(ScaledObjectError, match="is --namespace right"):
             await Workers(client, "essaim", "v2").scaledobject()
     assert found["metadata"] == {"name": "essaim-worker-v1"}
     assert found["spec"] == {"cooldownPeriod": 60}

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from essaim.autoscaler.policy import HPA_SYNC_SECONDS, default_path, load
-from essaim.errors import SettingsError
 from essaim.planning.calibration import SHOWN_SECONDS, calibrate
 from essaim.planning.comparison import compare
+from essaim.planning.errors import RecordingError
 from essaim.planning.forecast import USUAL_HANDOVER, House
 from essaim.planning.recording import JobTimes, Moment, Recording, Run
 from essaim.planning.simulation import Simulation
@@ -157,10 +157,10 @@ def test_a_run_by_other_rules_is_told_by_those() -> None:
 
 def test_a_run_without_a_worker_has_nothing_to_compare() -> None:
     recording = Recording(RUN, (Moment(0.0, 0, 0, 0, 0), Moment(1.0, 0, 0, 0, 0)), ())
-    with pytest.raises(SettingsError, match="no worker"):
+    with pytest.raises(RecordingError, match="no worker"):
         compare(recording)
 
 
 def test_a_run_without_moments_says_so() -> None:
-    with pytest.raises(SettingsError, match="nobody looked"):
+    with pytest.raises(RecordingError, match="nobody looked"):
         calibrate(Recording(RUN, (), ()), OWN)

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from essaim.cli.main import app
-from essaim.errors import SettingsError
 from essaim.planning import recording
+from essaim.planning.errors import RecordingError
 from essaim.planning.recording import JobTimes, Moment, Recording, Run
 from essaim.runs import footprint
 from essaim.runs.footprint import Footprint
@@ -125,7 +125,7 @@ def test_three_runs_are_refused(tmp_path: Path) -> None:
 def test_a_table_that_broke_off_is_a_sentence(tmp_path: Path, name: str, text: str) -> None:
     folder = write(tmp_path / "monday")
     (folder / name).write_text(text)
-    with pytest.raises(SettingsError, match="is damaged"):
+    with pytest.raises(RecordingError, match="is damaged"):
         read_measured(folder)
 
 

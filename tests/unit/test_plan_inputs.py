@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from essaim.autoscaler.errors import ScaledObjectError
 from essaim.autoscaler.policy import default_path, load, read
-from essaim.errors import SettingsError
 from essaim.planning.arrivals import Pattern, recorded
 from essaim.planning.candidates import candidates
 from essaim.planning.durations import distribution, per_second, seconds
+from essaim.planning.errors import PlanningError
 from essaim.planning.recording import JobTimes, Recording, Run
 
 OWN = read(default_path())
@@ -29,7 +30,7 @@ def test_times_are_read(text: str, means: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1x", "1h x", "nan", "1e3"])
 def test_what_is_no_time_says_how_to_write_one(text: str) -> None:
-    with pytest.raises(SettingsError, match="90s, 10m"):
+    with pytest.raises(PlanningError, match="90s, 10m"):
         seconds(text)
 
 
@@ -42,7 +43,7 @@ def test_rates_are_read(text: str, means: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "/s", "five/s", "5/week", "-5/s", "nan", "inf"])
 def test_what_is_no_rate_says_how_to_write_one(text: str) -> None:
-    with pytest.raises(SettingsError, match="300/min"):
+    with pytest.raises(PlanningError, match="300/min"):
         per_second(text)
 
 
@@ -56,7 +57,7 @@ def test_the_time_that_is_written_is_the_mean(text: str) -> None:
     "text", ["normal:3s", "exponential:3s,1", "lognormal:3s,x", "lognormal:3s,.", "3s,1", "lognormal:0s"]
 )
 def test_a_distribution_that_is_none_says_which_there_are(text: str) -> None:
-    with pytest.raises(SettingsError, match="exponential:2s or lognormal"):
+    with pytest.raises(PlanningError, match="exponential:2s or lognormal"):
         distribution(text)
 
 
@@ -95,7 +96,7 @@ def test_arrivals_are_not_made_before_they_come() -> None:
 
 
 def test_no_jobs_at_all_are_no_load() -> None:
-    with pytest.raises(SettingsError, match="--rate, --burst or --run"):
+    with pytest.raises(PlanningError, match="--rate, --burst or --run"):
         Pattern(duration=10).load(distribution("2s"), "")
 
 
@@ -166,24 +167,34 @@ def test_tasks_per_worker_are_what_the_formula_divides_by() -> None:
         ("pollingInterval=", "write it like"),
         ("pollingInterval=1,,5", "write it like"),
         ("pollingInterval=1.5", "whole numbers"),
-        ("pollingInterval=0", r"pollingInterval=0.*greater than or equal to 1"),
-        ("minReplicaCount=50", "minReplicaCount must not be over maxReplicaCount"),
         ("tasksPerWorker=0", "over 0"),
-        ("formula=nothing / 5", "names 'nothing'"),
     ],
 )
 def test_what_cannot_be_tried_says_why(text: str, says: str) -> None:
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(PlanningError, match=says):
+        candidates(OWN, [text])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("pollingInterval=0", r"pollingInterval=0.*greater than or equal to 1"),
+        ("minReplicaCount=50", "minReplicaCount must not be over maxReplicaCount"),
+        ("formula=nothing / 5", "names 'nothing'"),
+    ],
+)
+def test_what_makes_no_valid_scaled_object_says_why(text: str, says: str) -> None:
+    with pytest.raises(ScaledObjectError, match=says):
         candidates(OWN, [text])
 
 
 def test_a_formula_that_does_not_divide_has_no_tasks_per_worker() -> None:
-    with pytest.raises(SettingsError, match="divides by one number"):
+    with pytest.raises(PlanningError, match="divides by one number"):
         candidates(OWN, ["formula=total", "tasksPerWorker=2"])
 
 
 def test_a_field_cannot_be_tried_twice() -> None:
-    with pytest.raises(SettingsError, match="behind one --try"):
+    with pytest.raises(PlanningError, match="behind one --try"):
         candidates(OWN, ["maxReplicaCount=1", "maxReplicaCount=2"])
 
 

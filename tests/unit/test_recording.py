@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from essaim.errors import SettingsError
+from essaim.planning.errors import RecordingError
 from essaim.planning.recording import JobTimes, Moment, Recording, Run, read, work_of, write
 
 RUN = Run(
@@ -65,12 +65,12 @@ def test_rows_are_in_the_order_of_time(tmp_path: Path) -> None:
 def test_what_is_no_recorded_run_says_where_it_is_not(tmp_path: Path, file: str, text: str, says: str) -> None:
     write(tmp_path, Recording(RUN, MOMENTS, JOBS))
     (tmp_path / file).write_text(text)
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(RecordingError, match=says):
         read(tmp_path)
 
 
 def test_an_absent_folder_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"is no recorded run.*run\.json"):
+    with pytest.raises(RecordingError, match=r"is no recorded run.*run\.json"):
         read(tmp_path / "absent")
 
 

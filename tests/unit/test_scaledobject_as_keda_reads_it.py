@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from essaim.autoscaler.errors import ScaledObjectError
 from essaim.autoscaler.metadata import read
 from essaim.autoscaler.policy import Policy, parse
-from essaim.errors import SettingsError
 from tests.conftest import ROOT
 
 Spec = dict[str, Any]
@@ -62,7 +62,7 @@ def outcome(call: Callable[[], T]) -> tuple[T | None, str]:
     """What it gives, or why it refuses."""
     try:
         return call(), ""
-    except SettingsError as error:
+    except ScaledObjectError as error:
         return None, str(error)
 
 
@@ -153,7 +153,7 @@ NO_JSON_NUMBERS = (
     ],
 )  # fmt: skip
 def test_metadata_that_keda_refuses_is_refused_with_its_reason(given_metadata: dict[str, str], reason: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(ScaledObjectError) as refused:
         read(METADATA | given_metadata, authenticated=False)
     assert str(refused.value).startswith(reason)
 
@@ -182,7 +182,7 @@ def test_what_the_crd_refuses_is_refused(path: tuple[str | int, ...]) -> None:
     for value in ("2", "yes", "true", "1", "", 2, -1, 0, 1.5, 2.5e9, True, False, "1_000", [], [1], {}, {"no": 1}):
         spec = changed(path, value)
         if not schema.is_valid(spec):
-            with pytest.raises(SettingsError):
+            with pytest.raises(ScaledObjectError):
                 policy(spec)
 
 
@@ -211,7 +211,7 @@ def test_what_the_crd_takes_means_the_same(path: tuple[str, ...], value: object,
     "text", ["1_000", " 5", "5 ", "inf", "NaN", "1e400", "0x1p99999", "\u0665", "0x10", "0.0001", "1e300"]
 )
 def test_a_target_that_go_or_the_hpa_does_not_take_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="target"):
+    with pytest.raises(ScaledObjectError, match="target"):
         policy(changed(("advanced", "scalingModifiers", "target"), text))
 
 
@@ -239,14 +239,14 @@ def test_a_tolerance_is_a_quantity(quantity: object, share: float) -> None:
 @pytest.mark.parametrize("quantity", ["-1", "", "5%", "0.1 ", "1e", "1e5m", "1_0", 0.05, True])
 def test_what_is_no_tolerance_is_refused(quantity: object) -> None:
     path = ("advanced", "horizontalPodAutoscalerConfig", "behavior", "scaleUp", "tolerance")
-    with pytest.raises(SettingsError, match="tolerance"):
+    with pytest.raises(ScaledObjectError, match="tolerance"):
         policy(changed(path, quantity))
 
 
 def test_an_idle_count_of_0_goes_with_a_minimum_that_is_written_as_0() -> None:
     assert policy(changed(("minReplicaCount",), 0)).idle_replicas == 0
     unsaid = {key: value for key, value in BASE.items() if key != "minReplicaCount"}
-    with pytest.raises(SettingsError, match="idleReplicaCount"):
+    with pytest.raises(ScaledObjectError, match="idleReplicaCount"):
         policy(unsaid)
 
 
@@ -265,7 +265,7 @@ def test_any_manifest_gives_a_policy_or_one_of_our_errors(path: tuple[str | int,
 
 @given(value=JSON)
 def test_any_yaml_gives_a_policy_or_one_of_our_errors(value: object) -> None:
-    with pytest.raises(SettingsError):
+    with pytest.raises(ScaledObjectError):
         parse(value, "it")
 
 

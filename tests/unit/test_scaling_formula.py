@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
+from essaim.autoscaler.errors import ScaledObjectError
 from essaim.autoscaler.formula import Formula
-from essaim.errors import SettingsError
 
 NAMES = ("a", "b", "is")
 
@@ -101,7 +101,7 @@ def test_no_number_is_an_arithmetic_error_never_a_guess(text: str) -> None:
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(text: str, named: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(ScaledObjectError) as refused:
         Formula(text, NAMES)
     assert named in str(refused.value)
 
@@ -109,28 +109,28 @@ def test_what_is_not_supported_is_refused_by_name(text: str, named: str) -> None
 @pytest.mark.parametrize("operation", ["+", "-", "*", "/", "**", "^", "<", "and", "or", "??"])
 @pytest.mark.parametrize("terms", [190, 210, 1_000, 20_000])
 def test_a_long_formula_is_computed_or_refused_in_one_sentence(operation: str, terms: int) -> None:
-    with suppress(SettingsError):
+    with suppress(ScaledObjectError):
         Formula(f" {operation} ".join(["a"] * terms), ["a"])
 
 
 @pytest.mark.parametrize("opening", ["(", "-", "!", "max(1, ", "a ? 1 : ", "a ?? (", "2 ** ("])
 @pytest.mark.parametrize("depth", [150, 201, 1_000, 20_000])
 def test_a_deep_formula_is_computed_or_refused_in_one_sentence(opening: str, depth: int) -> None:
-    with suppress(SettingsError):
+    with suppress(ScaledObjectError):
         Formula(opening * depth + "a" + ")" * depth * opening.count("("), ["a"])
 
 
 def test_a_formula_of_210_terms_says_what_is_supported() -> None:
-    with pytest.raises(SettingsError, match="fewer than 200 are supported"):
+    with pytest.raises(ScaledObjectError, match="fewer than 200 are supported"):
         Formula(" + ".join(["a"] * 210), ["a"])
 
 
 @pytest.mark.parametrize("number", ["9223372036854775808", "1" * 5000, "1e400"])
 def test_a_number_that_expr_lang_cannot_hold_is_refused_for_that_reason(number: str) -> None:
-    with pytest.raises(SettingsError, match="a number that is out of range"):
+    with pytest.raises(ScaledObjectError, match="a number that is out of range"):
         Formula(f"b + {number}", NAMES)
 
 
 def test_a_digit_of_another_script_is_refused_for_what_it_is() -> None:
-    with pytest.raises(SettingsError, match="cannot be read from '\u0665' on"):
+    with pytest.raises(ScaledObjectError, match="cannot be read from '\u0665' on"):
         Formula("\u0665", NAMES)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from essaim.autoscaler.errors import ScaledObjectError
 from essaim.autoscaler.policy import Policy, default_path, load
-from essaim.errors import SettingsError
 from essaim.jobs.model import Depth
 
 Spec = dict[str, Any]
@@ -117,7 +117,7 @@ def trigger(kind: str = "rabbitmq", **metadata: str) -> Spec:
     ],
 )
 def test_what_cannot_be_followed_is_refused_by_name(tmp_path: Path, spec: Spec, named: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(ScaledObjectError) as refused:
         policy(tmp_path, **spec)
     assert named in str(refused.value)
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_followed_is_refused_by_name(tmp_path: Path, spec: Spec, 
 def test_a_number_without_quotes_is_refused_where_keda_wants_text(tmp_path: Path) -> None:
     spec = with_formula()
     spec["advanced"]["scalingModifiers"]["target"] = 1
-    with pytest.raises(SettingsError, match="in quotes"):
+    with pytest.raises(ScaledObjectError, match="in quotes"):
         policy(tmp_path, **spec)
 
 
@@ -136,10 +136,10 @@ def test_a_number_without_quotes_is_refused_where_keda_wants_text(tmp_path: Path
 def test_a_file_that_is_no_scaledobject_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "it.yaml"
     path.write_text(text)
-    with pytest.raises(SettingsError, match=r"it\.yaml"):
+    with pytest.raises(ScaledObjectError, match=r"it\.yaml"):
         load(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="nowhere"):
+    with pytest.raises(ScaledObjectError, match="nowhere"):
         load(tmp_path / "nowhere.yaml")

@@ -142,7 +142,7 @@ async def _open_split(
 def rules(path: Path | None = None) -> Policy:
     """How many workers there shall be: the ScaledObject there, or else our own.
 
-    Raises `SettingsError` for one that cannot be followed.
+    Raises `ScaledObjectError` for one that cannot be followed.
     """
     return load(path or default_path())
 
