@@ -18,8 +18,8 @@ from essaim.jobs.settings import Settings
 from essaim.telemetry import bound, log, since, span
 from essaim_worker import steps
 from essaim_worker.announcing import announce
+from essaim_worker.execution import conclude_job, fail_job, merge_job
 from essaim_worker.failing import EXHAUSTED, FINAL, backoff, left_unparked, problem_of, split_again
-from essaim_worker.merging import conclude_job, fail_job, merge_job
 from essaim_worker.runner import Reason, Runner, StoppedError, Threads
 from essaim_worker.telling import Teller
 

@@ -16,7 +16,7 @@ from essaim.jobs.model import Job
 from essaim.jobs.ports import Delivery
 from essaim.jobs.settings import Settings
 from essaim.telemetry import log, span
-from essaim_worker.callback import NoAnswerError, call
+from essaim_worker.callbacks import NoAnswerError, call
 
 LONGEST_WAIT = 3600.0  # seconds between two tries
 GONE = 410
