@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from essaim.jobs.backends import open_backends
-from essaim.jobs.memory import settle
+from essaim.jobs.memory import freeze_gc
 from essaim.jobs.parent import parent_gone
 from essaim.jobs.settings import Settings
 from essaim.jobs.starting import Starting, unless
@@ -90,7 +90,7 @@ async def serve(settings: Settings) -> None:
                 opening = stack.enter_async_context(open_backends(settings, starting))
                 if (backends := await unless(draining, opening)) is not None:
                     app = create_app(settings, backends, draining)
-                    settle()
+                    freeze_gc()
                     entrance.let_in(app)
                     if is_exporting():
                         stack.callback(asyncio.create_task(watch(backends.queue, lambda: 0)).cancel)

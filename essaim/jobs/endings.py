@@ -1,7 +1,7 @@
-"""Telling others that a job ends: its callback for certain, listeners if they hear it.
+"""The `JobEnded` message, from which the callback is sent.
 
-Whoever ends a job with a callback publishes that first and then writes the end. A crash between the two leaves a message whose
-job has not ended; it waits until somebody ends the job.
+Whoever ends a job with a callback first publishes this message, then writes the end. A crash between the two leaves a message
+whose job has not ended; it is delayed until the job ends.
 """
 
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ from essaim.jobs.events import JobEnded, to_event
 from essaim.jobs.model import Job
 from essaim.jobs.ports import JobQueue
 
-SOON = 0.25  # seconds in which the end is written, if nothing goes wrong
+SOON = 0.25  # seconds; normally enough to write the end
 
 
-async def promise(queue: JobQueue, job: Job) -> None:
-    """To be called before the end of a job is written. Calling it twice, or in vain, tells the same end twice."""
+async def publish_ended(queue: JobQueue, job: Job) -> None:
+    """Call this before writing the end of a job. An extra call repeats the callback with the same id."""
     if job.callback is not None:
         ended = JobEnded(job.id, job.run, datetime.now(UTC))
         await queue.publish([to_event(ended, job.release, job.traceparent)], delay=SOON)

@@ -85,7 +85,7 @@ class JobService:
         job = await self.backends.store.get(job_id)
         if job.state.ended:
             return job
-        await endings.promise(self.backends.queue, job)
+        await endings.publish_ended(self.backends.queue, job)
         job = await self.backends.store.cancel(job_id)
         if job.state is State.CANCELLED:  # and not ended otherwise in this very moment
             log("job.cancelled", job=job_id, seconds=since(job.queued))

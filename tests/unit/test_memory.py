@@ -7,11 +7,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CODE = """
 import gc, sys, weakref
-from essaim.jobs.memory import settle
+from essaim.jobs.memory import freeze_gc
 
 class Cycle: pass
 
-settle()
+freeze_gc()
 assert gc.get_freeze_count() > 1000
 later = Cycle()
 later.itself, gone = later, weakref.ref(later)

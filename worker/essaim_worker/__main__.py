@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from essaim import telemetry
 from essaim.errors import EssaimError
 from essaim.jobs.backends import open_backends
-from essaim.jobs.memory import settle
+from essaim.jobs.memory import freeze_gc
 from essaim.jobs.parent import parent_gone
 from essaim.jobs.settings import Settings, load_settings
 from essaim.jobs.starting import unless
@@ -27,7 +27,7 @@ async def work(settings: Settings, worker: str) -> None:
     async with AsyncExitStack() as stack:
         backends = await unless(leaving, stack.enter_async_context(open_backends(settings)))
         if backends is not None:
-            settle()
+            freeze_gc()
             await Consumer(backends, settings, worker, leaving).run()
     orphaned.cancel()
 

@@ -1,6 +1,6 @@
 """The last step of a job: all its tasks' results become its own. Done again after a crash: same result, one completion.
 
-Or the problem of one task becomes that of the job. Either way it is promised before that the end will be told.
+Or the problem of one task becomes that of the job. Either way `JobEnded` is published first.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from essaim.errors import JobError, JobNotFoundError, LeaseLostError, UnavailableError
 from essaim.jobs.backends import Backends
-from essaim.jobs.endings import promise
+from essaim.jobs.endings import publish_ended
 from essaim.jobs.events import state_event
 from essaim.jobs.model import MERGE, Claim, Job, Problem, State
 from essaim.telemetry import log, since, span
@@ -19,10 +19,10 @@ from essaim_worker.attempt import Attempt
 from essaim_worker.runner import Runner, StoppedError
 
 
-async def merge_job(backends: Backends, job: Job, runner: Runner, *, promised: bool = False) -> None:
+async def merge_job(backends: Backends, job: Job, runner: Runner, *, end_published: bool = False) -> None:
     """Merge the results of the job's tasks, which have all succeeded, and complete it, under the claim that `runner` keeps.
 
-    A merge that raises fails the job: it would raise again, since its input never changes. `promised`: it has been
+    A merge that raises fails the job: it would raise again, since its input never changes. `end_published`: it has been
     seen to already that its end is told. Raises `StoppedError`.
     """
     outcome: bytes | Problem
@@ -40,15 +40,15 @@ async def merge_job(backends: Backends, job: Job, runner: Runner, *, promised: b
     except Exception as error:
         outcome = Problem("merge-failed", f"merging the results raised {error!r}")
         log("job.merge_failed", error=error)
-    if not promised:
-        await promise(backends.queue, job)
+    if not end_published:
+        await publish_ended(backends.queue, job)
     if await backends.store.complete(job.id, job.run, outcome):
         _tell(backends, job, outcome)
 
 
 async def fail_job(backends: Backends, job: Job, claim: Claim, problem: Problem) -> None:
     """End the claimed task, or merge, and its job with a problem. Raises `LeaseLostError`."""
-    await promise(backends.queue, job)
+    await publish_ended(backends.queue, job)
     if claim.number != MERGE:
         await backends.store.finish(claim, problem)
     elif not await backends.store.complete(job.id, claim.run, problem):
@@ -73,7 +73,7 @@ async def conclude_job(backends: Backends, job: Job, claim: Claim, result: bytes
     That its end is told has been seen to either way.
     """
     packed = await backends.results.pack(f"{job.id}/job-{job.run}-{claim.attempt}", result)
-    await promise(backends.queue, job)
+    await publish_ended(backends.queue, job)
     concluded = await backends.store.conclude(claim, packed)
     if concluded:
         _tell(backends, job, packed)

@@ -94,14 +94,14 @@ class Handler:
         else:  # every task has succeeded before: what is left is the merge
             await self._run(job, 0, delivery)
 
-    async def _run(self, job: Job, number: int, delivery: Delivery, *, promised: bool = False) -> None:
+    async def _run(self, job: Job, number: int, delivery: Delivery, *, end_published: bool = False) -> None:
         match await self._store.claim(job.id, number, self._worker):
             case Busy(seconds):
                 await self._settle(delivery.retry(min(seconds, self._settings.lease_seconds)))
             case Ended():
                 await self._leave(job.id, number, delivery)
             case Claimed(claim) as claimed if claim.run == job.run:
-                await self._attempt(job, claimed, delivery, promised=promised)
+                await self._attempt(job, claimed, delivery, end_published=end_published)
             case Claimed(claim):  # retried since we looked, perhaps by another release: look again
                 with suppress(LeaseLostError):
                     await self._store.release(claim)
@@ -111,16 +111,15 @@ class Handler:
         reason = await left_unparked(self._store, job_id, number)
         await (self._park(delivery, reason) if reason else self._settle(delivery.ack()))
 
-    async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery, *, promised: bool = False) -> None:
+    async def _attempt(self, job: Job, claimed: Claimed, delivery: Delivery, *, end_published: bool = False) -> None:
         number, attempt = claimed.claim.number, claimed.claim.attempt
         with bound(attempt=attempt) if number == MERGE else bound(task=number, attempt=attempt):
-            unmerged, promised = await self._try(job, claimed, delivery, promised)
+            unmerged, end_published = await self._try(job, claimed, delivery, end_published)
         if unmerged:
-            await self._run(job, number, delivery, promised=promised)
+            await self._run(job, number, delivery, end_published=end_published)
 
-    async def _try(self, job: Job, claimed: Claimed, delivery: Delivery, promised: bool) -> tuple[bool, bool]:
-        """Settles the delivery unless the job can be merged now. Whether it can, and `promised`: whether it has been seen to
-        that the job's end is told."""
+    async def _try(self, job: Job, claimed: Claimed, delivery: Delivery, end_published: bool) -> tuple[bool, bool]:
+        """Settles the delivery unless the job can be merged now. Whether it can, and whether its `JobEnded` is published."""
         claim, key, left = claimed.claim, f"{job.id}/{claimed.claim.number}", Left.NOTHING
         if claim.number == MERGE:
             log("job.merging")
@@ -131,10 +130,10 @@ class Handler:
             if claimed.lost >= self._settings.max_lost_attempts:
                 raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")
             if claim.number == MERGE:
-                await merge_job(self._backends, job, runner, promised=promised)
+                await merge_job(self._backends, job, runner, end_published=end_published)
             else:
                 with span("attempt", link=job.traceparent):
-                    left, promised = await self._work(job, claimed, runner)
+                    left, end_published = await self._work(job, claimed, runner)
             if left is Left.TASKS:
                 await self._store.release(claim)
                 await announce(self._backends, job)
@@ -155,7 +154,7 @@ class Handler:
         finally:
             if self.running.get(key) is runner:  # else this process has a newer attempt of the same task
                 del self.running[key]
-        return left is Left.MERGE, promised
+        return left is Left.MERGE, end_published
 
     async def _work(self, job: Job, claimed: Claimed, runner: Runner) -> tuple[Left, bool]:
         """Split the job if nobody has, then run the task, if it is the only one.

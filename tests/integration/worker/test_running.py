@@ -103,17 +103,17 @@ async def test_a_job_that_succeeds_while_it_is_cancelled_is_not_said_to_be_cance
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     job, _ = await site.submit()
-    store, promise = site.backends.store, endings.promise
+    store, publish_ended = site.backends.store, endings.publish_ended
 
     async def meanwhile(*asked: Any) -> None:
-        await promise(*asked)
+        await publish_ended(*asked)
         claimed = await store.claim(job.id, 0, "faster")
         assert isinstance(claimed, Claimed)
         await store.plan(job.id, 1, [b"{}"])
         await store.finish(claimed.claim, b"{}")
         assert await store.complete(job.id, 1, b"{}")
 
-    monkeypatch.setattr(endings, "promise", meanwhile)
+    monkeypatch.setattr(endings, "publish_ended", meanwhile)
     with caplog.at_level("INFO", "essaim"):
         assert (await site.service.cancel(job.id)).state is State.SUCCEEDED
         assert "job.cancelled" not in caplog.messages
