@@ -13,7 +13,7 @@ from essaim_api.endpoint import add
 from essaim_api.handlers import handle_problems
 from essaim_api.openapi import Api
 from essaim_api.readiness import Readiness
-from essaim_api.routes import health, house, jobs, page, texts
+from essaim_api.routes import health, jobs, operations, page, texts
 from essaim_api.security import digests
 
 if TYPE_CHECKING:  # start-up time
@@ -68,7 +68,7 @@ def register(api: APIRouter) -> None:
     add(api, "HEAD", "/v1/texts/{name:path}", texts.head)
     add(api, "DELETE", "/v1/texts/{name:path}", texts.delete)
 
-    add(api, "GET HEAD", "/v1/workers", house.workers)
-    add(api, "GET HEAD", "/v1/stats", house.stats)
-    add(api, "GET HEAD", "/v1/dead-letters", house.dead_letters)
-    add(api, "POST", "/v1/dead-letters/replay", house.replay)
+    add(api, "GET HEAD", "/v1/workers", operations.workers)
+    add(api, "GET HEAD", "/v1/stats", operations.stats)
+    add(api, "GET HEAD", "/v1/dead-letters", operations.dead_letters)
+    add(api, "POST", "/v1/dead-letters/replay", operations.replay)

@@ -2,7 +2,7 @@
 
 import { askForToken, get, hasToken } from "./api.js";
 import { byId, notice } from "./dom.js";
-import { openDeadLetters, openWorkers } from "./house.js";
+import { openDeadLetters, openWorkers } from "./operations.js";
 import { openJob } from "./job.js";
 import { openJobs } from "./jobs.js";
 import { History, Plot } from "./plot.js";
