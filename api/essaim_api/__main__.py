@@ -28,7 +28,7 @@ def main() -> int:
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # a quarter more requests per second where it exists
+        import uvloop  # a quarter more requests per second, if installed
 
         return uvloop.Loop
     except ImportError:
@@ -39,4 +39,4 @@ if __name__ == "__main__":
     code = main()
     if code:
         sys.stderr.flush()
-        os._exit(code)  # a driver's thread that is still connecting aborts the interpreter at its end, now and then
+        os._exit(code)  # a driver's thread that is still connecting sometimes aborts the interpreter at exit

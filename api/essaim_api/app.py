@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from essaim import telemetry
 from essaim.jobs.service import JobService
-from essaim_api.context import Context
+from essaim_api.context import AppContext
 from essaim_api.edge import Edge
 from essaim_api.endpoint import add
 from essaim_api.handlers import handle_problems
@@ -25,7 +25,7 @@ SUMMARY = "Long jobs over HTTP, on workers that come and go with the queue."
 
 
 def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Event | None = None) -> Api:
-    """The app over open backends; who opened them closes them, and sets `draining` before."""
+    """The app over open backends. The caller closes them, and sets `draining` first."""
     app = Api(
         title=TITLE,
         summary=SUMMARY,
@@ -36,7 +36,9 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
         telemetry=telemetry.http(),
     )
     service, tokens = JobService(backends, settings), digests(settings.tokens())
-    app.state.context = Context(settings, backends, service, Readiness(backends), tokens, draining or asyncio.Event())
+    app.state.context = AppContext(
+        settings, backends, service, Readiness(backends), tokens, draining or asyncio.Event()
+    )
     app.add_middleware(Edge, limit=settings.max_open_requests)
     handle_problems(app)
     register(app.router)
@@ -44,8 +46,8 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
 
 
 def register(api: APIRouter) -> None:
-    """The whole API, and the page that shows it, which is no part of its document. They are tried in this order,
-    so what is asked most stands first.
+    """All routes of the API, and the live page, which is not part of the OpenAPI document. Routes are matched in this
+    order, so the busiest come first.
     """
     add(api, "POST", "/v1/jobs", jobs.submit)
     add(api, "GET HEAD", "/v1/jobs", jobs.index)

@@ -1,4 +1,4 @@
-"""Request bodies, bounded in bytes and in patience, and JSON that means one thing only. Response bodies that stream."""
+"""Request bodies with limits on size and idle time, strict JSON, and streamed response bodies."""
 
 import asyncio
 import json
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 async def received(
     request: Request, *, limit: int, idle: float, refuse: Callable[[str], EssaimError]
 ) -> AsyncGenerator[bytes]:
-    """The body as it comes. Raises `refuse(…)` past `limit` bytes (at once, if announced), `StalledError` after `idle`
-    seconds without any, `MediaTypeError` for a compressed one: it would not be counted by what it holds."""
+    """The body in chunks, as they arrive. Raises `refuse(…)` beyond `limit` bytes (at once if Content-Length says so),
+    `StalledError` after `idle` seconds without data, and `MediaTypeError` for a compressed body, whose real size is unknown.
+    """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise MediaTypeError("send the body as it is, without Content-Encoding")
+        raise MediaTypeError("send the body uncompressed, without Content-Encoding")
     too_large = refuse(f"the body has more than {limit} bytes")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
@@ -37,7 +38,7 @@ async def received(
                 async with asyncio.timeout(idle):
                     chunk = await anext(stream, b"")
             except TimeoutError:
-                raise StalledError(f"no more of the body came for {idle:g} seconds") from None
+                raise StalledError(f"no data arrived for {idle:g} seconds") from None
             if not chunk:
                 return
             count += len(chunk)
@@ -47,28 +48,28 @@ async def received(
 
 
 async def read(request: Request, settings: "Settings") -> bytes:
-    """The whole of a small body. Raises `RequestTooLargeError` and as `received`."""
+    """A small body, whole. Raises `RequestTooLargeError`, and as `received`."""
     limit, idle = settings.max_request_bytes, settings.idle_seconds
     async with aclosing(received(request, limit=limit, idle=idle, refuse=RequestTooLargeError)) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
 def parse(body: bytes) -> Any:
-    """The JSON in a body, if every reader would see the same in it. Raises `MalformedError`.
+    """The JSON in a body, if every parser would read it the same way. Raises `MalformedError`.
 
-    So: UTF-8, no lone surrogates, no NaN, no number beyond all bounds, no key twice, nesting that no parser chokes on.
+    That excludes lone surrogates, NaN, infinite numbers, duplicate keys and excessive nesting.
     """
     try:
-        from_json(body, allow_inf_nan=False)  # the strict one; it keeps the last of two equal keys, so:
+        from_json(body, allow_inf_nan=False)  # strict, but keeps the last of two equal keys; hence the second parser
         return json.loads(body, object_pairs_hook=_unique, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"the body is no JSON: {error}") from error
+        raise MalformedError(f"the body is not JSON: {error}") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("duplicate key in an object")
     return found
 
 
@@ -80,7 +81,7 @@ def _finite(digits: str) -> float:
 
 
 class Streamed(StreamingResponse):
-    """A response whose source is opened before its first byte is sent, so that what goes wrong there is still a problem."""
+    """A response that opens its source before it sends the first byte: an error there still becomes a problem response."""
 
     def __init__(self, source: AbstractAsyncContextManager[AsyncIterator[bytes]], **options: Any) -> None:
         super().__init__((), **options)

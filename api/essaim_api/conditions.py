@@ -1,4 +1,4 @@
-"""Conditional requests and byte ranges, as RFC 9110 has them (§13, §14). Entity tags go before dates (§13.2.2)."""
+"""Conditional requests and byte ranges (RFC 9110 §13, §14). Entity tags take precedence over dates (§13.2.2)."""
 
 import re
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ BYTES = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.IGNORECASE)
 
 
 def entity_tag(text: Text) -> str:
-    """Some stores put the quotes into their etags, some do not."""
+    """The quoted `ETag`; some stores include the quotes, some do not."""
     return '"{}"'.format(text.etag.removeprefix("W/").strip('"'))
 
 
 def not_modified(headers: Headers, text: Text) -> bool:
-    """Whether the client has this version already."""
+    """Whether the client already has this version."""
     if "if-none-match" in headers:
         return _names(headers, "if-none-match", text, weak=True)
     since = _date(headers.get("if-modified-since"))
@@ -28,35 +28,35 @@ def not_modified(headers: Headers, text: Text) -> bool:
 
 
 def check_before_read(headers: Headers, text: Text) -> None:
-    """Raises `TextChangedError` where `If-Match` names other versions, or the text is newer than `If-Unmodified-Since`."""
+    """Raises `TextChangedError` if `If-Match` names other versions, or the text is newer than `If-Unmodified-Since`."""
     if "if-match" in headers:
         if not _names(headers, "if-match", text, weak=False):
-            raise TextChangedError(f"{text.name} is version {entity_tag(text)} now")
+            raise TextChangedError(f"{text.name} is now version {entity_tag(text)}")
         return
     since = _date(headers.get("if-unmodified-since"))
     if since is not None and _modified(text) > since:
-        raise TextChangedError(f"{text.name} has been modified at {_modified(text):%Y-%m-%d %H:%M:%S} UTC")
+        raise TextChangedError(f"{text.name} was modified at {_modified(text):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def check_before_write(headers: Headers, text: Text | None) -> None:
-    """Raises `TextChangedError` or `TextExistsError` where the client wants to write only over another state than this.
+    """Raises `TextChangedError` or `TextExistsError` if the request's conditions do not hold.
 
-    The store has no compare-and-set: two writers that pass at the same moment both write, one after the other.
+    The store has no compare-and-set: two writers that pass this check at the same moment both write, one after the other.
     """
     if text is None:
         if "if-match" in headers:
-            raise TextChangedError("there is no such text, so it is no version of those in If-Match")
+            raise TextChangedError("there is no such text, so no version in If-Match can match")
         return
     check_before_read(headers, text)
     if _names(headers, "if-none-match", text, weak=True):
-        raise TextExistsError(f"{text.name} is there already, as version {entity_tag(text)}")
+        raise TextExistsError(f"{text.name} exists already, as version {entity_tag(text)}")
 
 
 def byte_range(headers: Headers, text: Text) -> tuple[int, int] | None:
-    """Start and end (exclusive) of what was asked for. None: all of it, also where the header makes no sense or names
-    several ranges, which a server may ignore. Raises `RangeUnsatisfiableError`."""
-    asked = BYTES.fullmatch(headers.get("range", "").replace(" ", ""))
-    if asked is None or asked[0].endswith("=-"):
+    """Start and end (exclusive) of the requested range; None for the whole text. Several ranges, and headers that make no
+    sense, are ignored, as a server may. Raises `RangeUnsatisfiableError`."""
+    requested = BYTES.fullmatch(headers.get("range", "").replace(" ", ""))
+    if requested is None or requested[0].endswith("=-"):
         return None
     if (
         "if-range" in headers
@@ -64,7 +64,7 @@ def byte_range(headers: Headers, text: Text) -> tuple[int, int] | None:
         and _date(headers["if-range"]) != _modified(text)
     ):
         return None
-    first, last = asked[1], asked[2]
+    first, last = requested[1], requested[2]
     if not first:
         start, end = max(text.size - int(last), 0), text.size
     else:
@@ -77,12 +77,12 @@ def byte_range(headers: Headers, text: Text) -> tuple[int, int] | None:
 
 
 def _modified(text: Text) -> datetime:
-    """As `Last-Modified` says it: in whole seconds."""
+    """In whole seconds, as in `Last-Modified`."""
     return text.modified.astimezone(UTC).replace(microsecond=0)
 
 
 def _date(header: str | None) -> datetime | None:
-    """None for what is no date: such a condition is ignored."""
+    """None if it is not a date: such a condition is ignored."""
     try:
         found = parsedate_to_datetime(header or "")
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)  # HTTP knows no other zone
@@ -91,7 +91,7 @@ def _date(header: str | None) -> datetime | None:
 
 
 def _names(headers: Headers, field: str, text: Text, *, weak: bool) -> bool:
-    """Whether the field, which may come in several lines, names the version of the text."""
+    """Whether the field, which may be repeated, names this version of the text."""
     listed = ", ".join(headers.getlist(field))
     if listed.strip() == "*":
         return True

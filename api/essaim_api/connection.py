@@ -1,4 +1,4 @@
-"""The HTTP/1.1 connection: uvicorn's over h11, stricter about heads, and with limits on how long a silent client stays."""
+"""HTTP/1.1 connections: uvicorn's h11 protocol, stricter about heads, and with timeouts for silent clients."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from essaim_api.errors import HeadTooLargeError, MalformedError, StalledError, T
 from essaim_api.problems import MEDIA_TYPE, document
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and header fields together; proxies commonly take 8 to 32 KiB
-TOO_LARGE = f"path and header fields have more than {MAX_HEAD_BYTES} bytes"
-CODING = "send the body with Content-Length or Transfer-Encoding: chunked, and in no other transfer coding"
+TOO_LARGE = f"path and header fields together have more than {MAX_HEAD_BYTES} bytes"
+CODING = "send the body with Content-Length or Transfer-Encoding: chunked; no other transfer coding is supported"
 HOST = rb"(\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(:[0-9]*)?"
 ABSOLUTE = re.compile(rb"https?://(?P<host>" + HOST + rb")(?P<target>[/?].*)?", re.IGNORECASE | re.ASCII)
 
 
 class RequestParser(h11.Connection):
-    """h11, which keeps the last `error`, and refuses also what it leaves open: RFC 9110 §7, RFC 9112 §3 and §6.1."""
+    """h11 that keeps the last `error`, and also refuses what h11 lets through: RFC 9110 §7, RFC 9112 §3 and §6.1."""
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MAX_HEAD_BYTES)
@@ -39,7 +39,7 @@ class RequestParser(h11.Connection):
                 case 501:
                     self.error = TransferCodingError(CODING)
                 case _:
-                    self.error = MalformedError(str(error).partition(": ")[0])  # then h11 quotes the client
+                    self.error = MalformedError(str(error).partition(": ")[0])  # behind the colon h11 quotes the client
             raise
 
 
@@ -58,7 +58,7 @@ def checked(request: h11.Request) -> h11.Request:
     if b"transfer-encoding" in fields and (b"content-length" in fields or request.http_version == b"1.0"):
         raise h11.RemoteProtocolError("Transfer-Encoding allows neither Content-Length nor HTTP/1.0")
     if request.method == b"CONNECT":
-        raise h11.RemoteProtocolError("CONNECT is for proxies, and this is none")
+        raise h11.RemoteProtocolError("CONNECT is for proxies, and this is not one")
     target = request.target
     if b"#" in target:
         raise h11.RemoteProtocolError("the request target has a # in it; write %23")
@@ -76,7 +76,7 @@ def checked(request: h11.Request) -> h11.Request:
 
 
 class Flow(FlowControl):
-    """Reads nothing more while it is `full`."""
+    """Does not resume reading while `full`."""
 
     full = False
 
@@ -86,10 +86,9 @@ class Flow(FlowControl):
 
 
 class BoundedConnection(H11Protocol):
-    """Refuses what is not HTTP with a problem (RFC 9457), a head that does not come to its end, and a body that goes on
-    long after its request was refused.
+    """Answers malformed HTTP with a problem (RFC 9457), and times out incomplete heads and the bodies of refused requests.
 
-    Requests are read one at a time: what comes behind an open one waits unread, and past `MAX_HEAD_BYTES` in the socket.
+    Requests are read one at a time: while one is open, at most `MAX_HEAD_BYTES` behind it are read from the socket.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -106,19 +105,19 @@ class BoundedConnection(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused or self.conn.their_state is h11.MUST_CLOSE:  # nothing counts behind a `Connection: close`
+        if self._refused or self.conn.their_state is h11.MUST_CLOSE:  # nothing after `Connection: close` counts
             return
         super().data_received(data)
         self._watch()
 
     def handle_events(self) -> None:
         super().handle_events()
-        whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)  # what comes now waits for the answer
+        whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)  # further data belongs to the next request
         emptied = self.flow.full
         self.flow.full = whole and len(self.conn.trailing_data[0]) > MAX_HEAD_BYTES
         if self.flow.full:
             self.flow.pause_reading()
-        elif whole or emptied:  # read on, or nobody sees that the client has gone
+        elif whole or emptied:  # otherwise a disconnect would go unnoticed
             self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -139,7 +138,7 @@ class BoundedConnection(H11Protocol):
         self._refuse(self.conn.error or MalformedError(msg))
 
     def _watch(self) -> None:
-        """Time what the client owes: the head that it began, or the rest of a body whose answer it has."""
+        """Start a timer for what the client still has to send: the rest of a head, or of a body already answered."""
         if self._refused:
             return
         owed: Callable[[], None] | None = None
@@ -147,14 +146,14 @@ class BoundedConnection(H11Protocol):
             owed = self._silent
         elif self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
             owed = self.transport.abort
-        if (owed, self.cycle) != self._timed:  # once for each head, however slowly its bytes come
+        if (owed, self.cycle) != self._timed:  # one timer per head, however slowly its bytes arrive
             self._timed = owed, self.cycle
             self._stop_timer()
             if owed:
                 self._give(owed)
 
     def _silent(self) -> None:
-        self._refuse(StalledError("the head of the request did not come to its end"))
+        self._refuse(StalledError("the head of the request was never completed"))
 
     def _give(self, then: Callable[[], None]) -> None:
         self._stop_timer()
@@ -166,18 +165,20 @@ class BoundedConnection(H11Protocol):
             self._timer = None
 
     def _refuse(self, error: EssaimError) -> None:
-        """Answer with a problem and take nothing more. A request has one answer: one that has it already gets no other."""
+        """Answer with a problem and read no more. A request that was answered already gets no second answer."""
         self._refused = True
         self._unset_keepalive_if_required()
         open_request = self.cycle is not None and not self.cycle.response_complete
         if open_request and self.cycle.response_started:
-            self.transport.abort()  # in the middle of another response there is no place for a problem
+            self.transport.abort()  # a problem cannot be sent in the middle of another response
             return
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(self._problem(error))
         self.transport.write_eof()
-        self._give(self.transport.abort)  # a client may read our answer only once it has sent everything: drop the rest
-        if open_request:  # a request that breaks off in its body is over for its route too
+        self._give(
+            self.transport.abort
+        )  # some clients read only after they have sent everything: discard the rest meanwhile
+        if open_request:  # for its route, the client has disconnected
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 

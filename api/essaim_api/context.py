@@ -1,4 +1,4 @@
-"""What every route works with: built once by `create_app`, handed to the routes by FastAPI."""
+"""The context that every route gets: built once by `create_app`, injected by FastAPI."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from fastapi import Depends, Request
 
 from essaim_api.readiness import Readiness
 
-if TYPE_CHECKING:  # neither is needed to import a route, and both cost start-up time
+if TYPE_CHECKING:  # start-up time
     from essaim.jobs.backends import Backends
     from essaim.jobs.service import JobService
     from essaim.jobs.settings import Settings
 
 
 @dataclass(frozen=True)
-class Context:
-    """`tokens` is the owner by digest of a token. `draining` is set when the server is to leave: waits and streams end then."""
+class AppContext:
+    """`tokens` maps the digest of a token to its owner. `draining` is set when the server stops: waits and streams end."""
 
     settings: "Settings"
     backends: "Backends"
@@ -26,7 +26,7 @@ class Context:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def drains_within(self, seconds: float) -> bool:
-        """Sleep, but for no longer than the server stays. Returns whether it leaves."""
+        """Sleep, but wake up when the server stops. Returns whether it does."""
         try:
             async with asyncio.timeout(seconds):
                 return await self.draining.wait()
@@ -34,13 +34,13 @@ class Context:
             return False
 
 
-def context_of(request: Request) -> Context:
-    context: Context = request.app.state.context
+def context_of(request: Request) -> AppContext:
+    context: AppContext = request.app.state.context
     return context
 
 
-async def _context(request: Request) -> Context:
+async def _context(request: Request) -> AppContext:
     return context_of(request)
 
 
-Here = Annotated[Context, Depends(_context)]
+Context = Annotated[AppContext, Depends(_context)]

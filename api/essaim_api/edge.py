@@ -1,4 +1,4 @@
-"""The outermost layer of the app: what holds for every request, whichever route it is for."""
+"""The outermost middleware: applies to every request, whatever its route."""
 
 import logging
 import re
@@ -20,9 +20,9 @@ CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 class Edge:
-    """Names each request, bounds how many are open, says in the log how each was answered, and hides what went wrong.
+    """Gives each request an id, limits how many are open, logs each answer, and hides the details of internal errors.
 
-    Plain ASGI: Starlette's `BaseHTTPMiddleware` would stand between a stream and its client.
+    Plain ASGI, since Starlette's `BaseHTTPMiddleware` gets in the way of streaming.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -48,13 +48,15 @@ class Edge:
             refusal = self._refusal(scope)
             await (respond(scope, refusal) if refusal else self._app)(scope, receive, answer)
         except Exception as error:
-            if status and isinstance(error.__cause__, EssaimError):  # as a text that was replaced under its reader
+            if status and isinstance(
+                error.__cause__, EssaimError
+            ):  # such as a text that was replaced while it was read
                 log("http.cut", level=logging.WARNING, reason=repr(error.__cause__), request=request_id)
             else:
                 log("http.failed", level=logging.ERROR, error=error, request=request_id)
-            # after the first byte it is too late to say so: the server cuts the connection, and the client sees that
+            # after the first byte the status cannot change: the server cuts the connection
             if not status:
-                failed = FailedError(f"an error of ours; its log entry is {request_id}")
+                failed = FailedError(f"internal error; find it in the log by the request id {request_id}")
                 await respond(scope, failed)(scope, receive, answer)
         finally:
             self._open -= 1
@@ -66,15 +68,15 @@ class Edge:
     def _refusal(self, scope: Scope) -> EssaimError | None:
         if self._open > self._limit and scope["path"] not in PROBES:
             return BusyError(f"{self._limit} requests are open; try again later")
-        try:  # servers replace bad bytes with U+FFFD, which would make one name of many
+        try:  # the server replaces bad bytes with U+FFFD, so different names would become equal
             path = unquote_to_bytes(scope["raw_path"]).decode()
             unquote_to_bytes(scope["query_string"]).decode()
         except UnicodeDecodeError:
-            return MalformedError("the address is no UTF-8")
-        return MalformedError("the path has control characters in it") if CONTROL.search(path) else None
+            return MalformedError("the address is not UTF-8")
+        return MalformedError("the path has control characters") if CONTROL.search(path) else None
 
 
 def _request_id(scope: Scope) -> str:
-    """The client's own, if it can go into a header and a log line."""
+    """The client's own id, if it is safe in a header and a log line."""
     given = dict(scope["headers"]).get(b"x-request-id", b"")
     return given.decode() if REQUEST_ID.fullmatch(given) else uuid4().hex

@@ -1,4 +1,4 @@
-"""A route without its path: the function, and what the OpenAPI document says of its answers."""
+"""A route without its path: the function, and how the OpenAPI document describes it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from essaim_api.errors import AnonymousError, BusyError, FailedError, MalformedE
 from essaim_api.problems import responses
 from essaim_api.security import OWNER, Owner
 
-ALWAYS = (MalformedError, FailedError, BusyError, UnavailableError)  # any route may answer these
+ALWAYS = (MalformedError, FailedError, BusyError, UnavailableError)  # of every route
 NEEDS_OWNER = (AnonymousError,)
 WITH_BODY = (StalledError,)
 
@@ -20,7 +20,7 @@ Call = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What `essaim_api.app` gives a path to."""
+    """A route for `essaim_api.app` to mount."""
 
     call: Call
     status: int
@@ -40,8 +40,8 @@ def endpoint(
     example: object = None,
     **options: Any,
 ) -> Callable[[Call], Endpoint]:
-    """Document a route: its status on success with an example and the headers that go with it, further `answers` by
-    status, the errors it raises, the `body` it reads by media type. `options` are FastAPI's. What it returns is its model.
+    """Document a route: the status on success with its headers and an example, other `answers` by status, the errors it
+    raises, and the `body` it reads, by media type. `options` are FastAPI's. The return type is the response model.
     """
 
     def document(call: Call) -> Endpoint:
@@ -63,11 +63,11 @@ def endpoint(
 
 
 def add(router: APIRouter, methods: str, path: str, route: Endpoint, *, public: bool = False) -> None:
-    """Put an endpoint on a path. All but the public ones want a token, where tokens are set.
+    """Mount an endpoint. Unless it is public, it needs a token if any are set.
 
-    HEAD beside GET is not documented: it answers the same without the body.
+    HEAD beside GET is not documented: it is the same answer without the body.
     """
-    asks_itself = Owner in get_type_hints(route.call, include_extras=True).values()
+    has_owner = Owner in get_type_hints(route.call, include_extras=True).values()
     for method in methods.split():
         answers = responses((*route.errors, *ALWAYS, *(() if public else NEEDS_OWNER)))
         answers.update(route.answers)
@@ -77,7 +77,7 @@ def add(router: APIRouter, methods: str, path: str, route: Endpoint, *, public: 
             methods=[method],
             status_code=route.status,
             responses=answers,
-            dependencies=[] if public or asks_itself else [Depends(OWNER)],
+            dependencies=[] if public or has_owner else [Depends(OWNER)],
             include_in_schema=method != "HEAD" or "GET" not in methods,
             operation_id=f"{route.call.__module__.rpartition('.')[2]}_{route.call.__name__}".rstrip("_"),
             **route.options,

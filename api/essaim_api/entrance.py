@@ -1,4 +1,4 @@
-"""What the server has instead of an app until the backends are reached."""
+"""The ASGI app that answers until the backends are open."""
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,8 +11,8 @@ from essaim_api.problems import respond
 
 
 class Entrance:
-    """Alive from the first moment. What comes while nobody knows yet whether all backends answer is held, for seconds;
-    once one is known to be missing, every answer but that of `/livez` is 503 and names it. Then `let_in` to the app.
+    """`/livez` answers at once. Other requests wait for the first attempt to open the backends; if one is missing, they get
+    503 with its name until all are open. `let_in` then passes requests to the app.
     """
 
     def __init__(self, starting: Starting, limit: int) -> None:
@@ -23,7 +23,7 @@ class Entrance:
         self._closed = Edge(self._answer, limit)
 
     def let_in(self, app: ASGIApp) -> None:
-        """From now on, requests go to the app."""
+        """Pass requests to the app from now on."""
         self._app = app
         self._starting.tried.set()
 

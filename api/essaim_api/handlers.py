@@ -1,4 +1,4 @@
-"""What the app answers when a route raises, or when there is none."""
+"""Exception handlers: answers for errors raised by routes, and for requests without a route."""
 
 import logging
 
@@ -19,11 +19,11 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE")
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Let the app answer every error that a route raises; those that are none of ours go through to `essaim_api.edge`."""
+    """Answer every `EssaimError` that a route raises. Other exceptions go on to `essaim_api.edge`."""
 
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, EssaimError)  # noqa: S101  # it was registered for these
-        is_probe = request.scope["path"] in PROBES  # what those find is logged once, see `essaim_api.readiness`
+        is_probe = request.scope["path"] in PROBES  # `essaim_api.readiness` logs those, once
         if kind_of(type(error)).status >= 500 and not is_probe:
             log("http.refused", level=logging.WARNING, reason=repr(error))
         return respond(request.scope, error)
@@ -38,7 +38,7 @@ def handle_problems(app: FastAPI) -> None:
         return respond(request.scope, _unrouted(app, request, error))
 
     async def left(request: Request, error: Exception) -> Response:
-        return respond(request.scope, MalformedError("the request ended in the middle"))  # nobody reads it
+        return respond(request.scope, MalformedError("the client disconnected"))  # nobody reads this
 
     app.add_exception_handler(EssaimError, expected)
     app.add_exception_handler(RequestValidationError, unfitting)
@@ -52,7 +52,7 @@ def _unrouted(app: FastAPI, request: Request, error: HTTPException) -> EssaimErr
             return RouteNotFoundError(f"no route leads to {request.scope['path']}")
         case 405:
             allowed = [method for method in METHODS if _fits(app, {**request.scope, "method": method})]
-            return MethodError(f"{request.method} does not fit here; use {' or '.join(allowed)}", allowed)
+            return MethodError(f"{request.method} is not allowed here; use {' or '.join(allowed)}", allowed)
         case _:
             return MalformedError(str(error.detail))
 

@@ -1,4 +1,4 @@
-"""Paging: a `Link` header beside the cursor in the body (RFC 8288)."""
+"""Paging: a `Link` header (RFC 8288) in addition to the cursor in the body."""
 
 from urllib.parse import urlencode
 
@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 
 def next_page(request: Request, response: Response, **following: object) -> None:
-    """Add the link to the page that these parameters ask for, all others as they are; none where one is None."""
+    """Add a link with these parameters changed and all others kept; no link if one of them is None."""
     if None in following.values():
         return
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in following]

@@ -1,9 +1,9 @@
-"""What type a stored text is sent as: by its name and its beginning, and never one that a browser runs."""
+"""The `Content-Type` of stored texts: from name and first bytes, and never one that a browser executes."""
 
 from mimetypes import MimeTypes
 
-HEAD_BYTES = 1445  # as many as the standard for MIME sniffing looks at
-_BY_SUFFIX = MimeTypes()  # Python's own table: the machine's would differ from one machine to the next
+HEAD_BYTES = 1445  # as in the MIME sniffing standard
+_BY_SUFFIX = MimeTypes()  # Python's own table, the same on every machine
 _TEXTS = {"text/csv", "text/tab-separated-values", "application/json"}
 _OTHERS = {"application/gzip", "application/pdf", "application/zip"}
 _MEDIA = ("audio/", "image/", "video/")
@@ -14,8 +14,8 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 def media_type(name: str, head: bytes) -> str:
     """The `Content-Type` of a text with this name whose first `HEAD_BYTES` bytes are `head`.
 
-    Text or binary is told from the content, as in the standard (mimesniff.spec.whatwg.org); the suffix only says which. HTML,
-    SVG, XML and scripts are sent as plain text, or whoever may store a text could run scripts in this origin.
+    The content decides between text and binary (mimesniff.spec.whatwg.org), the suffix only names the type. HTML, SVG, XML
+    and scripts are sent as plain text; otherwise anyone who may store a text could run scripts in this origin.
     """
     guessed, packed = _BY_SUFFIX.guess_type(name, strict=False)
     if packed:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, plus what routes that read their body themselves refer to."""
+"""The OpenAPI document: FastAPI's, plus the schemas of bodies that routes read themselves."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from essaim_api.views import EXAMPLE, Replay
 
 REFERENCES = "#/components/schemas/{model}"
 Named = Annotated[str, Field(min_length=1)]
-EVENT = {"specversion": "1.0", "type": "com.example.asked", "source": "/desk/7", "id": "1"}
+EVENT = {"specversion": "1.0", "type": "com.example.requested", "source": "/desk/7", "id": "1"}
 
 
 class RequestEvent(BaseModel):
@@ -30,7 +30,7 @@ class RequestEvent(BaseModel):
 
 
 class End(BaseModel):
-    """How a job has ended. `result` is the path of its result, once it has succeeded."""
+    """How a job ended. `result` is the path of its result if it succeeded."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -46,7 +46,7 @@ class End(BaseModel):
 
 
 class EndEvent(BaseModel):
-    """A job has ended. The same end always has the same `id`."""
+    """A job has ended. Repeated notifications of the same end have the same `id`."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -61,7 +61,7 @@ class EndEvent(BaseModel):
 
 
 class Api(FastAPI):
-    """FastAPI with a complete document. It is made when it is first asked for."""
+    """FastAPI with a complete document, built on first use."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -76,12 +76,12 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas: dict[str, Any] = document["components"]["schemas"]
     for name, schema in models_json_schema(models, ref_template=REFERENCES)[1]["$defs"].items():
         schemas.setdefault(name, schema)
-    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of a 422
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own 422
         schemas.pop(name, None)
     for operations in document["paths"].values():
         for operation in operations.values():
             _tidy(operation)
-    # here and not in the models: FastAPI leaves out what is null, in examples too
+    # not in the models: FastAPI drops nulls, even in examples
     schemas["JobSummary"]["examples"] = [EXAMPLE]
     for example in schemas["Request"].get("examples", ())[:1]:
         schemas["JobDetails"]["examples"] = [{**EXAMPLE, "request": example, "result": None}]
@@ -90,7 +90,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tidy(operation: dict[str, Any]) -> None:
-    """Take out FastAPI's own 422: `essaim_api.problems` says what a route answers, and its routes say when."""
+    """Remove FastAPI's own 422: the routes document theirs themselves."""
     found = operation["responses"].get("422", {}).get("content", {})
     if "HTTPValidationError" in str(found.get("application/json", {})):
         del operation["responses"]["422"]

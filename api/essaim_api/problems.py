@@ -1,4 +1,4 @@
-"""Every error as `application/problem+json` (RFC 9457). One table says which error is which problem."""
+"""Errors as `application/problem+json` (RFC 9457). One table maps each error to its problem."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,12 @@ from essaim_api.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:essaim:"
-MAX_DETAIL = 500  # characters; a detail may quote what the client sent
+MAX_DETAIL = 500  # characters; a detail may quote the client
 RETRY_LATER = {"Retry-After": "1"}
 
 
 class Kind(NamedTuple):
-    """A kind of problem: its status, the last part of its type, its title, and headers that always go with it."""
+    """A kind of problem: its status, the last part of its type URN, its title and its headers."""
 
     status: int
     slug: str
@@ -42,34 +42,38 @@ class Kind(NamedTuple):
 KINDS: dict[type[EssaimError], Kind] = {
     MalformedError: Kind(400, "malformed", "The request cannot be read"),
     errors.MessageUnreadableError: Kind(400, "event-unreadable", "The event cannot be read"),
-    errors.TextNameError: Kind(400, "text-name", "This cannot be the name of a text"),
-    AnonymousError: Kind(401, "unauthorized", "Who are you?", {"WWW-Authenticate": 'Bearer realm="essaim"'}),
-    RouteNotFoundError: Kind(404, "not-found", "There is nothing here"),
+    errors.TextNameError: Kind(400, "text-name", "This is not a valid name for a text"),
+    AnonymousError: Kind(
+        401, "unauthorized", "A valid token is required", {"WWW-Authenticate": 'Bearer realm="essaim"'}
+    ),
+    RouteNotFoundError: Kind(404, "not-found", "Not found"),
     errors.JobNotFoundError: Kind(404, "job-not-found", "There is no such job"),
     errors.DeadLetterNotFoundError: Kind(404, "dead-letter-not-found", "There is no such dead letter"),
     errors.ResultNotFoundError: Kind(404, "result-not-found", "The job has no result"),
     errors.TextNotFoundError: Kind(404, "text-not-found", "There is no such text"),
-    MethodError: Kind(405, "method", "The method does not fit"),
-    StalledError: Kind(408, "stalled", "The request did not go on", {"Connection": "close"}),
+    MethodError: Kind(405, "method", "Method not allowed"),
+    StalledError: Kind(408, "stalled", "The request was not completed", {"Connection": "close"}),
     errors.JobNotRetryableError: Kind(409, "job-not-retryable", "The job cannot be retried"),
     errors.LeaseLostError: Kind(409, "lease-lost", "A newer attempt has taken over"),
-    errors.TextChangedError: Kind(412, "text-changed", "The text is another version"),
-    errors.TextExistsError: Kind(412, "text-exists", "The text is there already"),
+    errors.TextChangedError: Kind(412, "text-changed", "The text has changed"),
+    errors.TextExistsError: Kind(412, "text-exists", "The text exists already"),
     errors.RequestTooLargeError: Kind(413, "request-too-large", "The request is too large"),
     errors.TextTooLargeError: Kind(413, "text-too-large", "The text is too large"),
-    MediaTypeError: Kind(415, "media-type", "The body is of another type"),
+    MediaTypeError: Kind(415, "media-type", "Unsupported media type"),
     errors.RangeInvalidError: Kind(416, "range", "The range lies outside the text"),
-    errors.CallbackRefusedError: Kind(422, "callback", "The callback may not be called"),
-    errors.CursorInvalidError: Kind(422, "cursor", "The cursor is none of ours"),
-    errors.IdempotencyConflictError: Kind(422, "idempotency-conflict", "The key belongs to another request"),
+    errors.CallbackRefusedError: Kind(422, "callback", "The callback is not allowed"),
+    errors.CursorInvalidError: Kind(422, "cursor", "Unknown cursor"),
+    errors.IdempotencyConflictError: Kind(
+        422, "idempotency-conflict", "The idempotency key was used for another request"
+    ),
     errors.InputsChangedError: Kind(422, "inputs-changed", "An input of the job has changed"),
     errors.JobError: Kind(422, "job", "The request cannot succeed"),
     errors.RequestInvalidError: Kind(422, "invalid", "The request does not fit"),
     errors.ResultTooLargeError: Kind(422, "result-too-large", "The result is too large"),
     errors.TooManyTasksError: Kind(422, "too-many-tasks", "The request splits into too many tasks"),
     HeadTooLargeError: Kind(431, "head-too-large", "The header fields are too large"),
-    FailedError: Kind(500, "failed", "Something went wrong here"),
-    errors.SettingsError: Kind(500, "settings", "The server is set up wrongly"),
+    FailedError: Kind(500, "failed", "Internal error"),
+    errors.SettingsError: Kind(500, "settings", "The server is misconfigured"),
     TransferCodingError: Kind(501, "transfer-coding", "The transfer coding is not supported"),
     BusyError: Kind(503, "busy", "Too many requests at once", RETRY_LATER),
     errors.QueueFullError: Kind(503, "queue-full", "The queue is full", RETRY_LATER),
@@ -78,7 +82,7 @@ KINDS: dict[type[EssaimError], Kind] = {
 
 
 class FieldProblem(BaseModel):
-    """What is wrong in one place: in the body (`pointer`, a JSON pointer) or in a parameter."""
+    """What is wrong with one field of the body (`pointer` is a JSON pointer) or with one parameter."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -90,18 +94,18 @@ class FieldProblem(BaseModel):
 class ProblemDetails(BaseModel):
     """Problem details for HTTP APIs, RFC 9457."""
 
-    model_config = ConfigDict(defer_build=True)  # only the OpenAPI document wants it
+    model_config = ConfigDict(defer_build=True)  # only the OpenAPI document needs it
 
-    type: str = Field(description="names the kind of problem, for programs")
-    title: str = Field(description="names it for people")
+    type: str = Field(description="the kind of problem, for programs")
+    title: str = Field(description="the kind of problem, for people")
     status: int
-    detail: str = Field(description="what is wrong here, and what to do about it")
-    instance: str = Field(description="the path that was asked for")
-    errors: list[FieldProblem] = Field(default=[], description="each place that does not fit")
+    detail: str = Field(description="what is wrong this time, and what to do about it")
+    instance: str = Field(description="the path of the request")
+    errors: list[FieldProblem] = Field(default=[], description="each invalid field or parameter")
 
 
 def kind_of(error: type[EssaimError]) -> Kind:
-    """The kind of problem an error is. A subclass without a row of its own is what its parent is."""
+    """The kind of problem of an error. A subclass without a row has the kind of its parent."""
     return next((KINDS[parent] for parent in error.__mro__ if parent in KINDS), KINDS[FailedError])
 
 
@@ -124,7 +128,7 @@ def document(error: EssaimError, instance: str) -> dict[str, object]:
 
 
 def respond(scope: Scope, error: EssaimError) -> Response:
-    """The response that tells of an error. ASCII only: a detail may quote anything that a client sent."""
+    """The response for an error. ASCII only, since a detail may quote anything that a client sent."""
     kind = kind_of(type(error))
     body = json.dumps(document(error, scope["raw_path"].decode("latin-1")))
     headers = {**kind.headers, **getattr(error, "headers", {})}
@@ -132,7 +136,7 @@ def respond(scope: Scope, error: EssaimError) -> Response:
 
 
 def responses(kinds: Iterable[type[EssaimError]]) -> dict[int | str, dict[str, Any]]:
-    """What a route's OpenAPI says of these errors."""
+    """The OpenAPI responses of these errors."""
     found: dict[int | str, dict[str, Any]] = {}
     for error in kinds:
         kind = kind_of(error)
@@ -144,7 +148,7 @@ def responses(kinds: Iterable[type[EssaimError]]) -> dict[int | str, dict[str, A
     return found
 
 
-# Pydantic's errors, without what they quote of the request: that may be large, secret, or no JSON at all.
+# Pydantic's errors, without the input that they quote: it may be large, secret, or not JSON.
 
 
 def _in_body(item: Mapping[str, Any]) -> dict[str, str]:

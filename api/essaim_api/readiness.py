@@ -1,4 +1,4 @@
-"""Whether the backends answer, for probes: some ask many times a second, of every process."""
+"""Readiness probes: whether the backends answer. Some probers ask many times a second."""
 
 import asyncio
 import logging
@@ -22,31 +22,31 @@ NOBODY = str(UUID(int=0))
 
 
 class Readiness:
-    """Ready is who has lately had an answer of each backend.
+    """Ready means that each backend has answered lately.
 
-    A backend that is slow for a while is so for every process. If all of them were not ready then, nobody would be left to
-    say `503` and when to come again; and what asks them whether they are ready again, ten times a second, would keep the
-    backend slow. So there is one look at a time, whoever asks, and what it has found holds for a second.
+    A slow backend is slow for every process. If that made them all unready, nobody would be left to answer `503` with
+    `Retry-After`, and probes ten times a second would keep the backend slow. So probes share one check at a time, and its
+    outcome holds for a second.
     """
 
     def __init__(self, backends: "Backends") -> None:
         self._backends = backends
-        self._looking: asyncio.Task[None] | None = None
-        self._looked = -inf
+        self._check: asyncio.Task[None] | None = None
+        self._checked = -inf
         self._answered: dict[str, float] = {}
-        self._silent: dict[str, str] = {}  # at the last look, and why
+        self._silent: dict[str, str] = {}  # at the last check, and why
 
     async def check(self) -> None:
-        """Raises `UnavailableError` with the backends that have not answered for `TOLERATED_SECONDS`, or never will."""
-        if self._looking is None or (self._looking.done() and monotonic() > self._looked + HOLDS_SECONDS):
-            self._looking = asyncio.create_task(self._look())
-        await asyncio.shield(self._looking)  # others may wait for it, too
+        """Raises `UnavailableError` naming the backends that have not answered for `TOLERATED_SECONDS`, or never will."""
+        if self._check is None or (self._check.done() and monotonic() > self._checked + HOLDS_SECONDS):
+            self._check = asyncio.create_task(self._ask_all())
+        await asyncio.shield(self._check)  # others may be waiting for it too
         last = monotonic() - TOLERATED_SECONDS
         silent = [why for name, why in self._silent.items() if self._answered.get(name, -inf) < last]
         if silent:
             raise UnavailableError("; ".join(silent))
 
-    async def _look(self) -> None:
+    async def _ask_all(self) -> None:
         try:
             await asyncio.gather(
                 self._ask("the queue", self._backends.queue.depth()),
@@ -54,7 +54,7 @@ class Readiness:
                 self._ask("the text store", self._backends.texts.stat(NOBODY)),
             )
         finally:
-            self._looked = monotonic()
+            self._checked = monotonic()
 
     async def _ask(self, name: str, question: Awaitable[object]) -> None:
         try:

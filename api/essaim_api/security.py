@@ -1,4 +1,4 @@
-"""Who calls: bearer tokens, each with its owner. Without any token set, everybody is `anonymous`."""
+"""Authentication: bearer tokens, each with an owner. If no tokens are set, every caller is `anonymous`."""
 
 import hmac
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ ANONYMOUS = "anonymous"
 
 
 def digests(owners: Mapping[str, str]) -> dict[bytes, str]:
-    """Owner by digest of a token: digests have one length, so comparing them does not tell a token's."""
+    """Owner by digest of a token. Digests all have one length, so comparing them does not reveal a token's."""
     return {sha256(token.encode()).digest(): owner for token, owner in owners.items()}
 
 
 class TokenOwner(HTTPBearer):
-    """The owner of a request's token. One dependency, not one on others: FastAPI takes its time for each."""
+    """The owner of a request's token. A single dependency, since FastAPI spends time on each."""
 
     async def __call__(self, request: Request) -> str:  # type: ignore[override]  # FastAPI lets a scheme answer anything
         tokens = context_of(request).tokens
@@ -30,16 +30,16 @@ class TokenOwner(HTTPBearer):
         if credentials is None:
             raise AnonymousError("send the header `Authorization: Bearer <token>`")
         given = sha256(credentials.credentials.encode("utf-8", "surrogateescape")).digest()
-        # every token is compared, whether or not one has matched: the time taken says nothing
+        # compare every token, even after a match, so that the time taken reveals nothing
         owners = [name for digest, name in tokens.items() if hmac.compare_digest(digest, given)]
         if not owners:
-            raise AnonymousError("this token is not known here")
+            raise AnonymousError("unknown token")
         return owners[0]
 
 
 OWNER = TokenOwner(
     scheme_name="HTTPBearer",
     auto_error=False,
-    description="A token of `ESSAIM_API_TOKENS`. Not needed where none is set.",
+    description="A token of `ESSAIM_API_TOKENS`; needed only if any are set.",
 )
 Owner = Annotated[str, Depends(OWNER)]

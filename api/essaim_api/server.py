@@ -1,4 +1,4 @@
-"""One API process: its socket, uvicorn on it, and how it leaves."""
+"""One API process: its socket, uvicorn and graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,13 @@ from essaim_api.entrance import Entrance
 
 DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
 BACKLOG = 2048
-# Longer than a proxy keeps an idle connection: 90 seconds in Go (Knative's queue-proxy, Traefik), 60 in nginx and AWS, 600 in
-# Google Cloud. Who closes first may do so in the moment in which the other sends a request, which makes a 502 of a POST.
+# Longer than proxies keep idle connections: 90 seconds in Go (Knative's queue-proxy, Traefik), 60 in nginx and AWS, 600 in
+# Google Cloud. If the server closed first, the proxy might just be sending a request, and a POST would become a 502.
 IDLE_CONNECTION_SECONDS = 620
 
 
 class ServerConfig(uvicorn.Config):
-    """uvicorn with our connections, and without its own logs, signals of life and trust in proxies."""
+    """uvicorn with our connections, and without its own logs, lifespan and trust in proxies."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         super().__init__(
@@ -49,7 +49,7 @@ class ServerConfig(uvicorn.Config):
 
 
 class Server(uvicorn.Server):
-    """Leaves on SIGTERM, SIGINT or a call: no new connections, streams told, requests finished, exit code 0."""
+    """Stops on SIGTERM, SIGINT or `leave`: takes no new connections, ends streams, finishes requests, exits with 0."""
 
     def __init__(self, config: ServerConfig, draining: asyncio.Event) -> None:
         super().__init__(config)
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
 
     def leave(self) -> None:
         self.should_exit = True
-        self._loop.call_soon_threadsafe(self._drain)  # a signal may come in the middle of anything
+        self._loop.call_soon_threadsafe(self._drain)  # signals come at any point
 
     def _drain(self) -> None:
         if not self._draining.is_set():
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
             self._draining.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # unlike uvicorn's own, it does not raise the signal again in the end: leaving in good order is a success
+        # uvicorn's own raises the signal again at the end, so that the exit code is not 0
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.leave()
 
@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until it is time to leave. Raises as `open_backends`, and `OSError` for an address that cannot be had."""
+    """Serve until told to stop. Raises as `open_backends`, and `OSError` if the address is not available."""
     with listen(settings) as listening:
         starting, draining = Starting(), asyncio.Event()
         entrance = Entrance(starting, settings.max_open_requests)
@@ -102,11 +102,11 @@ async def serve(settings: Settings) -> None:
                 await serving
             orphaned.cancel()
             tasks = {orphaned, *server.server_state.tasks}
-            await asyncio.wait(tasks, timeout=1)  # what was cut off still tidies up, with the backends open
+            await asyncio.wait(tasks, timeout=1)  # cancelled requests clean up while the backends are open
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket on the address in the settings; the kernel gives up on clients that take nothing for the idle time."""
+    """A socket on the configured address; the kernel drops clients that acknowledge nothing for `idle_seconds`."""
     family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
     listening = socket.create_server((settings.api_host, settings.api_port), family=family, backlog=BACKLOG)
     with contextlib.suppress(AttributeError, OSError):  # Linux only

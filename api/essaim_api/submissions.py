@@ -1,4 +1,4 @@
-"""What a client submits: the request itself as JSON, or in a CloudEvent (binary or structured mode); and who is called back."""
+"""Submissions: the request as plain JSON or in a CloudEvent (binary or structured mode), and the callback."""
 
 import json
 from typing import Annotated, Any, TypeVar
@@ -15,7 +15,7 @@ from essaim.errors import MessageUnreadableError, RequestInvalidError
 from essaim.jobs.payload import Request
 from essaim.jobs.receivers import LONGEST_URL
 from essaim_api.bodies import parse, read
-from essaim_api.context import Context
+from essaim_api.context import AppContext
 from essaim_api.errors import MediaTypeError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,7 +29,7 @@ CALLED: dict[str, Any] = {
         "{$request.query.callback}": {
             "post": {
                 "summary": "The job has ended",
-                "description": "At least once, until the answer is a 2xx; signed as Standard Webhooks says.",
+                "description": "Delivered at least once, until the answer is a 2xx; signed as in Standard Webhooks.",
                 "parameters": [
                     {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
                     for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -39,9 +39,9 @@ CALLED: dict[str, Any] = {
                     "content": {CLOUD_EVENT: {"schema": {"$ref": "#/components/schemas/EndEvent"}}},
                 },
                 "responses": {
-                    "2XX": {"description": "It has been heard"},
+                    "2XX": {"description": "Received"},
                     "410": {"description": "Do not call again"},
-                    "default": {"description": "Call again later: after `Retry-After`, where it is given"},
+                    "default": {"description": "Call again later: after `Retry-After`, if given"},
                 },
             }
         }
@@ -50,15 +50,15 @@ CALLED: dict[str, Any] = {
 REQUIRED = {"specversion", "id", "source", "type"}
 
 
-async def submitted(http: HttpRequest, here: Context) -> tuple[Request, str | None]:
-    """The request in the body, and the key that a CloudEvent is known by: its source and id together are unique.
+async def submitted(http: HttpRequest, context: AppContext) -> tuple[Request, str | None]:
+    """The request in the body, and the idempotency key of a CloudEvent, made from its source and id.
 
     Raises `MediaTypeError`, `MessageUnreadableError`, `RequestInvalidError` and as `essaim_api.bodies.read` and `parse`.
     """
     kind = media_type(http)
     if kind not in (JSON, CLOUD_EVENT):
         raise MediaTypeError(f"send {JSON}, or a CloudEvent with JSON data")
-    body = await read(http, here.settings)
+    body = await read(http, context.settings)
     data = parse(body)
     if kind == JSON and "ce-specversion" not in http.headers:
         return fitting(Request, data), None
@@ -69,14 +69,14 @@ async def submitted(http: HttpRequest, here: Context) -> tuple[Request, str | No
 
 
 def media_type(http: HttpRequest) -> str:
-    """What the client says the body is, without parameters; empty for a charset other than UTF-8."""
+    """The `Content-Type` without its parameters; empty for a charset other than UTF-8."""
     kind, _, parameters = http.headers.get("content-type", "").lower().partition(";")
     charset = parameters.partition("charset=")[2].strip(' "')
     return kind.strip() if charset in ("", "utf-8", "utf8") else ""
 
 
 def fitting(model: type[Model], data: Any) -> Model:
-    """The data as that model, types as JSON has them: `"3"` is no number. Raises `RequestInvalidError`."""
+    """The data validated as that model, strictly: `"3"` is not a number. Raises `RequestInvalidError`."""
     try:
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
@@ -89,11 +89,11 @@ def _attributes(http: HttpRequest) -> dict[str, str]:
 
 
 def _event(http: HttpRequest, body: bytes, attributes: Any) -> BaseCloudEvent:
-    # the SDK makes up what is missing, so that is looked for before
+    # the SDK fills in missing attributes, so check for them first
     if not isinstance(attributes, dict) or not attributes.keys() >= REQUIRED:
-        raise MessageUnreadableError(f"this is no CloudEvent: it needs {', '.join(sorted(REQUIRED))}")
+        raise MessageUnreadableError(f"not a CloudEvent: it needs {', '.join(sorted(REQUIRED))}")
     read_event = from_structured if media_type(http) == CLOUD_EVENT else from_binary
     try:
         return read_event(HTTPMessage(dict(http.headers), body), JSONFormat(), CloudEvent)
     except (CloudEventValidationError, ValueError, TypeError, AttributeError) as error:
-        raise MessageUnreadableError(f"this is no CloudEvent: {error}") from error
+        raise MessageUnreadableError(f"not a CloudEvent: {error}") from error

@@ -1,4 +1,4 @@
-"""What goes out as JSON, where it is not a type of `essaim.jobs.model` as it stands."""
+"""Response models that are not types of `essaim.jobs.model`."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from essaim.jobs import payload
 from essaim.jobs.model import DeadLetter, Depth, Job, Problem, State, Task, Text, Worker
 from essaim.jobs.results import STORED
 
-SHOWN_BODY = 1000  # characters of a message that cannot be read
+SHOWN_BODY = 1000  # characters of an unreadable message
 
 EXAMPLE: JsonDict = {
     "id": "0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10",
@@ -40,7 +40,7 @@ EXAMPLE: JsonDict = {
 
 
 class Links(BaseModel):
-    """Where to go from a job. `result` is there once the job has succeeded."""
+    """Links of a job. `result` is null until the job has succeeded."""
 
     self: str
     tasks: str
@@ -49,61 +49,61 @@ class Links(BaseModel):
 
 
 class JobSummary(BaseModel):
-    """A job without its request and result."""
+    """A job without request and result."""
 
     id: str
     state: State
-    run: int = Field(description="1, and one more with each retry")
+    run: int = Field(description="1, plus one for each retry")
     release: str = Field(description="the version of the software that runs the job")
     owner: str
     created: datetime
-    retried: datetime | None = Field(description="when it was last queued again; null in run 1")
+    retried: datetime | None = Field(description="when it was last retried; null in run 1")
     started: datetime | None
     ended: datetime | None
-    tasks: int | None = Field(description="how many tasks the request splits into; null until that is known")
+    tasks: int | None = Field(description="number of tasks; null until the request is split")
     tasks_ended: int
     progress: Annotated[float, Field(ge=0, le=1)]
     problem: Problem | None = Field(description="why the job failed")
-    callback: str | None = Field(description="what is called when the job has ended")
+    callback: str | None = Field(description="the URL to call when the job has ended")
     links: Links
 
 
 class JobDetails(JobSummary):
-    """A job. `result` is null before success, and where it is large: then it is only at `links.result`."""
+    """A job. `result` is null before success, and if it is large: then fetch `links.result`."""
 
     request: payload.Request
     result: payload.Result | None
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first. `cursor` asks for the next page; null on the last."""
+    """Jobs, newest first. `cursor` gets the next page; null on the last."""
 
     jobs: list[JobSummary]
     cursor: str | None
 
 
 class TaskPage(BaseModel):
-    """Tasks by number. `after` asks for the next page; null on the last."""
+    """Tasks by number. `after` gets the next page; null on the last."""
 
     tasks: list[Task]
     after: int | None
 
 
 class TextPage(BaseModel):
-    """Texts by name. `cursor` asks for the next page; null on the last."""
+    """Texts by name. `cursor` gets the next page; null on the last."""
 
     texts: list[Text]
     cursor: str | None
 
 
 class Workers(BaseModel):
-    """The workers that live, oldest first."""
+    """The workers that are alive, oldest first."""
 
     workers: list[Worker]
 
 
 class Stats(BaseModel):
-    """The house in numbers. `release` is the one that answers, whose `queue` this is; `jobs` counts by release and state."""
+    """`release` is the one that answers, and `queue` is its queue; `jobs` counts all jobs by release and state."""
 
     release: str
     queue: Depth
@@ -112,7 +112,7 @@ class Stats(BaseModel):
 
 
 class DeadLetterView(BaseModel):
-    """A parked message. `event` is the CloudEvent, or null where it cannot be read: then `body` shows how it begins."""
+    """A parked message. `event` is its CloudEvent; if it is unreadable, `event` is null and `body` has the first characters."""
 
     id: str
     reason: str
@@ -128,7 +128,7 @@ class DeadLetters(BaseModel):
 
 
 class Replay(BaseModel):
-    """Which dead letters to replay; null means all."""
+    """The dead letters to replay; null means all."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": ["17"]}, {"ids": None}]})
 
@@ -136,27 +136,27 @@ class Replay(BaseModel):
 
 
 class Replayed(BaseModel):
-    """How many messages went back to the queue."""
+    """The number of messages that went back to the queue."""
 
     replayed: int
 
 
 class Health(BaseModel):
-    """All is well."""
+    """The service is healthy."""
 
     status: str = Field(examples=["ok"])
 
 
 def summary(job: Job) -> JobSummary:
-    here = f"/v1/jobs/{job.id}"
-    result = f"{here}/result" if job.state is State.SUCCEEDED else None
-    links = Links(self=here, tasks=f"{here}/tasks", events=f"{here}/events", result=result)
+    path = f"/v1/jobs/{job.id}"
+    result = f"{path}/result" if job.state is State.SUCCEEDED else None
+    links = Links(self=path, tasks=f"{path}/tasks", events=f"{path}/events", result=result)
     values = {name: getattr(job, name) for name in JobSummary.model_fields if name != "links"}
     return JobSummary(**values, links=links)
 
 
 def details(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The job as a response. Request and result are passed on as they are stored: an older release may have stored them."""
+    """The job as a response. Request and result are sent as stored, unvalidated: an older release may have stored them."""
     shown = job.result is not None and not job.result.startswith(STORED)
     result = job.result if job.result is not None and shown else b"null"
     parts = [

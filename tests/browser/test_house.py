@@ -65,12 +65,12 @@ def test_when_the_api_goes_away_it_says_so_and_when_it_comes_back_it_goes_on(vis
         process.communicate()
     expect(page.locator("#health")).to_have_text("no answer")
     expect(notice(page)).to_have_count(1)
-    expect(notice(page)).to_contain_text("The API does not answer")
+    expect(notice(page)).to_contain_text("API unreachable")
     notice(page).get_by_role("button", name="Dismiss").click()
     expect(notice(page)).to_have_count(0)
     expect(page.get_by_role("table", name="Jobs")).to_contain_text(job_id[-8:])  # what was known stays
     press_twice(page.locator("#job").get_by_role("button", name="Cancel job"))
-    expect(notice(page)).to_contain_text("The API does not answer")
+    expect(notice(page)).to_contain_text("API unreachable")
     with house(tmp_path, "--port", url.rpartition(":")[2]):
         expect(page.locator("#health")).to_have_text("live")
         expect(page.locator("#job .state")).to_have_text("running")
@@ -88,7 +88,7 @@ def test_a_job_that_is_opened_while_the_api_is_away_comes_later(visit: Visit, ur
     page.evaluate("(id) => { location.hash = `#job/${id}` }", job_id)
     expect(page.locator("#notices > *")).to_have_count(2)  # of the house, and of the job
     expect(notice(page)).to_have_count(1)  # in the same words
-    expect(notice(page)).to_contain_text("The API does not answer")
+    expect(notice(page)).to_contain_text("API unreachable")
     page.context.set_offline(False)
     expect(page.locator("#job .state")).to_have_text("succeeded")
     expect(notice(page)).to_have_count(0)
@@ -120,7 +120,7 @@ def test_a_token_is_asked_for_kept_in_the_tab_and_sent(visit: Visit, tmp_path: P
         with httpx.Client(base_url=url, trust_env=False, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
             job_id = submit(http, text="a swarm", words=["swarm"])
         page = visit(f"{url}/#job/{job_id}")
-        dialog = page.get_by_role("dialog", name="Who are you?")
+        dialog = page.get_by_role("dialog", name="API token")
         expect(dialog.get_by_label("Token")).to_be_focused()
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
@@ -171,14 +171,14 @@ def test_dead_letters_say_why_and_are_replayed(visit: Visit, journal: tuple[Hous
         expect(page.locator("#job .state")).to_have_text("failed")
         dead = page.get_by_role("region", name="Dead letters", exact=True)
         expect(dead.locator("tbody tr")).to_have_count(3)
-        expect(dead).to_contain_text("3 messages that no attempt could settle.")
+        expect(dead).to_contain_text("3 messages parked after their last attempt.")
         mine = dead.get_by_role("row").filter(has_text=jobs[0][-8:])
         expect(mine).to_contain_text("attempt 1 is not its day")
         mine.get_by_role("button", name="Replay").click()
         expect(mine).to_have_count(0)
         expect(page.locator("#job .state")).to_have_text("succeeded")
         dead.get_by_role("button", name="Replay all").click()
-        expect(dead).to_contain_text("None: every message was settled.")
+        expect(dead).to_contain_text("No dead letters.")
         for job in jobs:
             wait_until(lambda job=job: http.get(f"/v1/jobs/{job}").json()["state"] == "succeeded", "a replayed job")
 

@@ -21,7 +21,7 @@ CLOSE = "Connection: close\r\n\r\n"
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("api")
     variables = environment(ESSAIM_DATA_DIR=str(folder), ESSAIM_API_PORT="0", ESSAIM_IDLE_SECONDS="3")
-    command = [sys.executable, "-P", "-m", "api"]
+    command = [sys.executable, "-P", "-m", "essaim_api"]
     with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         ports = (re.search(r"api\.listening address=http://127\.0\.0\.1:(\d+)", line) for line in process.stderr)

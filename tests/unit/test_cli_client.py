@@ -44,11 +44,11 @@ def test_a_problem_is_a_sentence_and_its_fields() -> None:
 def test_a_problem_says_what_to_do() -> None:
     busy = refusal("http://here", httpx.Response(503, json={"title": "Busy"}, headers={"retry-after": "1"}))
     assert str(busy) == "Busy\n  try again in 1 second"
-    assert "--token" in str(refusal("http://here", httpx.Response(401, json={"title": "Who are you?"})))
+    assert "--token" in str(refusal("http://here", httpx.Response(401, json={"title": "A valid token is required"})))
 
 
 def test_what_is_not_there_is_an_error_of_its_own() -> None:
-    assert isinstance(refusal("http://here", httpx.Response(404, json={"title": "There is nothing here"})), AbsentError)
+    assert isinstance(refusal("http://here", httpx.Response(404, json={"title": "Not found"})), AbsentError)
 
 
 @pytest.mark.parametrize("answer", [{"text": "<html>"}, {"json": ["title"]}, {"json": {}}, {"content": b"\xff"}])

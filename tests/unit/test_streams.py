@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 from essaim_api import streams
-from essaim_api.context import Context
+from essaim_api.context import AppContext
 from fastapi import Request
 
 from essaim.jobs.model import Job, State
@@ -15,7 +15,7 @@ JOB = Job("j", "ada", "v1", {}, "f", datetime(2026, 1, 31, tzinfo=UTC))
 
 
 class FakeContext:
-    """What `streams` needs of a `Context`, and the clock. `looks`: when. `states`: which the job has, from when on."""
+    """What `streams` needs of an `AppContext`, and the clock. `looks`: when. `states`: which the job has, from when on."""
 
     def __init__(self, states: dict[float, State]) -> None:
         self.now = 0.0
@@ -47,28 +47,28 @@ def fake(monkeypatch: pytest.MonkeyPatch, states: dict[float, State]) -> FakeCon
 
 
 async def test_a_stream_looks_at_a_job_more_seldom_the_longer_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = fake(monkeypatch, {})
-    assert [event async for event in streams.events(cast("Context", here), JOB, None)]
-    pauses = [after - before for before, after in zip([0.0, *here.looks], here.looks, strict=False)]
+    context = fake(monkeypatch, {})
+    assert [event async for event in streams.events(cast("AppContext", context), JOB, None)]
+    pauses = [after - before for before, after in zip([0.0, *context.looks], context.looks, strict=False)]
     assert pauses[0] == streams.LOOK_SECONDS
     assert pauses == sorted(pauses)
     assert pauses[-1] == streams.LONGEST_LOOK_SECONDS
-    assert len(here.looks) < 60 / streams.LOOK_SECONDS / 2
+    assert len(context.looks) < 60 / streams.LOOK_SECONDS / 2
 
 
 async def test_a_change_is_followed_closely_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = fake(monkeypatch, {50: State.RUNNING, 51: State.SUCCEEDED})
-    seen = [event async for event in streams.events(cast("Context", here), JOB, None)]
+    context = fake(monkeypatch, {50: State.RUNNING, 51: State.SUCCEEDED})
+    seen = [event async for event in streams.events(cast("AppContext", context), JOB, None)]
     assert sum(b"event: " in event for event in seen) == 3
-    assert here.looks[-1] < 51 + 2 * streams.LOOK_SECONDS
+    assert context.looks[-1] < 51 + 2 * streams.LOOK_SECONDS
 
 
 async def test_who_waits_for_an_end_hears_of_a_quick_one_at_once_and_of_a_late_one_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for end in (0.05, 1, 10, 50):
-        here = fake(monkeypatch, {end: State.SUCCEEDED})
-        job = await streams.until_ended(cast("Context", here), cast("Request", here), JOB, 60)
+        context = fake(monkeypatch, {end: State.SUCCEEDED})
+        job = await streams.until_ended(cast("AppContext", context), cast("Request", context), JOB, 60)
         assert job.state is State.SUCCEEDED
-        assert here.now - end <= max(0.25, end * streams.QUIET_SHARE)
-    assert len(here.looks) < 50 / streams.LOOK_SECONDS / 2
+        assert context.now - end <= max(0.25, end * streams.QUIET_SHARE)
+    assert len(context.looks) < 50 / streams.LOOK_SECONDS / 2

@@ -1,6 +1,6 @@
-"""Is it alive, and can it do its work? For those who start, stop and route."""
+"""Liveness and readiness probes."""
 
-from essaim_api.context import Here
+from essaim_api.context import Context
 from essaim_api.endpoint import endpoint
 from essaim_api.views import Health
 
@@ -12,7 +12,7 @@ async def livez() -> Health:
 
 
 @endpoint()
-async def readyz(here: Here) -> Health:
+async def readyz(context: Context) -> Health:
     """Queue, job store and text store have answered in the last half minute."""
-    await here.readiness.check()
+    await context.readiness.check()
     return Health(status="ok")

@@ -1,4 +1,4 @@
-"""Jobs: submit, look, follow, cancel, retry."""
+"""Jobs: submit, list, show, follow, cancel, retry."""
 
 import re
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ from essaim.errors import (
 )
 from essaim.jobs.model import State
 from essaim_api.bodies import Streamed
-from essaim_api.context import Here
+from essaim_api.context import Context
 from essaim_api.endpoint import endpoint
 from essaim_api.errors import MediaTypeError
 from essaim_api.links import next_page
@@ -37,12 +37,12 @@ WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?=$|[,;\s])', re.IGNORE
 Release = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z0-9.-]+$")]
 Cursor = Annotated[str, StringConstraints(max_length=200, pattern=r"^[!-~]+$")]
 Absent = SkipJsonSchema[None]  # no value of its own in the OpenAPI document
-KEY = Header(description="the same key gives the same job, once")
-CALLBACK = Query(description="an https URL that is called when the job has ended; its host must be allowed here")
+KEY = Header(description="repeated requests with the same key return the same job")
+CALLBACK = Query(description="an https URL to call when the job has ended; its host must be allowed")
 PREFER = Header(description="`wait=N`: answer when the job has ended, or after N seconds", examples=["wait=10"])
-LAST_EVENT_ID = Header(description="the last event that was seen; sent again is only what came after it")
-DONE: dict[int, dict[str, Any]] = {200: {"description": "The job, as it is", "model": JobDetails}}
-ACCEPTED: dict[int, dict[str, Any]] = {202: {"description": "The job, still to be done", "model": JobDetails}}
+LAST_EVENT_ID = Header(description="the last event received; the stream resumes after it")
+DONE: dict[int, dict[str, Any]] = {200: {"description": "The job", "model": JobDetails}}
+ACCEPTED: dict[int, dict[str, Any]] = {202: {"description": "The job, accepted but not finished", "model": JobDetails}}
 TAKEN_FROM = Query(alias="from", description="also where the job is still queued or running in this release")
 EVENT = {
     "type": "object",
@@ -60,7 +60,7 @@ LARGEST = 2**31 - 1
 
 
 async def _job_id(job_id: Annotated[str, Path(alias="id", json_schema_extra={"format": "uuid"})]) -> str:
-    """The job's id in its one spelling. What is no UUID is the id of no job."""
+    """The job's id in canonical form. No job has an id that is not a UUID."""
     try:
         found = str(UUID(job_id))
     except ValueError:
@@ -75,7 +75,7 @@ JobId = Annotated[str, Depends(_job_id)]
 
 @endpoint(
     202,
-    answers={**ACCEPTED, 200: {"description": "The job, ended within the time to wait", "model": JobDetails}},
+    answers={**ACCEPTED, 200: {"description": "The job, which ended within the time to wait", "model": JobDetails}},
     headers={"Location": "the job", "Preference-Applied": "`wait=N`, as granted", "Idempotency-Replayed": "`true`"},
     body={
         JSON: {"schema": {"$ref": "#/components/schemas/Request"}},
@@ -95,22 +95,22 @@ JobId = Annotated[str, Depends(_job_id)]
 )
 async def submit(
     request: Request,
-    here: Here,
+    context: Context,
     owner: Owner,
     idempotency_key: Annotated[Key | Absent, KEY] = None,
     prefer: Annotated[list[str] | Absent, PREFER] = None,
     callback: Annotated[Callback | Absent, CALLBACK] = None,
 ) -> Response:
-    """Submit a job: its request as JSON, or as the data of a CloudEvent, whose source and id are its key."""
-    body, event_key = await submitted(request, here)
-    job, new = await here.service.submit(body, owner, idempotency_key or event_key, callback)
+    """Submit a job: the request as JSON, or as the data of a CloudEvent, whose source and id are its idempotency key."""
+    body, event_key = await submitted(request, context)
+    job, new = await context.service.submit(body, owner, idempotency_key or event_key, callback)
     headers = {"Location": f"/v1/jobs/{job.id}"}
     if not new:
         headers["Idempotency-Replayed"] = "true"
-    if asked := WAIT.search(",".join(prefer or ())):
-        seconds = min(int(asked[1]), int(here.settings.max_wait_seconds))
+    if wait := WAIT.search(",".join(prefer or ())):
+        seconds = min(int(wait[1]), int(context.settings.max_wait_seconds))
         headers["Preference-Applied"] = f"wait={seconds}"
-        job = await until_ended(here, request, job, seconds)
+        job = await until_ended(context, request, job, seconds)
         return details(job, 200 if job.state.ended else 202, headers)
     return details(job, 202, headers)
 
@@ -119,22 +119,22 @@ async def submit(
 async def index(
     request: Request,
     response: Response,
-    here: Here,
+    context: Context,
     state: Annotated[list[State] | Absent, Query(description="only these states")] = None,
     release: Annotated[Release | Absent, Query(description="only this release")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[Cursor | Absent, Query(description="from the page before")] = None,
 ) -> JobPage:
-    """Jobs, newest first, without their requests and results."""
-    page = await here.backends.store.list(states=state or (), release=release, limit=limit, cursor=cursor)
+    """Jobs, newest first, without requests and results."""
+    page = await context.backends.store.list(states=state or (), release=release, limit=limit, cursor=cursor)
     next_page(request, response, cursor=page.cursor)
     return JobPage(jobs=[summary(job) for job in page.jobs], cursor=page.cursor)
 
 
 @endpoint(answers=DONE, errors=[JobNotFoundError])
-async def show(job_id: JobId, here: Here) -> Response:
-    """The job, with its result where that is small."""
-    return details(await here.service.get(job_id))
+async def show(job_id: JobId, context: Context) -> Response:
+    """The job, with its result if it is small."""
+    return details(await context.service.get(job_id))
 
 
 @endpoint(
@@ -144,9 +144,9 @@ async def show(job_id: JobId, here: Here) -> Response:
     errors=[JobNotFoundError, ResultNotFoundError, TextNotFoundError],
     response_class=Response,
 )
-async def result(job_id: JobId, here: Here) -> Response:
-    """The whole result, however large, as it is stored."""
-    source = here.service.open_result(await here.service.get(job_id))
+async def result(job_id: JobId, context: Context) -> Response:
+    """The whole result, whatever its size."""
+    source = context.service.open_result(await context.service.get(job_id))
     return Streamed(source, media_type=JSON)
 
 
@@ -155,13 +155,13 @@ async def tasks(
     job_id: JobId,
     request: Request,
     response: Response,
-    here: Here,
+    context: Context,
     state: Annotated[list[State] | Absent, Query(description="only these states")] = None,
     after: Annotated[int, Query(ge=-1, le=LARGEST, description="only tasks with a higher number")] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> TaskPage:
     """The job's tasks, by number."""
-    found = await here.backends.store.tasks(job_id, states=state or (), after=after, limit=limit + 1)
+    found = await context.backends.store.tasks(job_id, states=state or (), after=after, limit=limit + 1)
     page = list(found[:limit])
     following = page[-1].number if len(found) > limit else None
     next_page(request, response, after=following)
@@ -171,30 +171,34 @@ async def tasks(
 @endpoint(
     answers={
         200: {"description": "The events", "content": {"text/event-stream": {"schema": EVENT}}},
-        204: {"description": "The job has ended, and the client has seen that"},
+        204: {"description": "The job has ended, and the client has received its last event"},
     },
     errors=[JobNotFoundError],
     response_class=Response,
 )
-async def follow(job_id: JobId, here: Here, last_event_id: Annotated[str | Absent, LAST_EVENT_ID] = None) -> Response:
-    """The job as server-sent events `state`, `progress` and `end`, each with the job as data, to its end.
+async def follow(
+    job_id: JobId, context: Context, last_event_id: Annotated[str | Absent, LAST_EVENT_ID] = None
+) -> Response:
+    """The job as server-sent events `state`, `progress` and `end`, each with the job as data, until it ends.
 
-    The stream may end earlier; a client then comes back with `Last-Event-ID`, as a browser's EventSource does by itself.
+    The stream may end earlier; the client then reconnects with `Last-Event-ID`, as a browser's EventSource does.
     """
-    job = await here.service.get(job_id)
+    job = await context.service.get(job_id)
     if job.state.ended and event_id(job) == last_event_id:
-        return Response(status_code=204)  # an EventSource stops at this, and at nothing else
+        return Response(status_code=204)  # only this stops an EventSource from reconnecting
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(events(here, job, last_event_id), headers=headers)
+    return EventSourceResponse(events(context, job, last_event_id), headers=headers)
 
 
 @endpoint(answers=DONE, errors=[JobNotFoundError])
-async def cancel(job_id: JobId, here: Here) -> Response:
-    """Cancel the job. One that has ended stays as it is."""
-    return details(await here.service.cancel(job_id))
+async def cancel(job_id: JobId, context: Context) -> Response:
+    """Cancel the job. A job that has ended does not change."""
+    return details(await context.service.cancel(job_id))
 
 
 @endpoint(202, answers=ACCEPTED, errors=[JobNotFoundError, JobNotRetryableError, RequestInvalidError, QueueFullError])
-async def retry(job_id: JobId, here: Here, taken_from: Annotated[Release | Absent, TAKEN_FROM] = None) -> Response:
-    """Run a failed job again, from its succeeded tasks on; in another release, or if its texts changed, anew."""
-    return details(await here.service.retry(job_id, taken_from), 202)
+async def retry(
+    job_id: JobId, context: Context, taken_from: Annotated[Release | Absent, TAKEN_FROM] = None
+) -> Response:
+    """Run a failed job again; succeeded tasks are kept. In another release, or if its texts changed, it starts over."""
+    return details(await context.service.retry(job_id, taken_from), 202)

@@ -1,4 +1,4 @@
-"""The house itself: its workers, its numbers, its dead letters."""
+"""Workers, statistics and dead letters."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import Query, Request
 
 from essaim.errors import DeadLetterNotFoundError, QueueFullError, RequestInvalidError, RequestTooLargeError
 from essaim_api.bodies import parse, read
-from essaim_api.context import Here
+from essaim_api.context import Context
 from essaim_api.endpoint import endpoint
 from essaim_api.errors import MediaTypeError
 from essaim_api.submissions import JSON, fitting, media_type
@@ -35,23 +35,23 @@ DEAD = {
 
 
 @endpoint(example={"workers": [WORKER]})
-async def workers(here: Here) -> Workers:
-    """The workers that have reported lately, oldest first."""
-    return Workers(workers=list(await here.backends.store.workers()))
+async def workers(context: Context) -> Workers:
+    """The workers that are alive, oldest first."""
+    return Workers(workers=list(await context.backends.store.workers()))
 
 
 @endpoint(example=STATS)
-async def stats(here: Here) -> Stats:
-    """How much waits, who works, and how the jobs stand."""
-    store = here.backends.store
-    depth, workers = await here.backends.queue.depth(), len(await store.workers())
-    return Stats(release=here.settings.release, queue=depth, workers=workers, jobs=await store.counts())
+async def stats(context: Context) -> Stats:
+    """The length of the queue, the number of workers, and the jobs by release and state."""
+    store = context.backends.store
+    depth, workers = await context.backends.queue.depth(), len(await store.workers())
+    return Stats(release=context.settings.release, queue=depth, workers=workers, jobs=await store.counts())
 
 
 @endpoint(example={"dead_letters": [DEAD]}, errors=[RequestInvalidError])
-async def dead_letters(here: Here, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> DeadLetters:
-    """Messages that no attempt could settle, oldest first."""
-    found = await here.backends.queue.dead_letters(limit)
+async def dead_letters(context: Context, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> DeadLetters:
+    """Messages that were parked because every attempt failed, oldest first."""
+    found = await context.backends.queue.dead_letters(limit)
     return DeadLetters(dead_letters=[dead_letter(letter) for letter in found])
 
 
@@ -60,11 +60,11 @@ async def dead_letters(here: Here, limit: Annotated[int, Query(ge=1, le=1000)] =
     body={JSON: {"schema": {"$ref": "#/components/schemas/Replay"}}},
     errors=[MediaTypeError, RequestTooLargeError, RequestInvalidError, DeadLetterNotFoundError, QueueFullError],
 )
-async def replay(request: Request, here: Here) -> Replayed:
-    """Revive the jobs behind dead letters: those named, or all without a body. If one is unknown, none."""
-    wanted = Replay()
-    if body := await read(request, here.settings):
+async def replay(request: Request, context: Context) -> Replayed:
+    """Run the jobs of dead letters again: the given ones, or all without a body. If an id is unknown, none."""
+    requested = Replay()
+    if body := await read(request, context.settings):
         if media_type(request) != JSON:
-            raise MediaTypeError(f"send {JSON}, or nothing")
-        wanted = fitting(Replay, parse(body))
-    return Replayed(replayed=await here.service.replay(wanted.ids))
+            raise MediaTypeError(f"send {JSON}, or no body")
+        requested = fitting(Replay, parse(body))
+    return Replayed(replayed=await context.service.replay(requested.ids))

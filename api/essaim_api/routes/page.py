@@ -1,4 +1,4 @@
-"""The live page at `/`: a few files that anybody may have. What they show comes from the API, which asks for the token."""
+"""The live page at `/`: static files without access control. Their data comes from the API, which requires the token."""
 
 from functools import cache
 from hashlib import sha256
@@ -16,7 +16,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# The page shows what strangers have written. Even markup of theirs that got in could run nothing and call nobody.
+# The page shows untrusted data. Even if markup got in, it could neither run scripts nor make requests.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -28,7 +28,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # always asked again, mostly answered with 304: during a rollout two versions of these files share one address
+    # revalidate each time: during a rollout, two versions of these files share one address
     "Cache-Control": "no-cache",
 }
 
@@ -39,7 +39,7 @@ async def index(request: Request) -> Response:
 
 
 async def file(request: Request) -> Response:
-    """A file that the page asks for."""
+    """A file of the page."""
     return _answer(request, request.path_params["name"])
 
 
@@ -56,7 +56,7 @@ def _answer(request: Request, name: str) -> Response:
 
 @cache
 def _names() -> frozenset[str]:
-    """Looked up by name and never by path: nothing outside the folder can be asked for."""
+    """Files are looked up by name, never by path: nothing outside the folder can be served."""
     return frozenset(path.name for path in FOLDER.iterdir() if path.suffix in TYPES)
 
 

@@ -9,7 +9,7 @@ const BLIP = 300; // milliseconds
 export class Problem extends Error {
   constructor(status, { title = "Something went wrong", detail = "", errors = [] }) {
     const more = detail.toLowerCase() !== title.toLowerCase() && detail;
-    super((more ? `${title.replace(/[.!]?$/, title.endsWith("?") ? "" : ":")} ${more}` : title).replace(/[^.?!]$/, "$&."));
+    super((more ? `${title.replace(/[.!]?$/, ":")} ${more}` : title).replace(/[^.?!…]$/, "$&."));
     this.status = status;
     this.errors = errors;
   }
@@ -28,7 +28,7 @@ export async function call(method, path, { body, headers = {}, signal } = {}) {
     const options = { method, body, headers: sent, signal, cache: "no-store", credentials: "omit", redirect: "error" };
     const answer = await fetch(path, options).catch((error) => {
       if (signal?.aborted) throw error;
-      if (!again) throw new Problem(0, { title: "The API does not answer", detail: "it is asked again from time to time" });
+      if (!again) throw new Problem(0, { title: "API unreachable", detail: "Retrying…" });
     });
     if (!answer) {
       again = false;
@@ -60,8 +60,8 @@ export function askForToken(known, again = false) {
     const input = byId("token-input");
     let given = false;
     byId("token-why").textContent = known
-      ? "The API does not know this token. Another one is kept in this tab until you close it."
-      : "The API wants a token. It is kept in this tab until you close it.";
+      ? "Unknown token. A new one is kept in this tab until you close it."
+      : "The API requires a token. It is kept in this tab until you close it.";
     dialog.querySelector("form").onsubmit = (event) => {
       event.preventDefault();
       given = /^[!-~]+$/.test(input.value.trim()); // what can stand in a header

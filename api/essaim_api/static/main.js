@@ -1,4 +1,4 @@
-/** The page: puts its parts together, looks at the house from time to time, and shows the job in the address. */
+/** The page: assembles its parts, polls the API, and shows the job in the address. */
 
 import { askForToken, get, hasToken } from "./api.js";
 import { byId, notice } from "./dom.js";

@@ -1,4 +1,4 @@
-/** The house: who works on what, and the messages that nobody could settle. */
+/** Workers and dead letters. */
 
 import { get, post } from "./api.js";
 import { attempt, h, jobLink, keep, plural, time } from "./dom.js";
@@ -24,8 +24,8 @@ export function openWorkers(section) {
     table.hidden = !workers.length;
     said.textContent = workers.length
       ? `${plural(workers.length, "worker")}, ${idle ? `${idle} idle` : "all busy"}.`
-      : waiting ? "No workers yet, and there is work: they are on their way, or nobody starts them."
-      : "No workers. They come when there is work, and leave when it is done.";
+      : waiting ? "No workers, although there is work. They are starting, or nothing starts them."
+      : "No workers. They start when there is work, and stop when it is done.";
     const seen = workers.map(({ id, release, started, tasks }) => ({ id, release, started, tasks }));
     keep(rows, seen, (worker) => worker.id, row);
   };
@@ -52,8 +52,8 @@ export function openDeadLetters(section, changed) {
     const { dead_letters: letters } = await get(`/v1/dead-letters?limit=${LETTERS_SHOWN}`);
     const many = letters.length === LETTERS_SHOWN ? `The first ${LETTERS_SHOWN}` : plural(letters.length, "message");
     said.textContent = letters.length
-      ? `${many} that no attempt could settle. Replayed, their jobs run again.`
-      : "None: every message was settled.";
+      ? `${many} parked after their last attempt. Replay them to run their jobs again.`
+      : "No dead letters.";
     table.hidden = all.hidden = !letters.length;
     keep(rows, letters, (letter) => letter.id, row);
   };
