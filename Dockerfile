@@ -10,9 +10,10 @@ WORKDIR /src
 COPY pyproject.toml requirements.lock ./
 RUN uv venv --quiet --python "$(command -v python3)" /opt/essaim \
  && uv pip install --quiet --python /opt/essaim/bin/python --require-hashes --only-binary :all: \
-      --constraint requirements.lock --requirement pyproject.toml
+      --constraint requirements.lock --requirement pyproject.toml --extra server ahocorasick-rs
 COPY . .
 RUN uv build --quiet --wheel --build-constraint requirements.lock --require-hashes --out-dir /dist . \
+ && uv build --quiet --wheel --build-constraint requirements.lock --require-hashes --out-dir /dist workloads/words \
  && uv pip install --quiet --python /opt/essaim/bin/python --no-deps /dist/*.whl \
  && mkdir /data
 

@@ -8,11 +8,11 @@ RUN := $(VENV)/.ready
 DEV := $(VENV)/.dev
 # uv where it is installed, otherwise the one that the virtual environment got.
 UV := PATH="$$PATH:$(BIN)" uv
-INSTALL := $(UV) pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
+INSTALL := $(UV) pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e . -e workloads/words
 SYNC := $(UV) pip sync -q --python $(BIN)/python --require-hashes --only-binary :all:
 # For the oldest Python that does, whichever makes the lock.
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --only-binary :all: --generate-hashes \
-  --no-annotate --no-header --upgrade
+  --no-annotate --no-header --no-emit-package essaim --upgrade --extra server
 
 .PHONY: help
 help: ## list the targets
@@ -25,14 +25,14 @@ $(VENV)/.made:
 	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check --only-binary :all: uv; fi
 	@touch $@
 
-$(RUN): requirements.lock pyproject.toml | $(VENV)/.made
+$(RUN): requirements.lock pyproject.toml workloads/words/pyproject.toml | $(VENV)/.made
 	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV), once; a slow network takes minutes ..." >&2
 	@rm -f $(DEV)
 	@$(SYNC) requirements.lock
 	@$(INSTALL)
 	@touch $@
 
-$(DEV): requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/.made
+$(DEV): requirements-dev.lock requirements.lock pyproject.toml workloads/words/pyproject.toml | $(VENV)/.made
 	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages into $(VENV), for tests too, once; a slow network takes minutes ..." >&2
 	@rm -f $(RUN)
 	@$(SYNC) requirements-dev.lock
@@ -138,8 +138,8 @@ image: ## build the image of API and workers: TAG=essaim:dev, with docker, podma
 
 .PHONY: lock
 lock: $(VENV)/.made ## pin the dependencies of pyproject.toml again: what runs, and what tests need beside it
-	@$(COMPILE) --group build pyproject.toml -o requirements.lock
-	@$(COMPILE) --group build --group dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(COMPILE) --group build pyproject.toml workloads/words/pyproject.toml -o requirements.lock
+	@$(COMPILE) --group build --group dev --constraint requirements.lock pyproject.toml workloads/words/pyproject.toml -o requirements-dev.lock
 
 .PHONY: clean
 clean: ## remove the virtual environment, caches and local data

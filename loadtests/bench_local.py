@@ -19,8 +19,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from essaim_words.payload import Request
+
 from essaim.jobs.backends import Backends, open_backends
-from essaim.jobs.payload import Request
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import Settings, load_settings
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvloop
 from pipeline.client import Client
-from pipeline.contenders import Running, Servers, build_house, consuming, essaim, peer, peers_python
+from pipeline.contenders import Running, Servers, consuming, essaim, peer, peers_python
 from pipeline.processes import cpu_seconds, free_port, listening_pid, start, stop
 
 BODY = b'{"text": "a swarm", "words": ["swarm"]}'
@@ -108,11 +108,11 @@ async def _all_done(running: Running, ids: list[str]) -> float:
 
 
 async def bench(servers: Servers, only: list[str], rounds: int, jobs: int, seconds: float, folder: Path) -> bool:
-    python, house = peers_python(), build_house(folder)
+    python = peers_python()
     contenders: dict[str, Open] = {
         CEILING: lambda port: peer(servers, "constant", python, port),
-        OURS: lambda port: essaim(servers, "mongodb", house, folder, port),
-        OURS_ON_SQLITE: lambda port: essaim(servers, "sqlite", house, folder, port),
+        OURS: lambda port: essaim(servers, "mongodb", folder, port),
+        OURS_ON_SQLITE: lambda port: essaim(servers, "sqlite", folder, port),
         CELERY: lambda port: peer(servers, "celery", python, port),
         "dramatiq": lambda port: peer(servers, "dramatiq", python, port),
         "taskiq": lambda port: peer(servers, "taskiq", python, port),

@@ -1,9 +1,7 @@
-"""Real processes for tests: the house with another workload in it, started, watched, and never left behind."""
+"""Real processes for tests: API and workers with a workload made for tests, started, watched, and never left behind."""
 
 import asyncio
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,14 +14,16 @@ import pytest
 
 from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.settings import Settings, load_settings
+from tests.workloads.journal.payload import Request
 
 ROOT = Path(__file__).parents[1]
+WORKLOADS = ROOT / "tests" / "workloads"
 DEADLINE = 60.0  # seconds until a condition that never comes fails its test; no claim about speed
 
 
 @dataclass
 class House:
-    """A copy of the house with another payload and workload, its own data, and the processes that run in it."""
+    """A folder with data of its own, and the processes that work on it."""
 
     folder: Path
     environment: dict[str, str]
@@ -44,7 +44,7 @@ class House:
         log = (self.folder / f"{module}-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
             [sys.executable, "-m", f"essaim_{module}"],
-            cwd=self.folder / "house",
+            cwd=self.folder,
             env={"PATH": os.environ["PATH"], **self.environment, **environment},
             stdout=log,
             stderr=log,
@@ -65,20 +65,18 @@ class House:
 
 @pytest.fixture
 def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Build a house: `workload` is a folder with the two files to put in, or None for the built-in ones."""
+    """Build a house: `workload` is one of `tests/workloads`, by name, or None for the built-in one."""
     houses: list[House] = []
 
-    def build(workload: Path | None, **settings: object) -> House:
+    def build(workload: str | None, **settings: object) -> House:
         folder = tmp_path / f"house-{len(houses)}"
-        for package in ("essaim", "api/essaim_api", "worker/essaim_worker"):
-            being_compiled = shutil.ignore_patterns("*.pyc.*")
-            shutil.copytree(ROOT / package, folder / "house" / Path(package).name, ignore=being_compiled)
+        folder.mkdir()
         if workload is not None:
-            shutil.copy(workload / "payload.py", folder / "house" / "essaim" / "jobs" / "payload.py")
-            shutil.copy(workload / "workload.py", folder / "house" / "essaim_worker" / "workload.py")
+            settings["workload"] = workload
         brisk = {"lease_seconds": 2, "beat_seconds": 0.25, "retry_seconds": 0.1}
         values = {"data_dir": folder / "data", **brisk, **settings}
-        house = House(folder, {f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()})
+        environment = {f"ESSAIM_{name.upper()}": str(value) for name, value in values.items()}
+        house = House(folder, {"PYTHONPATH": str(WORKLOADS), **environment})
         houses.append(house)
         return house
 
@@ -89,7 +87,7 @@ def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 
 @pytest.fixture
 def journal_house(build_house: Callable[..., House]) -> House:
-    return build_house(ROOT / "tests" / "houses" / "journal")
+    return build_house("journal")
 
 
 async def _eventually(condition: Callable[[], Awaitable[Any] | Any], *, deadline: float = DEADLINE) -> Any:
@@ -112,14 +110,7 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 @pytest.fixture(scope="session")
 def journal_request() -> type[Any]:
     """The request model of the journal workload."""
-    path = ROOT / "tests" / "houses" / "journal" / "payload.py"
-    spec = importlib.util.spec_from_file_location("journal_payload", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    request: type[Any] = module.Request
-    return request
+    return Request
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

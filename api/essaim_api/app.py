@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from essaim import telemetry
+from essaim.jobs.payload import load_payload
 from essaim.jobs.service import JobService
 from essaim_api.context import AppContext
 from essaim_api.edge import Edge
@@ -27,6 +28,7 @@ SUMMARY = "Long jobs over HTTP, on workers that come and go with the queue."
 def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Event | None = None) -> Api:
     """The app over open backends. The caller closes them, and sets `draining` first."""
     app = Api(
+        load_payload(settings.workload),
         title=TITLE,
         summary=SUMMARY,
         version=settings.release,
@@ -35,9 +37,14 @@ def create_app(settings: "Settings", backends: "Backends", draining: asyncio.Eve
         separate_input_output_schemas=False,
         telemetry=telemetry.http(),
     )
-    service, tokens = JobService(backends, settings), digests(settings.tokens())
     app.state.context = AppContext(
-        settings, backends, service, Readiness(backends), tokens, draining or asyncio.Event()
+        settings,
+        backends,
+        JobService(backends, settings),
+        Readiness(backends),
+        app.payload,
+        digests(settings.tokens()),
+        draining or asyncio.Event(),
     )
     app.add_middleware(Edge, limit=settings.max_open_requests)
     handle_problems(app)

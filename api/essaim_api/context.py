@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from essaim.jobs.payload import Payload
 from essaim_api.readiness import Readiness
 
 if TYPE_CHECKING:  # start-up time
@@ -22,6 +23,7 @@ class AppContext:
     backends: "Backends"
     service: "JobService"
     readiness: Readiness
+    payload: Payload
     tokens: dict[bytes, str] = field(repr=False)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from essaim.jobs.model import Problem, State
-from essaim.jobs.payload import Request
+from essaim.jobs.payload import Payload
 from essaim_api.problems import ProblemDetails
 from essaim_api.views import EXAMPLE, Replay
 
@@ -26,7 +26,7 @@ class RequestEvent(BaseModel):
     type: Named
     source: Named
     id: Named
-    data: Request
+    data: Any
 
 
 class End(BaseModel):
@@ -63,15 +63,20 @@ class EndEvent(BaseModel):
 class Api(FastAPI):
     """FastAPI with a complete document, built on first use."""
 
+    def __init__(self, payload: Payload, **options: Any) -> None:
+        super().__init__(**options)
+        self.payload = payload
+
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = _complete(super().openapi())
+            self.openapi_schema = _complete(super().openapi(), self.payload)
         return self.openapi_schema
 
 
-def _complete(document: dict[str, Any]) -> dict[str, Any]:
+def _complete(document: dict[str, Any], payload: Payload) -> dict[str, Any]:
     models: list[tuple[type[BaseModel], Literal["validation"]]] = [
-        (model, "validation") for model in (RequestEvent, EndEvent, Replay, ProblemDetails)
+        (model, "validation")
+        for model in (payload.request, payload.result, RequestEvent, EndEvent, Replay, ProblemDetails)
     ]
     schemas: dict[str, Any] = document["components"]["schemas"]
     for name, schema in models_json_schema(models, ref_template=REFERENCES)[1]["$defs"].items():
@@ -83,6 +88,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             _tidy(operation)
     # not in the models: FastAPI drops nulls, even in examples
     schemas["JobSummary"]["examples"] = [EXAMPLE]
+    request, result = ({"$ref": REFERENCES.format(model=model.__name__)} for model in (payload.request, payload.result))
+    schemas["JobDetails"]["properties"].update(request=request, result={"anyOf": [result, {"type": "null"}]})
+    schemas["RequestEvent"]["properties"]["data"] = request
     for example in schemas["Request"].get("examples", ())[:1]:
         schemas["JobDetails"]["examples"] = [{**EXAMPLE, "request": example, "result": None}]
         schemas["RequestEvent"]["examples"] = [{**EVENT, "data": example}]

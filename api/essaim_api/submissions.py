@@ -12,7 +12,6 @@ from fastapi import Request as HttpRequest
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from essaim.errors import MessageUnreadableError, RequestInvalidError
-from essaim.jobs.payload import Request
 from essaim.jobs.receivers import LONGEST_URL
 from essaim_api.bodies import parse, read
 from essaim_api.context import AppContext
@@ -50,7 +49,7 @@ CALLED: dict[str, Any] = {
 REQUIRED = {"specversion", "id", "source", "type"}
 
 
-async def submitted(http: HttpRequest, context: AppContext) -> tuple[Request, str | None]:
+async def submitted(http: HttpRequest, context: AppContext) -> tuple[BaseModel, str | None]:
     """The request in the body, and the idempotency key of a CloudEvent, made from its source and id.
 
     Raises `MediaTypeError`, `MessageUnreadableError`, `RequestInvalidError` and as `essaim_api.bodies.read` and `parse`.
@@ -61,10 +60,10 @@ async def submitted(http: HttpRequest, context: AppContext) -> tuple[Request, st
     body = await read(http, context.settings)
     data = parse(body)
     if kind == JSON and "ce-specversion" not in http.headers:
-        return fitting(Request, data), None
+        return fitting(context.payload.request, data), None
     event = _event(http, body, data) if kind == CLOUD_EVENT else _event(http, body, _attributes(http))
     inner = event.get_data()
-    request = fitting(Request, parse(inner) if isinstance(inner, bytes) else inner)
+    request = fitting(context.payload.request, parse(inner) if isinstance(inner, bytes) else inner)
     return request, f"event\n{json.dumps([event.get_source(), event.get_id()])}"  # no Idempotency-Key has a line end
 
 

@@ -91,9 +91,8 @@ def search(
 
 def _request(fields: "JsonObject") -> "JsonObject":
     """The request, checked before anything is sent. Raises `CliError`."""
+    from essaim_words.payload import Request
     from pydantic import ValidationError
-
-    from essaim.jobs.payload import Request
 
     try:
         request = Request.model_validate({**fields, "texts": ["**"]})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from cloudevents.core.v1.event import CloudEvent
+from pydantic import BaseModel
 from uuid_utils import uuid7
 
 from essaim.errors import (
@@ -26,7 +27,6 @@ from essaim.errors import (
 from essaim.jobs import endings
 from essaim.jobs.events import JobEnded, JobRetried, JobSubmitted, from_event, state_event, to_event
 from essaim.jobs.model import Job, State
-from essaim.jobs.payload import Request
 from essaim.telemetry import bound, log, since, span, traceparent
 
 if TYPE_CHECKING:  # start-up time
@@ -44,7 +44,7 @@ class JobService:
     settings: "Settings"
 
     async def submit(
-        self, request: Request, owner: str, key: str | None = None, callback: str | None = None
+        self, request: BaseModel, owner: str, key: str | None = None, callback: str | None = None
     ) -> tuple[Job, bool]:
         """Take the request on. Returns the job, and whether it is new.
 
@@ -158,7 +158,7 @@ class JobService:
         except JobNotFoundError:
             return None
 
-    def _job(self, request: Request, owner: str, key: str | None, callback: str | None) -> Job:
+    def _job(self, request: BaseModel, owner: str, key: str | None, callback: str | None) -> Job:
         body = request.model_dump(mode="json", exclude_unset=True)
         asked = body if callback is None else [body, callback]
         return Job(

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     release: str = Field(default="dev", pattern=r"^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$")
     """The version of this software: names its queue, so that the release that takes a job also runs it."""
 
+    workload: str = Field(default="essaim_words", pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")
+    """The package of the workload that API and workers run: its modules `payload` and `workload` are imported."""
+
     data_dir: Path = Path(".essaim")
     """Folder of the embedded default, where the three URLs below are not given."""
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -75,18 +73,8 @@ def peers_python() -> Path:
     return python
 
 
-def build_house(folder: Path) -> Path:
-    """This house with a workload that does nothing."""
-    house = folder / "house"
-    for package in ("essaim", "api/essaim_api", "worker/essaim_worker"):
-        shutil.copytree(ROOT / package, house / Path(package).name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(HERE / "houses" / "noop" / "payload.py", house / "essaim" / "jobs" / "payload.py")
-    shutil.copy(HERE / "houses" / "noop" / "workload.py", house / "essaim_worker" / "workload.py")
-    return house
-
-
 @asynccontextmanager
-async def essaim(servers: Servers, store: str, house: Path, data: Path, port: int) -> AsyncIterator[Running]:
+async def essaim(servers: Servers, store: str, data: Path, port: int) -> AsyncIterator[Running]:
     release = f"bench-{uuid4().hex[:8]}"
     values = {
         "release": release,
@@ -94,12 +82,13 @@ async def essaim(servers: Servers, store: str, house: Path, data: Path, port: in
         "queue_url": servers.broker,
         "store_url": f"{servers.database}/{release}" if store == "mongodb" else f"sqlite:///{data}/{release}/jobs.db",
         "api_port": str(port),
+        "workload": "noop",
         "concurrency": str(CONCURRENCY),
         "log_level": "WARNING",
         "lease_seconds": "60",
     }
     environment = {f"ESSAIM_{name.upper()}": value for name, value in values.items()}
-    environment["PYTHONPATH"] = os.pathsep.join((str(house), sysconfig.get_paths()["purelib"]))
+    environment["PYTHONPATH"] = str(HERE / "workloads")
     async with _cleared(servers, f"jobs.{release}", release), open_backends(load_settings(**values)) as backends:
 
         async def done(job_id: str) -> bool:

@@ -150,7 +150,7 @@ def test_a_token_is_asked_for_kept_in_the_tab_and_sent(visit: Visit, tmp_path: P
 @pytest.fixture
 def journal(build_house: Callable[..., House]) -> Iterator[tuple[House, str]]:
     """A house with the workload of tests, where a first exception parks the message; and its URL."""
-    house = build_house(Path(__file__).parents[1] / "houses" / "journal", max_attempts=1, api_port=0)
+    house = build_house("journal", max_attempts=1, api_port=0)
     house.start("api")
     house.start("worker")
 

@@ -14,7 +14,7 @@ from tests.chaos.checker import Checker
 from tests.chaos.servers import Server, broker, database
 from tests.chaos.storm import APIS, WORKERS, Crew, Deck, Storm, cut, slow_down
 from tests.chaos.submissions import MAX_ATTEMPTS, Client, submissions
-from tests.conftest import ROOT, House
+from tests.conftest import House
 from tests.ports import free_port
 from tests.proxy import Proxy
 
@@ -34,7 +34,7 @@ Survive = Callable[[House, int, Deck], Awaitable[None]]
 
 @pytest.mark.chaos
 async def test_every_job_survives_a_storm_on_sqlite(build_house: Callable[..., House], survive: Survive) -> None:
-    await survive(build_house(ROOT / "tests" / "houses" / "storm", **SETTINGS), int(JOBS or 60), {})
+    await survive(build_house("storm", **SETTINGS), int(JOBS or 60), {})
 
 
 @pytest.mark.chaos
@@ -42,7 +42,7 @@ async def test_every_job_survives_a_storm_on_rabbitmq_and_sqlite(
     build_house: Callable[..., House], survive: Survive, tmp_path: Path
 ) -> None:
     async with broker(tmp_path) as rabbitmq, proxied([rabbitmq.port]) as (way,):
-        house = build_house(ROOT / "tests" / "houses" / "storm", **SETTINGS, queue_url=queue(way))
+        house = build_house("storm", **SETTINGS, queue_url=queue(way))
         await survive(house, int(JOBS or 20), faults("broker", rabbitmq, way))
 
 
@@ -56,7 +56,7 @@ async def test_every_job_survives_a_storm_on_rabbitmq_and_mongodb(
         proxied([rabbitmq.port, mongodb.port]) as (way, other_way),
     ):
         store = f"mongodb://127.0.0.1:{other_way.port}/storm?serverSelectionTimeoutMS=2000"
-        house = build_house(ROOT / "tests" / "houses" / "storm", **SETTINGS, queue_url=queue(way), store_url=store)
+        house = build_house("storm", **SETTINGS, queue_url=queue(way), store_url=store)
         both = {**faults("broker", rabbitmq, way), **faults("database", mongodb, other_way)}
         await survive(house, int(JOBS or 30), both)
 

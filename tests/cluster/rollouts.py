@@ -27,7 +27,7 @@ LAST_CHANGED = {"metadata.annotations.serving.knative.dev/lastModifier"}
 BAD = """
 import random
 import time
-import essaim_worker.workload as workload
+import essaim_words.workload as workload
 from essaim.errors import JobError
 
 good = workload.run

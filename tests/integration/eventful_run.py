@@ -67,7 +67,7 @@ async def eventful_run(
     build_house: Callable[..., House], collected: tuple[str, Collected], folder: Path, eventually: Eventually
 ) -> Run:
     release = f"v{uuid4().hex[:8]}"
-    house = build_house(ROOT / "tests" / "houses" / "journal", release=release, max_attempts=2)
+    house = build_house("journal", release=release, max_attempts=2)
     async with running(house, collected, folder, eventually) as (site, collector):
         jobs = await _everything_happens(site, eventually)
         # As the collector has read them in a cluster where workers went 0 -> 1 -> 5 -> 7.

@@ -54,7 +54,7 @@ async def test_it_leaves_with_its_parent(build_house: Callable[..., Any], eventu
     theirs, ours = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-m", "essaim_api"],
-        cwd=house.folder / "house",
+        cwd=house.folder,
         env={"PATH": os.environ["PATH"], **house.environment, "ESSAIM_PARENT_FD": str(theirs)},
         pass_fds=[theirs],
         stderr=subprocess.PIPE,

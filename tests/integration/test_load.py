@@ -163,7 +163,9 @@ def test_an_api_that_is_killed_costs_requests_and_no_job(tmp_path: Path) -> None
 
             wait_until(accepted, "six jobs")
             (api,) = [
-                pid for pid in processes(tmp_path / "house") if b"\0api\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                pid
+                for pid in processes(tmp_path / "house")
+                if b"\0essaim_api\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
             ]
             os.kill(api, signal.SIGKILL)
             out, err = process.communicate(timeout=3 * DEADLINE)

@@ -23,7 +23,7 @@ from tests.servers import RABBITMQ_URL, S3, delete_queues, services
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-FIRST, SECOND = (ROOT / "tests" / "houses" / f"{name}_release" for name in ("first", "second"))
+FIRST, SECOND = (ROOT / "tests" / "workloads" / f"{name}_release" for name in ("first", "second"))
 
 
 @dataclass
@@ -308,11 +308,9 @@ def test_a_whole_checkout_can_be_a_release(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     for package in ("essaim", "api/essaim_api", "worker/essaim_worker"):
         shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(SECOND / "payload.py", checkout / "essaim" / "jobs" / "payload.py")
-    shutil.copy(SECOND / "workload.py", checkout / "worker" / "essaim_worker" / "workload.py")
-    shutil.rmtree(checkout / "worker" / "essaim_worker" / "matching")
+    shutil.copytree(SECOND, checkout / "workloads" / "words" / "essaim_words")
     with two_releases(tmp_path / "data", second=checkout) as site:
         done = site.ended(site.submit(4, url=site.tag("v2"), unit="bees")["id"])
         assert done["result"] == {"by": "second", "sum": 4, "unit": "bees"}
-        assert not (tmp_path / "data" / "releases" / "v2" / "essaim_worker" / "matching").exists()
-        assert (tmp_path / "data" / "releases" / "v1" / "essaim_worker" / "matching").exists()
+        assert not (tmp_path / "data" / "releases" / "v2" / "essaim_words" / "matching").exists()
+        assert (tmp_path / "data" / "releases" / "v1" / "essaim_words" / "matching").exists()

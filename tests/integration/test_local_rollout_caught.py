@@ -19,7 +19,7 @@ from tests.integration.essaim_command import Said, house, running, wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 CLIENTS = 4
-GOOD = ROOT / "tests" / "houses" / "release"
+GOOD = ROOT / "tests" / "workloads" / "release"
 KINDS = {
     "slow": ('"ESSAIM_TEST_SLOWDOWN", "1"', '"ESSAIM_TEST_SLOWDOWN", "2"'),
     "dead": ("import os\n", "raise SystemExit('this worker never starts')\nimport os\n"),

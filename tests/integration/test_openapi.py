@@ -13,15 +13,16 @@ import pytest
 from essaim_api.app import register
 from essaim_api.openapi import Api
 from essaim_api.problems import KINDS
+from essaim_words.payload import Request
 
-from essaim.jobs.payload import Request
+from essaim.jobs.payload import load_payload
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    app = Api(title="Essaim", version="1", separate_input_output_schemas=False)
+    app = Api(load_payload("essaim_words"), title="Essaim", version="1", separate_input_output_schemas=False)
     register(app.router)
     return app.openapi()
 

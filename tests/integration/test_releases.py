@@ -15,7 +15,7 @@ import pytest
 
 from essaim.jobs.backends import Backends
 from essaim.jobs.model import Depth
-from tests.conftest import ROOT, House
+from tests.conftest import House
 from tests.servers import RABBITMQ_URL, S3, delete_queues, services
 
 Eventually = Callable[..., Awaitable[Any]]
@@ -87,7 +87,7 @@ async def releases(
         async def opened(name: str) -> AsyncIterator[Release]:
             release = f"{prefix}.{name}"
             settings = {**shared, "api_port": 0, "max_attempts": 1, "release": release}
-            house = build_house(ROOT / "tests" / "houses" / f"{name}_release", **settings)
+            house = build_house(f"{name}_release", **settings)
             house.environment.update(S3)
             house.start("api")
             found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))

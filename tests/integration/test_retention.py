@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
+from essaim_words.payload import Request
 
 from essaim.errors import JobNotFoundError, TextNotFoundError
 from essaim.jobs.model import Job, State
-from essaim.jobs.payload import Request
 from essaim.jobs.service import JobService
 from tests.conftest import House
 

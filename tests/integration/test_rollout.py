@@ -18,7 +18,7 @@ from essaim.rollout.releases import Elsewhere
 from essaim.rollout.reporting import Line, Reporter
 from essaim.rollout.service import split_traffic
 from essaim.rollout.verdict import Rules
-from tests.conftest import ROOT, House
+from tests.conftest import House
 from tests.two_releases import TwoReleases, start
 
 Build = Callable[..., House]
@@ -42,7 +42,7 @@ def controller(place: TwoReleases, holder: str = "ann", lines: list[Line] | None
 
 @pytest.fixture
 def build(build_house: Build) -> House:
-    return build_house(ROOT / "tests" / "houses" / "release")
+    return build_house("release")
 
 
 async def test_a_good_release_takes_over(build: House) -> None:

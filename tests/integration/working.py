@@ -10,7 +10,7 @@ import pytest
 from essaim.jobs.backends import Backends
 from essaim.jobs.model import Job
 from essaim.jobs.service import JobService
-from tests.conftest import ROOT, House
+from tests.conftest import House
 from tests.servers import S3, services
 
 Eventually = Callable[..., Awaitable[Any]]
@@ -27,7 +27,7 @@ async def working(
             settings |= await stack.enter_async_context(services())
             for name, value in S3.items():
                 monkeypatch.setenv(name, value)
-        house = build_house(ROOT / "tests" / "houses" / "journal", **settings)
+        house = build_house("journal", **settings)
         house.environment.update(S3)
         backends = await stack.enter_async_context(house.backends())
         stack.callback(house.kill_all)  # before its queue goes, or it would make it again

@@ -29,7 +29,7 @@ def test_importing_reads_no_environment() -> None:
 
 def test_the_workload_knows_its_attempt_and_nothing_else_of_the_worker() -> None:
     adapters = "name for name in sys.modules if name.startswith('essaim.jobs.adapters')"
-    code = f"import essaim_worker.workload, sys; print(*({adapters}))"
+    code = f"import essaim_words.workload, sys; print(*({adapters}))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
 

@@ -14,12 +14,14 @@ from essaim.jobs.endings import publish_ended
 from essaim.jobs.events import state_event
 from essaim.jobs.model import MERGE, Claim, Job, Problem, State
 from essaim.telemetry import log, since, span
-from essaim_worker import steps
 from essaim_worker.attempt import Attempt
 from essaim_worker.runner import Runner, StoppedError
+from essaim_worker.workload import Workload
 
 
-async def merge_job(backends: Backends, job: Job, runner: Runner, *, end_published: bool = False) -> None:
+async def merge_job(
+    backends: Backends, job: Job, runner: Runner, workload: Workload, *, end_published: bool = False
+) -> None:
     """Merge the results of the job's tasks, which have all succeeded, and complete it, under the claim that `runner` keeps.
 
     A merge that raises fails the job: it would raise again, since its input never changes. `end_published`: it has been
@@ -29,7 +31,7 @@ async def merge_job(backends: Backends, job: Job, runner: Runner, *, end_publish
     packed = _each(backends, backends.store.results(job.id), asyncio.get_running_loop())
     try:
         with span("merge"):
-            result = await runner.run(lambda attempt: steps.merge(job, _stopping(packed, attempt)))
+            result = await runner.run(lambda attempt: workload.merge(job, _stopping(packed, attempt)))
         outcome = await backends.results.pack(f"{job.id}/job-{job.run}", result)
     except (UnavailableError, JobNotFoundError, StoppedError):
         raise

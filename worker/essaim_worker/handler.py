@@ -16,12 +16,12 @@ from essaim.jobs.model import MERGE, Busy, Claimed, Ended, Job
 from essaim.jobs.ports import Delivery
 from essaim.jobs.settings import Settings
 from essaim.telemetry import bound, log, since, span
-from essaim_worker import steps
 from essaim_worker.announcing import announce
 from essaim_worker.execution import conclude_job, fail_job, merge_job
 from essaim_worker.failing import EXHAUSTED, FINAL, backoff, left_unparked, problem_of, split_again
 from essaim_worker.runner import Reason, Runner, StoppedError, Threads
 from essaim_worker.telling import Teller
+from essaim_worker.workload import load_workload
 
 
 class Left(Enum):
@@ -42,6 +42,7 @@ class Handler:
         self._worker = worker
         self._teller = Teller(backends, settings)
         self._threads = Threads()
+        self._workload = load_workload(settings.workload)
         self.running: dict[str, Runner] = {}
 
     async def handle(self, delivery: Delivery) -> None:
@@ -130,7 +131,7 @@ class Handler:
             if claimed.lost >= self._settings.max_lost_attempts:
                 raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")
             if claim.number == MERGE:
-                await merge_job(self._backends, job, runner, end_published=end_published)
+                await merge_job(self._backends, job, runner, self._workload, end_published=end_published)
             else:
                 with span("attempt", link=job.traceparent):
                     left, end_published = await self._work(job, claimed, runner)
@@ -164,14 +165,16 @@ class Handler:
         claim, data, result, merged = claimed.claim, claimed.input, None, None
         if data is None:
             limit, split_into = self._settings.max_tasks_per_job, runner.plan_before_beat
-            inputs, result, merged = await runner.run(lambda attempt: steps.whole(job, attempt, limit, split_into))
+            inputs, result, merged = await runner.run(
+                lambda attempt: self._workload.run_single_task(job, attempt, limit, split_into)
+            )
             if merged is not None and await conclude_job(self._backends, job, claim, merged):
                 return Left.NOTHING, True
             if await self._store.plan(job.id, claim.run, inputs) > 1:
                 return Left.TASKS, False
             data = inputs[0]
         if result is None:
-            result = await runner.run(lambda attempt: steps.run(job, data, attempt))
+            result = await runner.run(lambda attempt: self._workload.run(job, data, attempt))
         packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.run}-{claim.attempt}", result)
         unmerged = await self._store.finish(claim, packed)
         log("task.finished")

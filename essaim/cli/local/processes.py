@@ -124,7 +124,7 @@ async def _open_split(
     async with AsyncExitStack() as stack:
         for name, path in releases.items():
             code = (settings.data_dir / "releases" / name).absolute()
-            snapshot.take(code, path)
+            snapshot.take(code, path, settings.workload)
             own = settings.model_copy(update={"release": name, "api_host": "127.0.0.1", "api_port": 0})
             opened.append(await stack.enter_async_context(open_release(own, policy, speed, code)))
         await service.open(url, {release.name: release.api.url for release in opened})

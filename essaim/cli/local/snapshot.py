@@ -1,4 +1,4 @@
-"""The code of a release as it was when it was started: what is edited later is another release."""
+"""A copy of a release's code, made when it starts: what is edited later is another release."""
 
 import shutil
 from importlib.util import find_spec
@@ -6,41 +6,42 @@ from pathlib import Path
 
 from essaim.cli.errors import CliError
 
-# What a release's own processes run, and where a checkout has it.
+# What a release's own processes import beside the workload, and where a checkout has it.
 PACKAGES = {"essaim": "essaim", "essaim_api": "api/essaim_api", "essaim_worker": "worker/essaim_worker"}
-YOURS = {"payload.py": "essaim/jobs", "workload.py": "essaim_worker"}  # ★
+MODULES = ("payload.py", "workload.py")  # of the workload
 
 
-def take(folder: Path, path: Path | None) -> None:
-    """Make the folder hold this installation's packages, with what is under `path` in their place.
+def take(folder: Path, path: Path | None, workload: str) -> None:
+    """Fill the folder with this installation's packages and its workload, with what is under `path` in their place.
 
-    That is `payload.py` or `workload.py` themselves, or packages as in a checkout with files that replace ours, or a whole
-    checkout. Raises `CliError` where there is none of it.
+    That is `payload.py` or `workload.py` of the workload, or packages as in a checkout with files that replace ours, or a
+    whole checkout. Raises `CliError` where there is none of it.
     """
     if path is not None and path.resolve() == folder.resolve():
         raise CliError(f"{path} is where the copy of a release goes, which begins anew: name a folder elsewhere")
     shutil.rmtree(folder, ignore_errors=True)
-    for name, place in PACKAGES.items():
-        if path is None or not (path / place / "__init__.py").is_file():
-            _copy(_installed(name), folder / name)
-    if path is not None and not _lay_over(folder, path):
+    replaced = False
+    for name, place in {**PACKAGES, workload: f"workloads/*/{workload.replace('.', '/')}"}.items():
+        package = folder.joinpath(*name.split("."))
+        given = next((found for found in path.glob(place) if found.is_dir()), None) if path else None
+        if given is None or not (given / "__init__.py").is_file():
+            _copy(_installed(name), package)
+        if given is not None:
+            _copy(given, package)
+            replaced = True
+    for name in MODULES:
+        if path is not None and (path / name).is_file():
+            shutil.copy(path / name, package / name)
+            replaced = True
+    if path is not None and not replaced:
         places = ", ".join(PACKAGES.values())
         raise CliError(f"{path} holds no release: no payload.py, no workload.py, and no folder {places}")
 
 
-def _lay_over(folder: Path, path: Path) -> bool:
-    parts = {name: path / place for name, place in PACKAGES.items() if (path / place).is_dir()}
-    for name, part in parts.items():
-        _copy(part, folder / name)
-    files = [name for name in YOURS if (path / name).is_file()]
-    for name in files:
-        shutil.copy(path / name, folder / YOURS[name] / name)
-    return bool(parts or files)
-
-
 def _installed(package: str) -> Path:
     spec = find_spec(package)
-    assert spec is not None and spec.origin is not None  # noqa: PT018, S101  # this installation's own
+    if spec is None or spec.origin is None:
+        raise CliError(f"there is no package {package}")
     return Path(spec.origin).parent
 
 

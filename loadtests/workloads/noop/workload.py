@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from essaim_worker.attempt import Attempt, Texts
 
-from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
+from .payload import Request, Result, TaskInput, TaskResult
 
 
 def split(request: Request, texts: Texts) -> list[TaskInput]:

@@ -156,7 +156,7 @@ async def test_whoever_listens_hears_of_every_job(site: Site) -> None:
 async def test_a_full_queue_does_not_keep_jobs_from_ending(
     build_house: Callable[..., House], journal_request: type[Any], eventually: Eventually, receiver: Receiver
 ) -> None:
-    house = build_house(ROOT / "tests" / "houses" / "journal", **SETTINGS, max_queue_length=3)
+    house = build_house("journal", **SETTINGS, max_queue_length=3)
     async with house.backends() as backends:
         site = Site(house, backends, journal_request, eventually)
         jobs = [await site.submit(receiver.url) for _ in range(3)]

@@ -93,7 +93,7 @@ async def test_a_worker_killed_around_the_end_of_a_job_leaves_nobody_untold(
     job = await site.submit(receiver.url, **options)
     killed = subprocess.run(
         [sys.executable, "-c", DIES_AT_THE_END, when],
-        cwd=site.house.folder / "house",
+        cwd=site.house.folder,
         env=site.house.environment,
         capture_output=True,
         text=True,

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 from cloudevents.core.v1.event import CloudEvent
+from essaim_words.payload import Request
 
 from essaim.cli.logs.folder import LogFolder
 from essaim.jobs.backends import open_backends
-from essaim.jobs.payload import Request
 from essaim.jobs.ports import JobQueue
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import load_settings

@@ -22,7 +22,7 @@ from essaim.jobs.backends import Backends
 from essaim.jobs.model import Depth, Job, State
 from essaim.jobs.service import JobService
 from tests.chaos.servers import broker
-from tests.conftest import ROOT, House
+from tests.conftest import House
 from tests.contract.deliveries import next_of
 from tests.integration.rabbitmq.conftest import Eventually, event
 from tests.servers import RABBITMQ_MANAGEMENT_URL, RABBITMQ_URL, absent, delete_queues
@@ -72,9 +72,7 @@ async def test_what_the_broker_takes_back_runs_once_counts_and_is_adopted(
 ) -> None:
     release = f"test-{uuid4().hex[:12]}"
     async with broker_of(tmp_path, release) as url:
-        house = build_house(
-            ROOT / "tests" / "houses" / "journal", queue_url=url, release=release, concurrency=2, lease_seconds=15
-        )
+        house = build_house("journal", queue_url=url, release=release, concurrency=2, lease_seconds=15)
         async with house.backends() as backends:
             service = JobService(backends, house.settings)
             house.start()

@@ -184,7 +184,7 @@ async def test_a_rejection_of_what_was_cancelled_meanwhile_is_no_mistake_of_ours
     job, _ = await site.submit(rejects=True)
     left = subprocess.run(
         [sys.executable, "-c", CANCELS_BEFORE_THE_END],
-        cwd=site.house.folder / "house",
+        cwd=site.house.folder,
         env=site.house.environment,
         capture_output=True,
         text=True,

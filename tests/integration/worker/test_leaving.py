@@ -128,7 +128,7 @@ async def _splits_or_merges(site: Site, job: Job) -> bool:
 async def test_a_worker_leaves_when_its_parent_is_gone(site: Site) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", STARTS_A_WORKER_AND_WAITS],
-        cwd=site.house.folder / "house",
+        cwd=site.house.folder,
         env=site.house.environment,
         stderr=subprocess.DEVNULL,
     )

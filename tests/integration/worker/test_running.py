@@ -11,7 +11,7 @@ import pytest
 from essaim.errors import QueueFullError
 from essaim.jobs import endings
 from essaim.jobs.model import Claimed, State
-from tests.conftest import ROOT, House
+from tests.conftest import House
 from tests.integration.worker.conftest import Site, steps
 from tests.integration.working import Eventually
 
@@ -38,7 +38,7 @@ async def test_a_job_with_many_tasks_is_spread_over_the_workers_and_merged_in_or
 async def test_a_queue_full_of_jobs_to_be_split_does_not_stand_still(
     build_house: Callable[..., House], journal_request: type[Any], eventually: Eventually
 ) -> None:
-    house = build_house(ROOT / "tests" / "houses" / "journal", max_queue_length=3)
+    house = build_house("journal", max_queue_length=3)
     async with house.backends() as backends:
         site = Site(house, backends, journal_request, eventually)
         jobs = [(await site.submit(tasks=4, steps=1))[0] for _ in range(3)]
@@ -73,7 +73,7 @@ async def test_a_job_whose_api_died_between_publish_and_insert_is_run(site: Site
     """The API process is killed with SIGKILL right after the queue has confirmed the message."""
     killed = subprocess.run(
         [sys.executable, "-c", DIES_AFTER_PUBLISH, site.request(steps=2).model_dump_json()],
-        cwd=site.house.folder / "house",
+        cwd=site.house.folder,
         env=site.house.environment,
         capture_output=True,
         text=True,
@@ -137,7 +137,7 @@ DIES_AFTER_PUBLISH = """
 import asyncio, os, signal, sys
 from dataclasses import replace
 from essaim.jobs.backends import open_backends
-from essaim.jobs.payload import Request
+from journal.payload import Request
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import load_settings
 

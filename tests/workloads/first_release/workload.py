@@ -5,7 +5,7 @@ from pathlib import Path
 
 from essaim_worker.attempt import Attempt, Texts
 
-from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
+from .payload import Request, Result, TaskInput, TaskResult
 
 RELEASE = "first"
 

@@ -11,7 +11,8 @@ from random import Random
 from essaim_worker.attempt import Attempt, Texts
 
 from essaim.errors import JobError
-from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
+
+from .payload import Request, Result, TaskInput, TaskResult
 
 FAILING = float(os.environ.get("ESSAIM_TEST_FAILING", "0"))
 SLOWDOWN = float(os.environ.get("ESSAIM_TEST_SLOWDOWN", "1"))

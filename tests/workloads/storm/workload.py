@@ -8,7 +8,8 @@ from pathlib import Path
 from essaim_worker.attempt import Attempt, Texts
 
 from essaim.errors import JobError
-from essaim.jobs.payload import Checkpoint, Request, Result, TaskInput, TaskResult
+
+from .payload import Checkpoint, Request, Result, TaskInput, TaskResult
 
 
 def split(request: Request, texts: Texts) -> list[TaskInput]:

@@ -1,7 +1,4 @@
-"""★ Yours to replace: what goes into a job and what comes out. This one is word search in texts.
-
-The names `Request`, `TaskInput`, `TaskResult` and `Result` are what the rest of the house asks for.
-"""
+"""What goes into a word search, and what comes out."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""★ Yours to replace: how a job is split, what a task does, how the results come together. This one is word search in texts.
+"""Word search: how a job is split, what a task does, and how the results come together.
 
 Plain blocking code: a worker calls each function in a thread of its own. `run` may be killed at any line, and is then called
 again with what it last saved; `split` and `merge` are simply called again.
@@ -6,16 +6,16 @@ again with what it last saved; `split` and `merge` are simply called again.
 
 from collections.abc import Callable, Iterable, Iterator
 
+from essaim_worker.attempt import Attempt, Texts
 from pydantic import BaseModel
 
 from essaim.errors import JobError, TextChangedError, TooManyTasksError
-from essaim.jobs.payload import MIB, Position, Request, Result, TaskInput, TaskResult, TextMatches, WordMatches
-from essaim_worker.attempt import Attempt, Texts
-from essaim_worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim_words.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim_words.payload import MIB, Position, Request, Result, TaskInput, TaskResult, TextMatches, WordMatches
 
 _CHUNK = 8 * MIB  # read at a time, and at most done again by the next attempt
 _NAP = 1.0  # seconds of a pause between two checkpoints
-_MOST_TASKS = 100_000  # small pieces of large texts would fill the memory before the house could count them
+_MOST_TASKS = 100_000  # small pieces of large texts would fill the memory before the worker could count them
 
 Reader = Callable[[int, int], Iterator[bytes]]  # gives the bytes from an offset to another in chunks
 

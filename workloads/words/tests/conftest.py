@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
+from essaim_words.payload import Request, Result, TaskInput, TaskResult
+from essaim_words.workload import merge, run, split
 from essaim_worker.attempt import Attempt, AttemptStopped, Texts
-from essaim_worker.workload import merge, run, split
 
 from essaim.jobs.adapters.texts.opening import open_texts
 from essaim.jobs.model import Text
-from essaim.jobs.payload import Request, Result, TaskInput, TaskResult
 from essaim.jobs.ports import TextStore
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Ledger:
         return sum(end - start for start, end in self.reads)
 
 
-class House:
+class Library:
     """A text store in a folder, and the event loop that its calls cross to."""
 
     def __init__(self, store: TextStore, loop: asyncio.AbstractEventLoop) -> None:
@@ -119,11 +119,11 @@ def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def library(tmp_path: Path) -> Iterator[Library]:
     with running_loop() as loop:
         opening = open_texts(tmp_path.as_uri(), "texts")
         store = asyncio.run_coroutine_threadsafe(opening.__aenter__(), loop).result()
         try:
-            yield House(store, loop)
+            yield Library(store, loop)
         finally:
             asyncio.run_coroutine_threadsafe(opening.__aexit__(None, None, None), loop).result()

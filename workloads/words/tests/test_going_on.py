@@ -4,12 +4,12 @@ import threading
 from typing import Any
 
 import pytest
+from essaim_words.matching import MARK_BYTES
+from essaim_words.payload import MIB, Request
+from essaim_words.workload import Checkpoint, run, split
 from essaim_worker.attempt import Attempt, AttemptStopped
-from essaim_worker.matching import MARK_BYTES
-from essaim_worker.workload import Checkpoint, run, split
 
-from essaim.jobs.payload import MIB, Request
-from tests.unit.workload.conftest import House, running_loop
+from workloads.words.tests.conftest import Library, running_loop
 
 CHUNK = 8 * MIB
 
@@ -18,10 +18,10 @@ async def _stop(attempt: Attempt) -> None:
     attempt.stop()
 
 
-def _stop_after(seconds: float, house: House, request: Request) -> None:
+def _stop_after(seconds: float, library: Library, request: Request) -> None:
     """Run an attempt that is stopped then, and leaves without having saved."""
-    [task] = split(request, house.texts)
-    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
+    [task] = split(request, library.texts)
+    attempt = Attempt(number=1, checkpoint=None, texts=library.texts, save=_never_saved, loop=library.loop)
     timer = threading.Timer(seconds, attempt.stop)
     timer.start()
     with pytest.raises(AttemptStopped):
@@ -33,11 +33,11 @@ async def _never_saved(progress: float, checkpoint: bytes) -> None:
     raise AssertionError("the chunk cannot have been searched yet")
 
 
-def test_an_attempt_saves_after_each_chunk_and_comes_to_its_end(house: House) -> None:
-    house.put("text", b"swarm " * (20 * MIB // 6))
+def test_an_attempt_saves_after_each_chunk_and_comes_to_its_end(library: Library) -> None:
+    library.put("text", b"swarm " * (20 * MIB // 6))
     request = Request(words=["swarm"], texts=["text"])
-    [task] = split(request, house.texts)
-    _, saved = house.attempt(request, task)
+    [task] = split(request, library.texts)
+    _, saved = library.attempt(request, task)
     places = [Checkpoint.model_validate_json(checkpoint).tally.at for checkpoint in saved.checkpoints]
     assert max(after - before for before, after in zip([0, *places], places, strict=False)) <= CHUNK + 1000
     assert saved.progress == sorted(saved.progress)
@@ -45,12 +45,12 @@ def test_an_attempt_saves_after_each_chunk_and_comes_to_its_end(house: House) ->
 
 
 @pytest.mark.parametrize("saves", [1, 2])
-def test_an_attempt_that_goes_on_reads_only_the_rest(house: House, saves: int) -> None:
+def test_an_attempt_that_goes_on_reads_only_the_rest(library: Library, saves: int) -> None:
     size = len(data := b"".join(b"%d swarm\n" % n for n in range(1_300_000)))
-    house.put("text", data)
+    library.put("text", data)
     request = Request(words=["swarm", "1299999"], texts=["text"])
-    [task] = split(request, house.texts)
-    whole, _ = house.attempt(request, task)
+    [task] = split(request, library.texts)
+    whole, _ = library.attempt(request, task)
 
     async def stop_late(attempt: Attempt) -> None:
         nonlocal saves
@@ -58,30 +58,30 @@ def test_an_attempt_that_goes_on_reads_only_the_rest(house: House, saves: int) -
         if not saves:
             attempt.stop()
 
-    stopped, saved = house.attempt(request, task, on_save=stop_late)
+    stopped, saved = library.attempt(request, task, on_save=stop_late)
     assert stopped is None
     at = Checkpoint.model_validate_json(saved.checkpoints[-1]).tally.at
-    house.store.reads.clear()
-    resumed, _ = house.attempt(request, task, checkpoint=saved.checkpoints[-1])
+    library.store.reads.clear()
+    resumed, _ = library.attempt(request, task, checkpoint=saved.checkpoints[-1])
     assert resumed == whole
-    assert min(start for start, end in house.store.reads if end > MARK_BYTES) > at - 10_000
-    assert house.store.bytes_read < size - at + 10_000
+    assert min(start for start, end in library.store.reads if end > MARK_BYTES) > at - 10_000
+    assert library.store.bytes_read < size - at + 10_000
 
 
-def test_a_stopped_attempt_leaves_at_its_next_save(house: House) -> None:
-    house.put("text", b"swarm " * (20 * MIB // 6))
+def test_a_stopped_attempt_leaves_at_its_next_save(library: Library) -> None:
+    library.put("text", b"swarm " * (20 * MIB // 6))
     request = Request(words=["swarm"], texts=["text"])
-    [task] = split(request, house.texts)
-    result, saved = house.attempt(request, task, on_save=_stop)
+    [task] = split(request, library.texts)
+    result, saved = library.attempt(request, task, on_save=_stop)
     assert result is None
     assert len(saved.checkpoints) == 1
 
 
-def test_a_stop_in_the_middle_of_a_chunk_ends_the_attempt(house: House) -> None:
+def test_a_stop_in_the_middle_of_a_chunk_ends_the_attempt(library: Library) -> None:
     """The words overlap each other at every byte: a chunk of this takes minutes."""
-    house.put("text", b"a" * CHUNK)
+    library.put("text", b"a" * CHUNK)
     request = Request(words=["a" * n for n in range(1, 200)], texts=["text"], whole_words=False)
-    _stop_after(0.2, house, request)
+    _stop_after(0.2, library, request)
 
 
 def test_a_pause_is_slept_in_naps_that_are_saved() -> None:
@@ -99,29 +99,29 @@ def test_a_pause_is_slept_in_naps_that_are_saved() -> None:
         assert saved[:2] == [1.0, 1.1]
 
 
-def test_an_attempt_that_goes_on_does_not_sleep_again(house: House) -> None:
+def test_an_attempt_that_goes_on_does_not_sleep_again(library: Library) -> None:
     request = Request(words=["x"], text="x", pause_seconds=3600)
-    [task] = split(request, house.texts)
-    _, saved = house.attempt(request.model_copy(update={"pause_seconds": 0.01}), task)
+    [task] = split(request, library.texts)
+    _, saved = library.attempt(request.model_copy(update={"pause_seconds": 0.01}), task)
     slept = Checkpoint.model_validate_json(saved.checkpoints[0]).model_copy(update={"slept": 3600.0})
-    result, _ = house.attempt(request, task, checkpoint=slept.model_dump_json().encode())
+    result, _ = library.attempt(request, task, checkpoint=slept.model_dump_json().encode())
     assert result is not None
     assert result.words["x"].count == 1
 
 
-def test_a_pausing_attempt_can_be_stopped(house: House) -> None:
+def test_a_pausing_attempt_can_be_stopped(library: Library) -> None:
     request = Request(words=["x"], text="x", pause_seconds=3600)
-    _stop_after(0.1, house, request)
+    _stop_after(0.1, library, request)
 
 
-def test_a_stop_is_noticed_while_marks_without_end_are_read(house: House) -> None:
+def test_a_stop_is_noticed_while_marks_without_end_are_read(library: Library) -> None:
     """Nothing can be searched before the marks end; what is read until then must not keep the attempt."""
-    house.put("text", "e\u0301".encode() + "\u0301".encode() * (20 * MIB))
+    library.put("text", "e\u0301".encode() + "\u0301".encode() * (20 * MIB))
     request = Request(words=["ee"], texts=["text"], ignore_accents=True, piece_bytes=64 * MIB)
-    [task] = split(request, house.texts)
-    attempt = Attempt(number=1, checkpoint=None, texts=house.texts, save=_never_saved, loop=house.loop)
+    [task] = split(request, library.texts)
+    attempt = Attempt(number=1, checkpoint=None, texts=library.texts, save=_never_saved, loop=library.loop)
     attempt.stop()
-    house.store.reads.clear()
+    library.store.reads.clear()
     with pytest.raises(AttemptStopped):
         run(request, task, attempt)
-    assert house.store.bytes_read < 4 * CHUNK
+    assert library.store.bytes_read < 4 * CHUNK

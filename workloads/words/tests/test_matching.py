@@ -8,14 +8,14 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from essaim_worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
-from essaim_worker.matching.folding import Folding
+from essaim_words.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim_words.matching.folding import Folding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from essaim.errors import JobError
-from tests.unit.obvious_search import Found, Options, Report, fold_case, is_accent, slowly
+from workloads.words.tests.obvious_search import Found, Options, Report, fold_case, is_accent, slowly
 
 JSON = TypeAdapter(Tally)
 HUGE = 1 << 30

@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from essaim_worker.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
-from essaim_worker.matching.folding import Folding, is_word
+from essaim_words.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim_words.matching.folding import Folding, is_word
 
 RIPGREP = Path(sys.executable).with_name("rg")
 LETTERS = [

@@ -1,8 +1,7 @@
 """The results of tasks become that of the job."""
 
-from essaim_worker.workload import merge
-
-from essaim.jobs.payload import Position, Request, TaskResult, WordMatches
+from essaim_words.payload import Position, Request, TaskResult, WordMatches
+from essaim_words.workload import merge
 
 
 def piece(name: str, lines: int, last_line: int, *places: tuple[int, int], invalid: int = 0) -> TaskResult:

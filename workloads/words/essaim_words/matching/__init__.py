@@ -5,9 +5,9 @@ block (`finding`), settles which of a word's own overlapping matches count (`cha
 (`tally`), from which another search can go on (`scanning`, `searching`).
 """
 
-from essaim_worker.matching.decoding import MARK_BYTES, Encoding
-from essaim_worker.matching.finding import Words
-from essaim_worker.matching.searching import Piece, search
-from essaim_worker.matching.tally import Tally
+from essaim_words.matching.decoding import MARK_BYTES, Encoding
+from essaim_words.matching.finding import Words
+from essaim_words.matching.searching import Piece, search
+from essaim_words.matching.tally import Tally
 
 __all__ = ["MARK_BYTES", "Encoding", "Piece", "Tally", "Words", "search"]

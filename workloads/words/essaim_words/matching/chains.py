@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from essaim_worker.matching.finding import Found, Hit
+from essaim_words.matching.finding import Found, Hit
 
 
 class Chains:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from essaim.errors import JobError
-from essaim_worker.matching.folding import BEYOND_ASCII, KIND, NOT_WORD, WORD, Folding, is_word, stands_alone
+from essaim_words.matching.folding import BEYOND_ASCII, KIND, NOT_WORD, WORD, Folding, is_word, stands_alone
 
 Hit = tuple[int, int, int]  # which of the finder's patterns, start, end
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from operator import itemgetter
 
-from essaim_worker.matching.chains import Chains
-from essaim_worker.matching.decoding import Bounds
-from essaim_worker.matching.finding import Block, Found, Words
-from essaim_worker.matching.folding import character_end
-from essaim_worker.matching.tally import LEFT, RIGHT, Tally
+from essaim_words.matching.chains import Chains
+from essaim_words.matching.decoding import Bounds
+from essaim_words.matching.finding import Block, Found, Words
+from essaim_words.matching.folding import character_end
+from essaim_words.matching.tally import LEFT, RIGHT, Tally
 
 _SMALL_BLOCK = 16 * 1024  # bytes matched at once where matches are many, or the text cannot be folded in place
 _MANY = 500  # matches in a block

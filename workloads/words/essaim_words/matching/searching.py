@@ -7,10 +7,10 @@ a little after it, to see the last match whole. A piece may begin anywhere, so a
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from essaim_worker.matching.decoding import UTF_8, Encoding, Read
-from essaim_worker.matching.finding import Words
-from essaim_worker.matching.scanning import Scan
-from essaim_worker.matching.tally import Tally
+from essaim_words.matching.decoding import UTF_8, Encoding, Read
+from essaim_words.matching.finding import Words
+from essaim_words.matching.scanning import Scan
+from essaim_words.matching.tally import Tally
 
 _MARGIN = 8192  # bytes read before and after a piece: enough but for odd texts
 _BLOCK = 128 * 1024  # most bytes that are matched at once

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from essaim_worker.matching.folding import ESCAPE
+from essaim_words.matching.folding import ESCAPE
 
 LEFT, RIGHT = 24, 56  # characters of a snippet before and from the match's start
 _NO_UTF8 = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
