@@ -13,7 +13,7 @@ from essaim.cli.corpus import Corpus, read_corpus
 from essaim.cli.jobs.commands import all_tasks
 from essaim.cli.jobs.follow import follow
 from essaim.cli.local.processes import Local
-from essaim.cli.local.scene import Scene
+from essaim.cli.local.status import Scene
 from essaim.units import duration, plural, size
 
 WORDS = ("self", "return", "yield", "lambda", "Guido", "parrot", "spam", "swarm")

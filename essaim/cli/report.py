@@ -37,7 +37,7 @@ def report(
 
 def write_report(*folders: Path, output: Path | None = None) -> Path:
     """Write the page; where it is. Raises `RecordingError` for a folder that is no recorded run."""
-    from essaim.runs.comparison import comparison_page
+    from essaim.runs.comparison_page import comparison_page
     from essaim.runs.measured import read_measured
     from essaim.runs.run_page import run_page
 

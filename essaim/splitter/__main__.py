@@ -19,8 +19,8 @@ from essaim import telemetry
 from essaim.errors import EssaimError
 from essaim.jobs.parent import parent_gone
 from essaim.jobs.settings import Settings, load_settings
-from essaim.splitter.local import FILE, LocalService
 from essaim.splitter.proxy import IDLE_SECONDS, Proxy, Split
+from essaim.splitter.service_file import FILE, LocalService
 
 DRAIN_SECONDS = 6  # longer than an API, which ends its streams and waits by itself
 BACKLOG = 2048

@@ -14,7 +14,7 @@ import httpcore
 from starlette.types import Message, Receive, Scope, Send
 
 from essaim.errors import EssaimError
-from essaim.splitter.local import LocalService
+from essaim.splitter.service_file import LocalService
 from essaim.splitter.split import Deck, in_force, shares
 from essaim.telemetry import log
 

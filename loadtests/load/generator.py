@@ -9,7 +9,7 @@ from pathlib import Path
 
 from essaim.cli.errors import CliError
 from essaim.runs.traffic import PREFIX
-from loadtests.load.house import end
+from loadtests.load.local import end
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
 LOG = "generator.log"

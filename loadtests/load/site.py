@@ -10,7 +10,7 @@ from typing import Any
 from essaim.autoscaler.policy import default_path, parse, read
 from essaim.cli.client import Client, open_http
 from loadtests.load.cluster import open_workers
-from loadtests.load.house import open_house
+from loadtests.load.local import open_house
 from loadtests.load.sampler import Sampler
 
 SPEED = 5.0

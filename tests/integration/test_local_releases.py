@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from essaim.splitter.local import LocalService
+from essaim.splitter.service_file import LocalService
 from tests.integration.essaim_command import ROOT, essaim, house, processes, wait_until
 from tests.servers import RABBITMQ_URL, S3, delete_queues, services
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from essaim.cli.local.live import screen, spark
-from essaim.cli.local.scene import Moment, Process, ReleaseScene, Scene, changes, line, summed
+from essaim.cli.local.status import Moment, Process, ReleaseScene, Scene, changes, line, summed
 from essaim.jobs.model import Depth, Job, Problem, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

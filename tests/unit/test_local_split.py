@@ -10,7 +10,7 @@ import pytest
 
 from essaim.errors import UnavailableError
 from essaim.rollout.errors import ConflictError, RolloutRefusedError
-from essaim.splitter.local import LocalService
+from essaim.splitter.service_file import LocalService
 from essaim.splitter.split import Deck, in_force, shares
 
 ADDRESSES = {"v1": "http://127.0.0.1:4001", "v2": "http://127.0.0.1:4002", "v3": "http://127.0.0.1:4003"}

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from essaim.cli.local.scene import Process, ReleaseScene, Scene, speed
+from essaim.cli.local.status import Process, ReleaseScene, Scene, speed
 from essaim.cli.output import printable
 from essaim.jobs.model import Job, State
 from essaim.units import duration

@@ -13,11 +13,11 @@ from pathlib import Path
 from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.cli.local import snapshot
 from essaim.cli.local.release import LocalRelease, environment, open_release
-from essaim.cli.local.scene import Moment, Process, ReleaseScene, Scene, summed
 from essaim.cli.local.server import address, free_port, open_server
+from essaim.cli.local.status import Moment, Process, ReleaseScene, Scene, summed
 from essaim.jobs.model import ENDED, Job, State, Worker
 from essaim.jobs.settings import Settings, load_settings
-from essaim.splitter.local import FILE, LocalService, revision
+from essaim.splitter.service_file import FILE, LocalService, revision
 from essaim.splitter.split import in_force, shares
 from essaim.telemetry import ConsoleFormatter, complete
 from essaim.telemetry.log_files import LogFiles

@@ -15,7 +15,7 @@ from essaim.cli.running import run
 
 if TYPE_CHECKING:
     from essaim.cli.local.processes import Local
-    from essaim.cli.local.scene import Scene
+    from essaim.cli.local.status import Scene
 
 LIVE_SECONDS = 0.25
 LINE_SECONDS = 0.5
@@ -141,7 +141,7 @@ async def _live(local: "Local", also: Seen | None) -> None:
 
 
 async def _lines(local: "Local", also: Seen | None) -> None:
-    from essaim.cli.local.scene import changes
+    from essaim.cli.local.status import changes
 
     before: Scene | None = None
     async for scene in _scenes(local, LINE_SECONDS, also):

@@ -18,7 +18,7 @@ from essaim.cli.running import run
 
 if TYPE_CHECKING:
     from essaim.cli.jobs.follow import Patience
-    from essaim.cli.logs.story import Line
+    from essaim.cli.logs.timeline import Line
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 30.0  # how long a first line may take to arrive
@@ -88,7 +88,7 @@ async def _open(job: str, loki: str, since: datetime | None, data: Path | None) 
 async def _tell(source: Source, job: str, follow: bool, as_json: bool) -> None:
     """Show what there is; with `follow` until the job has ended and nothing more has come."""
     from essaim.cli.jobs.follow import Patience
-    from essaim.cli.logs.story import HEADING, Story
+    from essaim.cli.logs.timeline import HEADING, Story
 
     story, patience, until = Story(), Patience(PATIENCE_SECONDS), time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from essaim.cli.errors import CliError
-from essaim.cli.logs.story import Line
+from essaim.cli.logs.timeline import Line
 from essaim.telemetry.log_files import day, files
 
 

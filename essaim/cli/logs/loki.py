@@ -9,7 +9,7 @@ import httpx
 
 from essaim.cli.client import open_http, reason
 from essaim.cli.errors import RefusedError, UnreachableError
-from essaim.cli.logs.story import OF_WORKERS, Line
+from essaim.cli.logs.timeline import OF_WORKERS, Line
 
 PAGE = 1000  # lines; Loki itself gives 5000 at most, if nobody says otherwise
 OVERLAP = timedelta(seconds=10)  # so much later than others may a line arrive

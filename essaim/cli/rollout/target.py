@@ -51,7 +51,7 @@ class Target:
 async def open_target(options: TargetOptions) -> AsyncIterator[Target]:
     """Raises `SettingsError` where no cluster is known."""
     if options.local:
-        from essaim.splitter.local import FILE, LocalService
+        from essaim.splitter.service_file import FILE, LocalService
 
         yield Target(Record(LocalService(options.local / FILE)), Elsewhere(), Site("", options.token))
         return

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from essaim.splitter.local import LocalService
+from essaim.splitter.service_file import LocalService
 from tests.integration.essaim_command import environment
 
 Eventually = Callable[..., Awaitable[Any]]
