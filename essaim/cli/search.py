@@ -91,9 +91,12 @@ def search(
 
 def _request(fields: "JsonObject") -> "JsonObject":
     """The request, checked before anything is sent. Raises `CliError`."""
-    from essaim_words.payload import Request
     from pydantic import ValidationError
 
+    try:
+        from essaim_words.payload import Request
+    except ModuleNotFoundError as error:
+        raise CliError("the word search is a package of its own: pip install essaim-words") from error
     try:
         request = Request.model_validate({**fields, "texts": ["**"]})
     except ValidationError as error:
