@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.panels import annotation, bars, board, plot, release, story
 from dashboards.queries import count, event, highest, lines, workers
 
-SCALED_OBJECT = Path(__file__).parents[1] / "platform" / "keda" / "scaledobject.yaml"
+SCALED_OBJECT = Path(__file__).parents[1] / "platform" / "worker" / "scaledobject.yaml"
 RELEASE = "service_version"
 EVENTS = "kubernetes-events"
 DEPTH = event("queue.depth", release="$release")
@@ -35,7 +35,7 @@ def build() -> Dashboard:
                     "workers {{service_version}}": workers(release="$release"),
                 },
                 width=24,
-                about="The formula is that of platform/keda/scaledobject.yaml. What is wanted is said when it changes: "
+                about="The formula is that of platform/worker/scaledobject.yaml. What is wanted is said when it changes: "
                 "by the HPA between 1 and N, by KEDA from and to 0.",
             )
             .span_nulls(True)

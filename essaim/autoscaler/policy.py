@@ -99,7 +99,7 @@ class Policy:
 def default_path() -> Path:
     """The ScaledObject this software comes with: in the source tree, or beside this module in an installed package."""
     installed = Path(__file__).with_name("scaledobject.yaml")
-    return installed if installed.exists() else Path(__file__).parents[2] / "platform" / "keda" / "scaledobject.yaml"
+    return installed if installed.exists() else Path(__file__).parents[2] / "platform" / "worker" / "scaledobject.yaml"
 
 
 def load(path: Path) -> Policy:

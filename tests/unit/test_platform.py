@@ -14,7 +14,7 @@ from tests.unit.platform_builds import PLATFORM, Object, build, containers, copy
 SCHEMAS = json.loads((ROOT / "tests" / "schemas" / "schemas.json").read_text())
 COMPONENTS = sorted(it.parent.name for it in PLATFORM.glob("components/*/kustomization.yaml"))
 OBSERVABILITY = ["observability", *(f"observability/{it}" for it in ("collector", "loki", "grafana", "pod-logs"))]
-FOLDERS = ["keda", "knative", *OBSERVABILITY, "overlays/local", "overlays/production"]
+FOLDERS = ["accounts", "api", "worker", *OBSERVABILITY, "overlays/local", "overlays/production"]
 BUILDS = [*FOLDERS, "observability with tempo", *(f"local with {it}" for it in COMPONENTS)]
 
 
@@ -65,9 +65,9 @@ def test_every_object_is_valid(objects: list[Object], validators: dict[str, json
 
 def test_a_misspelt_field_is_not_valid(validators: dict[str, jsonschema_rs.Draft4Validator]) -> None:
     for kind, file in {
-        "apps/v1/Deployment": "keda/deployment.yaml",
-        "keda.sh/v1alpha1/ScaledObject": "keda/scaledobject.yaml",
-        "serving.knative.dev/v1/Service": "knative/service.yaml",
+        "apps/v1/Deployment": "worker/deployment.yaml",
+        "keda.sh/v1alpha1/ScaledObject": "worker/scaledobject.yaml",
+        "serving.knative.dev/v1/Service": "api/service.yaml",
     }.items():
         content = yaml.safe_load((PLATFORM / file).read_text())
         assert validators[kind].is_valid(content)
