@@ -21,7 +21,7 @@ REMOVED = (SCALED_OBJECTS, DEPLOYMENTS, DAEMON_SETS, DISRUPTION_BUDGETS, CONFIG_
 
 
 VERSION = "app.kubernetes.io/version"  # all that belongs to a release has this label
-RELEASE = "ESSAIM_RELEASE"
+SETTING = "ESSAIM_RELEASE"  # in the settings of each release
 CONTAINERS = ("api", "worker", "warm")
 NOT_OURS = (
     "scaledobject.keda.sh/",
@@ -190,7 +190,7 @@ def copy_template(live: JsonObject, names: Mapping[str, str], release: str, imag
 
 
 def renames(service: str, old: str, new: str) -> dict[str, str]:
-    """Names that contain the release, old → new; `platform/components/release` has the same names."""
+    """Names that contain the release, old → new; the overlays in `platform/` build the same names."""
     made = (f"{service}-", f"{service}-worker-", f"{service}-warm-", f"{service}-settings-", "jobs.")
     return {f"{name}{old}": f"{name}{new}" for name in made}
 
@@ -205,13 +205,12 @@ def _renamed(value: Any, names: Mapping[str, str], release: str, image: str) -> 
             return names.get(value, value)
         case list():
             return [_renamed(each, names, release, image) for each in value]
-        case {"name": str(name), "value": _} if name == RELEASE:
-            return {**value, "value": release}
         case {"name": str(name), "image": _} if name in CONTAINERS:
             rest = {key: _renamed(each, names, release, image) for key, each in value.items()}
             return {**rest, "image": image}
         case dict():
             return {
-                key: release if key == VERSION else _renamed(each, names, release, image) for key, each in value.items()
+                key: release if key in (VERSION, SETTING) else _renamed(each, names, release, image)
+                for key, each in value.items()
             }
     return value

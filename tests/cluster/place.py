@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests.conftest import ROOT
+from tests.unit.platform_builds import name_release
 
 IMAGES = dict(pair.split("=") for pair in os.environ.get("ESSAIM_TEST_IMAGES", "").split(",") if pair)
 COMPONENT = os.environ.get("ESSAIM_TEST_COMPONENT", "")
@@ -26,10 +27,10 @@ def write_overlay(folder: Path, namespace: str, release: str, images: dict[str, 
     """A copy of platform/ in `folder`, whose local overlay is for that place: where that is."""
     shutil.copytree(ROOT / "platform", folder / "platform", dirs_exist_ok=True)
     overlay = folder / "platform" / "overlays" / "local"
-    _edit(overlay / "release.yaml", lambda it: _release(it, namespace, release))
+    name_release(overlay, release)
     _edit(overlay / "kustomization.yaml", lambda it: _kustomization(it, namespace, {**IMAGES, **(images or {})}))
     if not OBSERVABILITY:
-        _edit(overlay / "settings.yaml", _untold)
+        _edit(overlay / "release" / "settings.yaml", _untold)
     if COMPONENT:
         shutil.copytree(COMPONENT, overlay / "here", dirs_exist_ok=True)
     return overlay
@@ -39,13 +40,6 @@ def _edit(file: Path, change: Callable[[Any], None]) -> None:
     content = yaml.safe_load(file.read_text())
     change(content)
     file.write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-def _release(content: dict[str, dict[str, str]], namespace: str, release: str) -> None:
-    data = content["data"]
-    data["release"] = release
-    for name in ("amqp", "management"):
-        data[name] = data[name].replace(".essaim.", f".{namespace}.")
 
 
 def _untold(content: dict[str, dict[str, str]]) -> None:

@@ -95,7 +95,7 @@ def apply(cluster: Cluster, folder: Path, release: str, slower: float, failing: 
     ]
     kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
     kustomization["resources"].append("bad.yaml")
-    target = {"kind": "Deployment", "name": "essaim-worker-dev"}
+    target = {"kind": "Deployment", "name": "essaim-worker"}
     kustomization.setdefault("patches", []).append({"target": target, "patch": yaml.safe_dump(patch)})
     (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     kubectl("apply", "-k", str(overlay))

@@ -1,5 +1,6 @@
 """What kustomize makes of platform/, for the tests."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -38,12 +39,23 @@ def _kustomize() -> tuple[str, ...]:
 
 
 def copy(folder: Path) -> Path:
-    """platform/ with production's inputs filled in as its example is."""
-    target = folder / "platform"
-    shutil.copytree(PLATFORM, target, ignore=shutil.ignore_patterns("inputs.yaml"))
-    production = target / "overlays" / "production"
-    shutil.copy(production / "inputs.example.yaml", production / "inputs.yaml")
+    """platform/ with the example of a release in production."""
+    target, production = folder / "platform", Path("overlays", "production")
+    shutil.copytree(PLATFORM, target)
+    shutil.rmtree(target / production / "release", ignore_errors=True)
+    shutil.copytree(target / production / "release.example", target / production / "release")
     return target
+
+
+def name_release(overlay: Path, release: str) -> Path:
+    """Give that overlay another release, as a person does: in two lines. Returns the overlay."""
+    file = overlay / "release" / "kustomization.yaml"
+    content, lines = re.subn(
+        r"(?m)^(nameSuffix: -|      app\.kubernetes\.io/version: ).+$", rf"\g<1>{release}", file.read_text()
+    )
+    assert lines == 2, content
+    file.write_text(content)
+    return overlay
 
 
 def one(objects: list[Object], kind: str, name: str = "") -> Object:

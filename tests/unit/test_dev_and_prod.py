@@ -9,7 +9,7 @@ import yaml
 
 from essaim.jobs.settings import Settings
 from tests.conftest import ROOT
-from tests.unit.platform_builds import Object, build, copy, one
+from tests.unit.platform_builds import Object, build, copy, name_release, one
 
 PAGE = ROOT / "docs" / "dev-and-prod.md"
 BEGIN, END = "<!-- differences: compared with the builds by tests/unit/test_dev_and_prod.py -->", "<!-- end -->"
@@ -19,9 +19,7 @@ HASH = r"-[0-9a-z]{10}$"
 
 def built(platform: Path, overlay: str) -> dict[str, Object]:
     """By kind and name, of a release with the same name. What kustomize adds to the name, for its content, is left out."""
-    file = platform / "overlays" / overlay / ("inputs.yaml" if overlay == "production" else "release.yaml")
-    file.write_text(re.sub(r"(?m)^  release: .*$", "  release: some", file.read_text()))
-    objects = build(platform / "overlays" / overlay)
+    objects = build(name_release(platform / "overlays" / overlay, "some"))
     return {f"{it['kind']} `{re.sub(HASH, '', it['metadata']['name'])}`": it for it in objects}
 
 

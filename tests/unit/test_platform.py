@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import jsonschema_rs
@@ -14,7 +15,8 @@ from tests.unit.platform_builds import PLATFORM, Object, build, containers, copy
 SCHEMAS = json.loads((ROOT / "tests" / "schemas" / "schemas.json").read_text())
 COMPONENTS = sorted(it.parent.name for it in PLATFORM.glob("components/*/kustomization.yaml"))
 OBSERVABILITY = ["observability", *(f"observability/{it}" for it in ("collector", "loki", "grafana", "pod-logs"))]
-FOLDERS = ["accounts", "api", "worker", *OBSERVABILITY, "overlays/local", "overlays/production"]
+OVERLAYS = ["overlays/local", "overlays/local/release", "overlays/production", "overlays/production/release.example"]
+FOLDERS = ["accounts", "api", "worker", "warm-nodes", *OBSERVABILITY, *OVERLAYS]
 BUILDS = [*FOLDERS, "observability with tempo", *(f"local with {it}" for it in COMPONENTS)]
 
 
@@ -34,6 +36,15 @@ def build_named(name: str, folder: Path) -> list[Object]:
         (platform / "traced" / "kustomization.yaml").write_text(yaml.safe_dump(content))
         name = "traced"
     return build(platform / name)
+
+
+def add(folder: Path, **entries: str) -> None:
+    """Put an entry in front of each of these lists of a kustomization."""
+    file = folder / "kustomization.yaml"
+    content = yaml.safe_load(file.read_text())
+    for name, entry in entries.items():
+        content[name].insert(0, entry)
+    file.write_text(yaml.safe_dump(content))
 
 
 @pytest.fixture(scope="module", params=BUILDS)
@@ -82,7 +93,7 @@ def test_every_folder_is_built_alone() -> None:
         for file in PLATFORM.rglob("kustomization.yaml")
         if "kind: Component" not in file.read_text()
     }
-    assert folders == set(FOLDERS)
+    assert folders - {"overlays/production/release"} == set(FOLDERS)
 
 
 def test_no_pod_has_privileges(objects: list[Object]) -> None:
@@ -125,10 +136,17 @@ def test_who_reads_the_nodes_log_files_can_do_nothing_else(tmp_path: Path) -> No
     assert all(mount["readOnly"] for mount in container["volumeMounts"] if mount["name"] in paths)
 
 
+def test_all_objects_with_the_label_of_a_release_have_it_in_their_names(objects: list[Object]) -> None:
+    """Each overlay says its release in two lines, for names and for labels; they must agree."""
+    for it in objects:
+        if release := it["metadata"].get("labels", {}).get("app.kubernetes.io/version"):
+            assert it["metadata"]["name"].endswith(f"-{release}")
+
+
 def test_only_those_get_a_token_who_ask_the_api_server(objects: list[Object]) -> None:
     with_token = {name for name, pod in pods(objects).items() if pod["automountServiceAccountToken"]}
     jobs = {"essaim-credentials-dev", "essaim-rollout-dev"}
-    assert with_token <= {"essaim-worker-dev", "essaim-worker-v1", "otel-collector", *jobs}
+    assert with_token <= {*(f"essaim-worker{it}" for it in ("", "-dev", "-v1")), "otel-collector", *jobs}
     for account in (it for it in objects if it["kind"] == "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
 
@@ -161,8 +179,8 @@ def test_a_rollout_in_the_cluster_may_change_its_own_service_and_nothing_else(tm
 def test_other_options_of_a_rollout_in_the_cluster_are_patched_in_by_its_label(tmp_path: Path) -> None:
     platform = copy(tmp_path)
     overlay = platform / "overlays" / "local" / "kustomization.yaml"
+    add(overlay.parent, components="../../components/rollout")
     content = yaml.safe_load(overlay.read_text())
-    content["components"].insert(0, "../../components/rollout")
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["--steps", "20,100"]}]
     target = {"kind": "Job", "labelSelector": "app.kubernetes.io/component=rollout"}
     content["patches"].append({"target": target, "patch": yaml.safe_dump(patch)})
@@ -191,25 +209,44 @@ def test_no_secret_is_in_git() -> None:
 
 def test_production_refuses_to_build_without_its_inputs(tmp_path: Path) -> None:
     platform = copy(tmp_path)
-    (platform / "overlays/production/inputs.yaml").unlink()
+    (platform / "overlays/production/release/inputs.yaml").unlink()
     done = run(platform / "overlays/production")
     assert done.returncode != 0
     assert "inputs.yaml" in done.stderr
+    shutil.rmtree(platform / "overlays/production/release")
+    done = run(platform / "overlays/production")
+    assert done.returncode != 0
+    assert "production/release" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["release", "image", "digest", "amqp", "management"])
+@pytest.mark.parametrize("name", ["image", "digest", "amqp", "management"])
 def test_production_refuses_to_build_without_any_of_its_inputs(name: str, tmp_path: Path) -> None:
     platform = copy(tmp_path)
-    inputs = platform / "overlays/production/inputs.yaml"
+    inputs = platform / "overlays/production/release/inputs.yaml"
     inputs.write_text(re.sub(rf"^  {name}: .*\n", "", inputs.read_text(), flags=re.M))
     done = run(platform / "overlays/production")
     assert done.returncode != 0
     assert f"data.{name}" in done.stderr
 
 
+def test_production_refuses_to_build_without_a_release(tmp_path: Path) -> None:
+    platform = copy(tmp_path)
+    file = platform / "overlays/production/release/kustomization.yaml"
+    content = yaml.safe_load(file.read_text())
+    del content["labels"]
+    file.write_text(yaml.safe_dump(content))
+    done = run(platform / "overlays/production")
+    assert done.returncode != 0
+    assert "app.kubernetes.io/version" in done.stderr
+
+
 def test_production_takes_images_by_digest_and_two_of_what_must_be(tmp_path: Path) -> None:
-    objects = build(copy(tmp_path) / "overlays/production")
-    assert {it["image"].partition("@")[0] for it in containers(objects)} == {"registry.example.com/essaim"}
+    platform = copy(tmp_path)
+    add(platform / "overlays/production", components="../../components/rollout")
+    add(platform / "overlays/production/release", resources="../../../warm-nodes")
+    objects = build(platform / "overlays/production")
+    assert {it["name"] for it in containers(objects)} == {"api", "worker", "warm", "rollout"}
+    assert {it["image"] for it in containers(objects)} == {f"registry.example.com/essaim@sha256:{'0' * 64}"}
     assert one(objects, "ScaledObject")["spec"]["minReplicaCount"] == 2
     annotations = one(objects, "KnativeService")["spec"]["template"]["metadata"]["annotations"]
     assert int(annotations["autoscaling.knative.dev/min-scale"]) == 2

@@ -10,7 +10,7 @@ import yaml
 from essaim.autoscaler.policy import default_path, load
 from essaim.jobs.settings import Settings
 from tests.conftest import ROOT
-from tests.unit.platform_builds import Object, build, containers, copy, one
+from tests.unit.platform_builds import Object, build, containers, copy, name_release, one
 
 FOREIGN = {
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -24,11 +24,7 @@ FOREIGN = {
 
 
 def built(folder: Path, overlay: str, release: str) -> list[Object]:
-    platform = copy(folder)
-    name = "inputs.yaml" if overlay == "production" else "release.yaml"
-    file = platform / "overlays" / overlay / name
-    file.write_text(re.sub(r"(?m)^  release: .*$", f"  release: {release}", file.read_text()))
-    return build(platform / "overlays" / overlay)
+    return build(name_release(copy(folder) / "overlays" / overlay, release))
 
 
 @pytest.fixture(scope="module", params=["local", "production"])
@@ -57,8 +53,8 @@ def test_everything_of_a_release_carries_its_name(objects: list[Object]) -> None
     template = one(objects, "KnativeService")["spec"]["template"]
     assert template["metadata"]["name"] == "essaim-v2-1"
     for container in (template["spec"]["containers"][0], worker["spec"]["template"]["spec"]["containers"][0]):
-        assert {"name": "ESSAIM_RELEASE", "value": "v2-1"} in container["env"]
         assert container["envFrom"][0] == {"configMapRef": {"name": "essaim-settings-v2-1"}}
+    assert one(objects, "ConfigMap", "essaim-settings-v2-1")["data"]["ESSAIM_RELEASE"] == "v2-1"
     assert not [line for line in yaml.safe_dump_all(objects).splitlines() if re.search(r"[-.]dev$|: dev$", line)]
 
 

@@ -1,13 +1,12 @@
-"""A copied release is what `platform/components/release` would have made of it."""
+"""A copied release is what its overlay in `platform/` would have made of it."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from essaim.rollout.releases import copy_object, copy_template, renames
-from tests.unit.platform_builds import Object, build, copy, one
+from tests.unit.platform_builds import Object, build, copy, name_release, one
 
 KINDS = ("Deployment", "ScaledObject", "PodDisruptionBudget", "ConfigMap")
 NAMES = renames("essaim", "dev", "next")
@@ -22,15 +21,7 @@ ADDED = {
 
 
 def built(folder: Path, overlay: str, release: str) -> list[Object]:
-    inputs = copy(folder) / "overlays" / overlay
-    for file in (inputs / "release.yaml", inputs / "inputs.yaml"):
-        if file.exists():
-            documents = list(yaml.safe_load_all(file.read_text()))
-            for document in documents:
-                if "release" in document.get("data", {}):
-                    document["data"]["release"] = release
-            file.write_text(yaml.safe_dump_all(documents))
-    return build(inputs)
+    return build(name_release(copy(folder) / "overlays" / overlay, release))
 
 
 def lived(it: Object) -> Object:
