@@ -78,7 +78,7 @@ async def test_what_the_broker_takes_back_runs_once_counts_and_is_adopted(
             house.start()
             jobs = [await submit(service, journal_request, tmp_path / f"journal-{number}") for number in range(3)]
             await eventually(lambda: at(backends, Depth(ready=1, in_flight=2)))
-            states, depths = await watched(backends, jobs)
+            states, depths, reported = await watched(backends, jobs)
             house.kill_all()
         log = house.logs()
     if broker_of is current and "queue.consumer_lost" not in log:
@@ -89,6 +89,9 @@ async def test_what_the_broker_takes_back_runs_once_counts_and_is_adopted(
     assert ("queue.timeout_ignored" in log) == (broker_of is oldest)
     assert max(states) == 2, log
     assert all(depth >= running for depth, running in zip(depths, states, strict=True)), (states, depths)
+    first = reported.index(2)
+    last = len(states) - 1 - states[::-1].index(2)
+    assert set(reported[first:last]) == {2}  # what scale-in looks at: who works is not taken away
 
 
 async def submit(service: JobService, request: type[Any], journal: Path) -> Job:
@@ -100,22 +103,24 @@ async def at(backends: Backends, depth: Depth) -> bool:
     return await backends.queue.depth() == depth
 
 
-async def watched(backends: Backends, jobs: list[Job]) -> tuple[list[int], list[int]]:
-    """How many jobs ran and how many deliveries were said to be in flight, look by look, until all have succeeded.
+async def watched(backends: Backends, jobs: list[Job]) -> tuple[list[int], list[int], list[int]]:
+    """How many jobs ran, how many deliveries were in flight by the queue, and how many tasks the worker reported, look by
+    look, until all have succeeded.
 
     The depth is looked at between two looks at the jobs, and the smaller of these counts.
     """
-    running, depths = [], []
+    running, depths, reported = [], [], []
     while True:
         before = [(await backends.store.get(job.id)).state for job in jobs]
         if all(state is State.SUCCEEDED for state in before):
-            return running, depths
+            return running, depths, reported
         depth = (await backends.queue.depth()).in_flight
         after = [(await backends.store.get(job.id)).state for job in jobs]
         assert not {State.FAILED, State.CANCELLED} & {*before, *after}
         both = zip(before, after, strict=True)
         running.append(sum(pair == (State.RUNNING, State.RUNNING) for pair in both))
         depths.append(depth)
+        reported.append(sum(len(worker.tasks) for worker in await backends.store.workers()))
         await asyncio.sleep(0.3)
 
 
