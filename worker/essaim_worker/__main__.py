@@ -1,4 +1,4 @@
-"""`python -m essaim_worker`: take deliveries until SIGTERM, SIGINT or the end of the parent process, then drain and exit 0."""
+"""`python -m essaim_worker`: handle deliveries until SIGTERM, SIGINT or the end of the parent process; drain, exit 0."""
 
 import asyncio
 import os
@@ -18,7 +18,6 @@ from essaim_worker.consumer import Consumer
 
 
 async def work(settings: Settings, worker: str) -> None:
-    """One worker's life."""
     leaving, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leaving.set)
@@ -49,7 +48,7 @@ def main() -> int:
 
 def _run(settings: Settings, worker: str) -> None:
     try:
-        import uvloop  # a quarter more messages per second where it exists
+        import uvloop  # a quarter more messages per second; not available on Windows
 
         uvloop.run(work(settings, worker))
     except ImportError:
@@ -59,4 +58,4 @@ def _run(settings: Settings, worker: str) -> None:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    os._exit(code)  # a workload's thread that has not left in time must not hold the process
+    os._exit(code)  # do not wait for a workload's thread that has not stopped in time

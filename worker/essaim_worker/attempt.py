@@ -1,6 +1,6 @@
-"""What a workload sees of the house while it runs: its checkpoint, the texts, and when to stop.
+"""What a workload can use while it runs: its checkpoint, the texts, and the request to stop.
 
-A workload runs in a thread of its own, in plain blocking Python. Each call here crosses to the event loop and back.
+A workload is plain blocking Python in a thread of its own. Each call here runs on the event loop and waits for it.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ Save = Callable[[float, bytes], Coroutine[Any, Any, None]]
 
 
 class AttemptStopped(BaseException):
-    """Raised inside a workload that must stop now: cancelled, fenced off, or its worker leaves.
+    """Raised inside a workload that must stop: its job was cancelled, its lease lost, or its worker is leaving.
 
-    No `Exception`, so that a workload's own `except Exception` does not swallow it.
+    Not an `Exception`, so that a workload's own `except Exception` does not swallow it.
     """
 
 
 class Texts:
-    """The text store for blocking code. Errors are those of `essaim.jobs.ports.TextStore`.
+    """The text store for blocking code. Raises what `essaim.jobs.ports.TextStore` raises.
 
-    Each call raises `AttemptStopped` once `stop` is set: a workload may make thousands of them and no other.
+    Each call also raises `AttemptStopped` once `stop` is set: a workload may make thousands of these and no other call.
     """
 
     def __init__(self, store: TextStore, loop: asyncio.AbstractEventLoop, stop: threading.Event | None = None) -> None:
@@ -36,7 +36,7 @@ class Texts:
         self._stop = stop or threading.Event()
 
     def list(self, pattern: str) -> Iterator[Text]:
-        """All texts that match the glob, by name."""
+        """All texts that match the glob, sorted by name."""
         after = ""
         while page := self._wait(self._store.list(pattern, after=after)):
             yield from page
@@ -47,11 +47,11 @@ class Texts:
         return self._wait(self._store.stat(name))
 
     def read(self, name: str, start: int, end: int, *, etag: str | None = None) -> bytes:
-        """Bytes `start` to `end` (exclusive), fewer at the text's end."""
+        """Bytes `start` to `end` (exclusive), fewer at the end of the text."""
         return self._wait(self._store.read(name, start, end, etag=etag))
 
     def chunks(self, name: str, start: int, end: int, *, etag: str, size: int) -> Iterator[tuple[int, bytes]]:
-        """Each `size` bytes from `start` to `end`, with their offset; the next is read while you use the last."""
+        """Chunks of `size` bytes from `start` to `end`, with their offsets. Reads one chunk ahead."""
 
         def request(at: int) -> Any:
             read = self._store.read(name, at, min(at + size, end), etag=etag)
@@ -81,7 +81,7 @@ class Texts:
 
 
 class Attempt:
-    """One run of a task, as its workload sees it. `number` is 1 for the first; `checkpoint` is what an earlier one saved."""
+    """One run of a task. `number` is 1 for the first; `checkpoint` is what an earlier attempt saved."""
 
     def __init__(
         self,
@@ -101,24 +101,24 @@ class Attempt:
         self._stop = stop or threading.Event()
 
     def save(self, progress: float, checkpoint: BaseModel | bytes) -> None:
-        """Store how far it is (0 to 1) and what the next attempt needs to go on from here, before anything else is done.
+        """Store the progress (0 to 1) and what the next attempt needs to resume from here. Returns once both are stored.
 
-        What is done after the last save is done again if this worker dies. Raises `AttemptStopped` when it is time to go.
+        Work done since the last save is repeated if this worker dies. Raises `AttemptStopped` when it is time to stop.
         """
         data = checkpoint if isinstance(checkpoint, bytes) else checkpoint.model_dump_json().encode()
         asyncio.run_coroutine_threadsafe(self._save(progress, data), self._loop).result()
         self.check()
 
     def check(self) -> None:
-        """Raise `AttemptStopped` when it is time to go. Costs nothing: call it inside long loops."""
+        """Raise `AttemptStopped` when it is time to stop. Costs nothing: call it inside long loops."""
         if self._stop.is_set():
             raise AttemptStopped
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, and wake up with `AttemptStopped` when it is time to go."""
+        """Sleep. Raises `AttemptStopped` as soon as it is time to stop."""
         self._stop.wait(seconds)
         self.check()
 
     def stop(self) -> None:
-        """Called by the worker: the workload leaves at its next call here."""
+        """For the worker: stop the workload at its next call to this object."""
         self._stop.set()

@@ -1,4 +1,4 @@
-"""A worker process: deliveries in, at most `concurrency` handled at once, and out in good order when told to leave."""
+"""A worker process: consumes deliveries, handles at most `concurrency` at once, and drains when it must leave."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from essaim.jobs.settings import Settings
 from essaim.jobs.watching import watch
 from essaim.kubernetes.cluster import Cluster, own_cluster
 from essaim.telemetry import is_exporting, log
+from essaim_worker.execution import Executor
 from essaim_worker.handler import Handler
 from essaim_worker.pod import PodCost
 from essaim_worker.runner import Reason
@@ -22,7 +23,7 @@ PURGE_SECONDS = 600.0
 
 
 class Consumer:
-    """Consumes until `leaving` is set; then gives back what it has, from its last checkpoint on."""
+    """Consumes until `leaving` is set, then hands back what it runs, to be resumed from the last checkpoint."""
 
     def __init__(
         self,
@@ -36,7 +37,8 @@ class Consumer:
         self._settings = settings
         self._worker = worker
         self._started = datetime.now(UTC)
-        self._handler = Handler(backends, settings, worker)
+        self._executor = Executor(backends, settings, worker)
+        self._handler = Handler(backends, settings, worker, self._executor)
         self._handling: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._cluster = cluster
@@ -44,9 +46,9 @@ class Consumer:
         self._leaving = leaving
 
     async def run(self) -> None:
-        """Return when drained: within `drain_seconds` of being told to leave, and a little for the last writes.
+        """Return when drained: `drain_seconds` after `leaving` is set, plus a little for the last writes, or sooner.
 
-        To drain: no new deliveries, and running attempts stop at their next checkpoint.
+        Draining takes no new deliveries, and stops running attempts at their next checkpoint.
         """
         beside = [asyncio.create_task(self._report()), asyncio.create_task(self._purge())]
         if is_exporting():
@@ -75,28 +77,28 @@ class Consumer:
                 task = asyncio.create_task(self._handler.handle(delivery))
                 self._handling.add(task)
                 task.add_done_callback(self._handled)
-                self._tell()
+                self._busy_changed()
 
     def _handled(self, task: asyncio.Task[None]) -> None:
         self._handling.discard(task)
-        self._tell()
+        self._busy_changed()
 
-    def _tell(self) -> None:
+    def _busy_changed(self) -> None:
         self._changed.set()
         self._pod.changed()
 
     async def _drain(self) -> None:
-        for runner in list(self._handler.running.values()):
+        for runner in list(self._executor.running.values()):
             runner.stop(Reason.DRAINING)
         if self._handling:
             await asyncio.wait(self._handling, timeout=self._settings.drain_seconds)
-        for runner in list(self._handler.running.values()):
+        for runner in list(self._executor.running.values()):
             runner.abandon()
         if self._handling:
             await asyncio.wait(self._handling, timeout=self._settings.drain_seconds / 5)
 
     async def _report(self) -> None:
-        """Tell the store who works on what: on every change, and often enough to count as alive."""
+        """Report to the store what this worker runs: on every change, and often enough to count as alive."""
         period, missed = min(REPORT_SECONDS, self._settings.lease_seconds / 3), False
         while True:
             self._changed.clear()
@@ -104,13 +106,13 @@ class Consumer:
                 await self._backends.store.report(self._status())
                 missed = False
             except UnavailableError as error:
-                if not missed:  # one line for an outage
+                if not missed:  # one line per outage
                     log("worker.report_missed", reason=error)
                 missed = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(period):
                     await self._changed.wait()
-            await asyncio.sleep(period / 20)  # many small tasks are one report
+            await asyncio.sleep(period / 20)  # many small tasks share a report
 
     async def _purge(self) -> None:
         service = JobService(self._backends, self._settings)
@@ -127,5 +129,5 @@ class Consumer:
             started=self._started,
             seen=datetime.now(UTC),
             concurrency=self._settings.concurrency,
-            tasks=tuple(self._handler.running),
+            tasks=tuple(self._executor.running),
         )

@@ -1,9 +1,9 @@
-"""Tells Kubernetes which pods are busy: when it removes some, those with the lower deletion cost go first.
+"""Sets the deletion cost of this worker's pod: Kubernetes removes pods with a lower cost first.
 
-The cost is 100 for each delivery in hand. How long an attempt has run does not count: whoever leaves hands its work on from
-the last checkpoint, so what is lost does not grow with time. Each write is work for the API server and for all who
-watch pods. So what ends within `RISE_SECONDS` is never told, and a worker counts as idle only after `FALL_SECONDS` without
-work: many small tasks in a row are one write.
+The cost is 100 per delivery in progress. The age of an attempt does not count: its work resumes elsewhere from the last
+checkpoint, so the loss does not grow with time. Each write costs the API server and everyone who watches pods. So work that
+ends within `RISE_SECONDS` is not reported, and a worker is idle only after `FALL_SECONDS` without work: many small tasks
+in a row cost one write.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from essaim.kubernetes.cluster import Cluster
 from essaim.telemetry import log
 
 ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
-COST = 100  # room below for pods that somebody ranks by hand
+COST = 100  # leaves lower values for pods that an operator ranks by hand
 RISE_SECONDS = 1.0
 FALL_SECONDS = 10.0
-FIRST_PAUSE = 5.0  # seconds after a write that failed; doubles
+FIRST_PAUSE = 5.0  # seconds after a failed write; doubles
 LONGEST_PAUSE = 60.0
 
 
 class PodCost:
-    """This worker's pod. `busy` tells how many deliveries are in hand; `changed` is to be called whenever it has changed.
+    """`busy` returns the number of deliveries in progress; call `changed` whenever it changes.
 
-    Best effort: one request at a time, always of the state as it is then, and whatever fails, the work goes on.
+    Best effort: one request at a time, with the cost at that moment; failures never stop the work.
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class PodCost:
         self._busy = busy
         self._rise, self._fall, self._first_pause = rise, fall, pause
         self._changed = asyncio.Event()
-        self._shown: int | None = None  # not known: a container that starts again finds what the last one has left
+        self._shown: int | None = None  # unknown: a restarted container finds the cost that the last one left
 
     def changed(self) -> None:
         self._changed.set()
 
     async def keep(self, cluster: Callable[[], Cluster]) -> None:
-        """Show what the pod's removal would cost, until cancelled."""
+        """Keep the annotation up to date, until cancelled."""
         pause, missed = self._first_pause, False
         while True:
             await self._due()
             try:
-                async with open_kubernetes(cluster()) as kubernetes:  # writes are rare: no connection is kept for them
+                async with open_kubernetes(cluster()) as kubernetes:  # writes are rare: keep no connection
                     await self._show(kubernetes)
             except Exception as error:
                 if not missed:
@@ -67,7 +67,7 @@ class PodCost:
                 pause, missed = self._first_pause, False
 
     async def _due(self) -> None:
-        """Return once what is shown is not what is, and has not been for long enough."""
+        """Return once the cost has differed from the one shown for long enough."""
         while True:
             self._changed.clear()
             if self._cost() == self._shown:

@@ -1,4 +1,4 @@
-"""One attempt: the workload in a thread of its own, and beside it the beats that keep its lease."""
+"""One attempt: runs the workload in a thread of its own, and extends the lease with a beat every second or so."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from essaim.telemetry import log
 from essaim_worker.attempt import Attempt, AttemptStopped, Texts
 
 T = TypeVar("T")
-Outcome = tuple[Any, Exception | None]  # as values, since no future holds every exception that a workload may raise
+Outcome = tuple[Any, Exception | None]  # as values: a future cannot hold every exception (not StopIteration)
 
 
 class Reason(StrEnum):
@@ -25,11 +25,11 @@ class Reason(StrEnum):
 
     ENDED = "ended"  # its job was cancelled, or failed through another task
     LOST = "lost"  # a newer attempt has taken over
-    DRAINING = "draining"  # its worker leaves
+    DRAINING = "draining"  # its worker is leaving
 
 
 class StoppedError(Exception):
-    """The attempt has stopped before its end, for this reason."""
+    """The attempt was stopped before its end, for this reason."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -37,9 +37,9 @@ class StoppedError(Exception):
 
 
 class Threads:
-    """For workload code: one for each attempt that runs, kept for the next, since to start one costs more than a small task.
+    """One for each running attempt, reused by the next: starting a thread costs more than a small task.
 
-    Daemons: a workload that never returns must not keep the process alive.
+    They are daemons: a workload that never returns must not keep the process alive.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Threads:
         self._idle = Semaphore(0)
 
     def run(self, call: Callable[[], None]) -> None:
-        """Have it called at once, and do not wait for it. It must not raise."""
+        """Start the call and return. It must not raise."""
         self._calls.put(call)
         if not self._idle.acquire(blocking=False):
             Thread(target=self._serve, name="attempts", daemon=True).start()
@@ -59,7 +59,7 @@ class Threads:
 
 
 class Runner:
-    """Runs workload code under a claim. Everything that touches the lease is here."""
+    """Runs workload code under a claim, and keeps the lease."""
 
     def __init__(self, backends: Backends, settings: Settings, claimed: Claimed, threads: Threads) -> None:
         self._store = backends.store
@@ -69,7 +69,7 @@ class Runner:
         self._reason: Reason | None = None
         self._abandoned = False
         self._outcome: asyncio.Future[Outcome] | None = None
-        self._unplanned: list[bytes] | None = None
+        self._deferred_plan: list[bytes] | None = None
         self._over = False
         loop, stop = asyncio.get_running_loop(), Event()
         self._attempt = Attempt(
@@ -82,20 +82,21 @@ class Runner:
         )
 
     async def run(self, function: Callable[[Attempt], T]) -> T:
-        """What the function returns. Raises what it raises, or `StoppedError`; beats go on until then."""
+        """Call the function, with beats until it returns. Raises what it raises, or `StoppedError`."""
         self._over = False
         beats = asyncio.create_task(self._beats())
         try:
             return await self._in_thread(function)
         finally:
-            self._over = True  # a driver may swallow a cancellation: then the beat under way is the last
+            self._over = True  # a driver may swallow the cancellation: then the current beat is the last
             beats.cancel()
             with suppress(asyncio.CancelledError):
                 await beats
 
-    def plan_before_beat(self, inputs: list[bytes]) -> None:
-        """What the job was split into. A short attempt needs no plan; a checkpoint does: the next attempt has its input."""
-        self._unplanned = inputs
+    def defer_plan(self, inputs: list[bytes]) -> None:
+        """Store this plan with the first beat rather than now: an attempt shorter than a beat saves the write, and no
+        checkpoint is stored before its plan."""
+        self._deferred_plan = inputs
 
     def stop(self, reason: Reason) -> None:
         """Ask the workload to leave at its next call into `Attempt`."""
@@ -103,13 +104,13 @@ class Runner:
         self._attempt.stop()
 
     def abandon(self) -> None:
-        """Stop waiting for a workload that does not leave. Its thread goes on, but without a lease it changes nothing."""
+        """Stop waiting for a workload that does not leave. Its thread goes on, but without a lease it cannot write."""
         self._abandoned = True
         if self._outcome is not None:
-            _settle(self._outcome, (None, self._stopped()))
+            _resolve(self._outcome, (None, self._stopped()))
 
     async def _in_thread(self, function: Callable[[Attempt], T]) -> T:
-        loop, context = asyncio.get_running_loop(), copy_context()  # what the workload logs is part of its attempt
+        loop, context = asyncio.get_running_loop(), copy_context()  # so log lines of the workload have its job and task
         self._outcome = outcome = loop.create_future()
         self._threads.run(lambda: context.run(self._call, function, outcome, loop))
         if self._abandoned:
@@ -129,10 +130,10 @@ class Runner:
             found = None, self._stopped()
         except Exception as error:
             found = None, error
-        except BaseException as error:  # as by `sys.exit`: that ends the attempt, not the worker
+        except BaseException as error:  # such as `SystemExit`: it ends the attempt, not the worker
             found = None, RuntimeError(f"the workload raised {error!r}")
-        with suppress(RuntimeError):  # the loop is closed: the process is leaving without this thread
-            loop.call_soon_threadsafe(_settle, outcome, found)
+        with suppress(RuntimeError):  # the loop is closed: the process leaves without this thread
+            loop.call_soon_threadsafe(_resolve, outcome, found)
 
     def _stopped(self) -> StoppedError:
         return StoppedError(self._reason or Reason.DRAINING)
@@ -146,20 +147,20 @@ class Runner:
         await self._beat(progress, checkpoint)
 
     async def _beat(self, progress: float | None = None, checkpoint: bytes | None = None) -> None:
-        """Without news, what is stored stays: progress and checkpoint belong together, at first an earlier attempt's."""
+        """Extend the lease. Without new values, the stored progress and checkpoint stay, perhaps from an earlier attempt."""
         try:
-            if self._unplanned is not None:
-                await self._store.plan(self._claim.job_id, self._claim.run, self._unplanned)
-                self._unplanned = None
+            if self._deferred_plan is not None:
+                await self._store.plan(self._claim.job_id, self._claim.run, self._deferred_plan)
+                self._deferred_plan = None
             if not await self._store.beat(self._claim, progress, checkpoint):
                 self.stop(Reason.ENDED)
         except (LeaseLostError, JobNotFoundError):
             self.stop(Reason.LOST)
-        except UnavailableError as error:  # work on: the lease may outlast the outage, and fencing covers the rest
+        except UnavailableError as error:  # go on: the lease may outlast the outage, and fencing covers the rest
             log("task.beat_missed", reason=error)
 
 
-def _settle(outcome: asyncio.Future[Outcome], found: Outcome) -> None:
-    """The first one counts: it may be abandoned already."""
+def _resolve(outcome: asyncio.Future[Outcome], found: Outcome) -> None:
+    """The first outcome counts: the attempt may have been abandoned already."""
     if not outcome.done():
         outcome.set_result(found)

@@ -35,16 +35,16 @@ class Workload:
         return [task.model_dump_json().encode() for task in inputs]
 
     def run_single_task(
-        self, job: Job, attempt: Attempt, limit: int, split_into: Callable[[list[bytes]], None]
+        self, job: Job, attempt: Attempt, limit: int, defer_plan: Callable[[list[bytes]], None]
     ) -> SingleTask:
-        """Split the job and, if that gives one task, run and merge it too. `split_into` gets the inputs before that.
+        """Split the job and, if that gives one task, run and merge it too. `defer_plan` gets the inputs before that.
 
         Raises what splitting and running raise. A merge that raises is left to be done, and reported, by itself.
         """
         inputs = self.split(job, attempt, limit)
         if len(inputs) > 1:
             return SingleTask(inputs)
-        split_into(inputs)
+        defer_plan(inputs)
         result = self.run(job, inputs[0], attempt)
         try:
             return SingleTask(inputs, result, self.merge(job, [result]))
