@@ -25,7 +25,7 @@ ENDS = ("job.succeeded", "job.succeeded", "job.failed", "job.failed", "job.cance
 ROLLED = """
 from dataclasses import replace
 from datetime import UTC, datetime
-from jobs import telemetry
+from essaim import telemetry
 from essaim.rollout.model import Phase, Plan, Rollout
 from essaim.rollout.reporting import Reporter
 

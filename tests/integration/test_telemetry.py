@@ -30,7 +30,7 @@ IN_AN_ATTEMPT = {"task.claimed", "task.finished", "task.failed", "task.rejected"
 # File names and error messages may have half surrogate pairs, which UTF-8 has not.
 HALF = """
 from contextlib import suppress
-from jobs import telemetry
+from essaim import telemetry
 telemetry.export("rollout", "cli", "tester")
 telemetry.log("rollout.moved", reason="half \\udce9")
 telemetry.log("rollout.moved", reason="whole", error=ValueError("half \\udce9"))
