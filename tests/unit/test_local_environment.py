@@ -12,6 +12,7 @@ from essaim.jobs.settings import Settings, load_settings
 
 GIVEN: dict[str, object] = {
     "release": "v2.1-rc",
+    "workload": "their.own_work",
     "data_dir": "/srv/a folder/é\udcff",
     "queue_url": "amqp://ada:p%40ss@broker/jobs?heartbeat=5",
     "store_url": "mongodb://ada:p%40ss@store/essaim",
