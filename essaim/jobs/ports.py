@@ -151,9 +151,10 @@ class JobStore(Protocol):
     def results(self, job_id: str) -> AsyncIterator[bytes]:
         """The results of the job's tasks, by number. Raises `LeaseLostError` once the job has succeeded: they are merged."""
 
-    async def complete(self, job_id: str, run: int, outcome: bytes | Problem) -> bool:
-        """End a job in this run, whose tasks have all succeeded: it has succeeded with a result (JSON), or failed with a
-        problem. Returns whether it was this call that ended it.
+    async def complete(self, claim: Claim, outcome: bytes | Problem) -> bool:
+        """End the job that is claimed for merging: with a result (JSON) it has succeeded, with a problem it has failed.
+
+        False: the job has ended already, and nothing changes. Raises `LeaseLostError`.
         """
 
     async def cancel(self, job_id: str) -> Job:

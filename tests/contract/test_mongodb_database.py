@@ -77,7 +77,9 @@ async def live(store: JobStore, new_job: Callable[..., Job]) -> None:
             await store.get(job.id)
             await store.finish(answer.claim, b"1")
         assert [result async for result in store.results(job.id)] == [b"1"] * tasks
-        assert await store.complete(job.id, 1, b"1")
+        merge = await store.claim(job.id, 0, "w1")
+        assert isinstance(merge, Claimed)
+        assert await store.complete(merge.claim, b"1")
     other = await store.submit(new_job())
     first = await store.claim(other.id, 0, "w1")
     assert isinstance(first, Claimed)

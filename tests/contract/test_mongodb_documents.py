@@ -74,7 +74,9 @@ async def test_yesterdays_tasks_are_read_and_run_on(store: JobStore, documents: 
     assert isinstance(second, Claimed)
     assert [await store.finish(one.claim, b"{}") for one in (claimed, second)] == [False, True]
     assert [result async for result in store.results(OLD)] == [b'{"found": 1}', b"{}", b"{}"]
-    assert await store.complete(OLD, 2, b"merged")
+    merge = await store.claim(OLD, 2, "w2")
+    assert isinstance(merge, Claimed)
+    assert await store.complete(merge.claim, b"merged")
     kept = await documents.jobs.find_one({"_id": OLD})
     assert kept is not None
     assert (kept["priority"], kept["labels"]) == (7, {"team": "archive"})
@@ -118,7 +120,9 @@ async def test_what_an_unfinished_plan_left_is_no_task(
     assert [claimed.input for claimed in claims if isinstance(claimed, Claimed)] == [b"x", b"y"]
     assert [await store.finish(claimed.claim, b"1") for claimed in claims if isinstance(claimed, Claimed)][-1]
     assert (await store.get(job.id)).tasks_ended == 2
-    assert await store.complete(job.id, 1, b"2")
+    merge = await store.claim(job.id, 0, "w1")
+    assert isinstance(merge, Claimed)
+    assert await store.complete(merge.claim, b"2")
     await store.purge(datetime.now(UTC) + timedelta(hours=1))
     assert await documents.tasks.count_documents({}) == 0
 

@@ -23,7 +23,9 @@ async def succeed(store: JobStore, job: Job, result: bytes = b"{}") -> None:
         claimed = await store.claim(job.id, number, "worker")
         assert isinstance(claimed, Claimed)
         await store.finish(claimed.claim, b"1")
-    assert await store.complete(job.id, 1, result)
+    merge = await store.claim(job.id, 0, "worker")
+    assert isinstance(merge, Claimed)
+    assert await store.complete(merge.claim, result)
 
 
 async def fail(store: JobStore, job: Job, number: int = 0) -> None:

@@ -40,10 +40,11 @@ async def test_the_last_finish_says_that_the_job_can_be_merged(
     job = await planned(3)
     claims = [(await claimed(job, number)).claim for number in range(3)]
     assert [await store.finish(claims[number], b"%d" % number) for number in (2, 0, 1)] == [False, False, True]
-    assert await store.claim(job.id, 1, "worker") == Claimed(Claim(job.id, MERGE, 1, "worker"), None, None, 0, 0)
+    merge = await claimed(job, 1, "worker")
+    assert merge == Claimed(Claim(job.id, MERGE, 1, "worker"), None, None, 0, 0)
     assert (await store.get(job.id)).state is State.RUNNING
     assert [result async for result in store.results(job.id)] == [b"0", b"1", b"2"]
-    await store.complete(job.id, 1, b"3")
+    await store.complete(merge.claim, b"3")
     assert await store.claim(job.id, 1, "worker") == Ended()
 
 
@@ -71,7 +72,7 @@ async def test_the_results_of_a_complete_job_are_all_there_or_an_error(
         await store.finish((await claimed(job, number)).claim, b"%d" % number)
     slower = store.results(job.id)
     found = [await anext(slower)]
-    await store.complete(job.id, 1, b"merged")
+    await store.complete((await claimed(job)).claim, b"merged")
     try:
         found += [result async for result in slower]
     except LeaseLostError:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from essaim.errors import JobNotFoundError
+from essaim.errors import JobNotFoundError, LeaseLostError
 from essaim.jobs.model import MERGE, Claim, Claimed, Job, Problem, State
 from essaim.jobs.ports import JobStore
 
@@ -23,7 +23,9 @@ async def succeed(store: JobStore, job: Job, result: bytes = b"{}") -> None:
         claimed = await store.claim(job.id, number, "worker")
         assert isinstance(claimed, Claimed)
         await store.finish(claimed.claim, b"1")
-    assert await store.complete(job.id, 1, result)
+    merge = await store.claim(job.id, 0, "worker")
+    assert isinstance(merge, Claimed)
+    assert await store.complete(merge.claim, result)
 
 
 async def fail(store: JobStore, job: Job) -> None:
@@ -81,7 +83,8 @@ async def test_an_unknown_job_is_not_found(store: JobStore, new_job: NewJob) -> 
     ):
         with pytest.raises(JobNotFoundError):
             await asking
-    assert not await store.complete("no-such-job", 1, b"1")
+    with pytest.raises(LeaseLostError):
+        await store.complete(Claim("no-such-job", MERGE, 1, "worker"), b"1")
 
 
 async def test_a_job_runs_from_its_first_claim_on(store: JobStore, planned: Planned, claimed: Claiming) -> None:
@@ -125,8 +128,9 @@ async def test_a_complete_job_has_succeeded_with_its_result(store: JobStore, pla
 async def test_a_job_is_completed_once(store: JobStore, planned: Planned) -> None:
     job = await planned()
     await succeed(store, job, b"1")
-    assert not await store.complete(job.id, 1, b"2")
-    assert not await store.complete(job.id, 1, WRONG)
+    merge = Claim(job.id, MERGE, 1, "worker")
+    assert not await store.complete(merge, b"2")
+    assert not await store.complete(merge, WRONG)
     assert (await store.get(job.id)).result == b"1"
 
 
@@ -135,12 +139,14 @@ async def test_a_job_is_not_complete_before_its_tasks_are(
     store: JobStore, new_job: NewJob, planned: Planned, claimed: Claiming, outcome: bytes | Problem
 ) -> None:
     unplanned = await store.submit(new_job())
-    assert not await store.complete(unplanned.id, 1, outcome)
+    with pytest.raises(LeaseLostError):
+        await store.complete(Claim(unplanned.id, MERGE, 1, "worker"), outcome)
     assert await store.get(unplanned.id) == unplanned
     job = await planned(2)
     await store.finish((await claimed(job)).claim, b"1")
     before = await store.get(job.id)
-    assert not await store.complete(job.id, 1, outcome)
+    with pytest.raises(LeaseLostError):
+        await store.complete(Claim(job.id, MERGE, 1, "worker"), outcome)
     assert await store.get(job.id) == before
 
 
@@ -150,15 +156,18 @@ async def test_a_job_whose_merge_failed_can_be_merged_again(
     job = await planned(2)
     for number in range(2):
         await store.finish((await claimed(job, number)).claim, b"%d" % number)
-    assert await store.complete(job.id, 1, WRONG)
+    before = (await claimed(job)).claim
+    assert await store.complete(before, WRONG)
     failed = await store.get(job.id)
     assert (failed.state, failed.problem, failed.result) == (State.FAILED, WRONG, None)
 
     await store.revive(job.id, 2, job.release)
-    assert await store.claim(job.id, 0, "worker") == Claimed(Claim(job.id, MERGE, 1, "worker", 2), None, None, 0, 0)
+    again = await claimed(job)
+    assert again == Claimed(Claim(job.id, MERGE, 2, "worker-1", 2), None, None, 0, 0)
     assert [result async for result in store.results(job.id)] == [b"0", b"1"]
-    assert not await store.complete(job.id, 1, b"merged in the run before")
-    assert await store.complete(job.id, 2, b"merged")
+    with pytest.raises(LeaseLostError):
+        await store.complete(before, b"merged in the run before")
+    assert await store.complete(again.claim, b"merged")
     assert (await store.get(job.id)).result == b"merged"
 
 

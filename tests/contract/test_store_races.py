@@ -69,10 +69,12 @@ async def test_a_job_is_merged_though_its_tasks_end_together(open_store: OpenSto
             )
             assert any(merges)
             assert (await first.get(job.id)).tasks_ended == 6
+            merge = await first.claim(job.id, 0, "worker")
+            assert isinstance(merge, Claimed)
             completions = await asyncio.gather(
-                first.complete(job.id, 1, b"first"),
-                second.complete(job.id, 1, b"second"),
-                first.complete(job.id, 1, WRONG),
+                first.complete(merge.claim, b"first"),
+                second.complete(merge.claim, b"second"),
+                first.complete(merge.claim, WRONG),
             )
             assert sum(completions) == 1
             won = await first.get(job.id)
@@ -107,7 +109,9 @@ async def test_a_completion_or_a_cancel_wins_and_both_agree(open_store: OpenStor
             claimed = await first.claim(job.id, 0, "worker")
             assert isinstance(claimed, Claimed)
             await first.finish(claimed.claim, b"1")
-            completed, cancelled = await asyncio.gather(first.complete(job.id, 1, b"1"), second.cancel(job.id))
+            merge = await first.claim(job.id, 0, "worker")
+            assert isinstance(merge, Claimed)
+            completed, cancelled = await asyncio.gather(first.complete(merge.claim, b"1"), second.cancel(job.id))
             state = State.SUCCEEDED if completed else State.CANCELLED
             assert cancelled.state is state
             found = await first.get(job.id)

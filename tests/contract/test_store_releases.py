@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,7 @@ async def succeed(store: JobStore, claimed: Callable[..., Awaitable[Claimed]], j
     assert [one.input for one in claims] == inputs
     assert [await store.finish(one.claim, b"theirs") for one in claims][-1]
     assert [result async for result in store.results(job.id)] == [b"theirs"] * len(inputs)
-    assert await store.complete(job.id, job.run, b"all theirs")
+    assert await store.complete((await claimed(job, 0, "theirs")).claim, b"all theirs")
 
 
 @pytest.mark.parametrize("inputs", [[b"0"], [b"input 0", b"input 1", b"input 2"], [b"0", b"1", b"2", b"3"]])
@@ -132,8 +133,10 @@ async def test_an_attempt_of_the_former_release_changes_nothing(
     assert (await store.get(job.id)).tasks is None
     assert await store.plan(job.id, 2, [b"0"]) == 1
     assert await store.finish(newer, b"0")
-    assert not await store.complete(job.id, 1, b"late")
-    assert await store.complete(job.id, 2, b"in time")
+    merge = (await claimed(job)).claim
+    with pytest.raises(LeaseLostError):
+        await store.complete(replace(merge, run=1), b"late")
+    assert await store.complete(merge, b"in time")
     assert (await store.get(job.id)).result == b"in time"
 
 

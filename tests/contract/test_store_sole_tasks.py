@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from essaim.errors import LeaseLostError
-from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Problem, State
+from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State
 from essaim.jobs.ports import JobStore
 
 NewJob = Callable[..., Job]
@@ -49,7 +49,7 @@ async def test_a_job_begins_and_ends(store: JobStore, new_job: NewJob, stored: b
     assert task.lease_until is None
     assert await store.tasks(job.id, after=0) == []
     assert await store.claim(job.id, 0, "worker-2") == Ended()
-    assert not await store.complete(job.id, 1, b"again")
+    assert not await store.complete(Claim(job.id, MERGE, 1, "worker-1"), b"again")
     assert await store.submit(job) == done
     assert [listed.id for listed in (await store.list(states=[State.SUCCEEDED])).jobs] == [job.id]
 
@@ -118,7 +118,9 @@ async def test_a_begun_task_takes_the_long_way_like_any_other(store: JobStore, n
     assert not await store.conclude(claim, b"1")
     assert await store.finish(claim, b"1")
     assert [result async for result in store.results(job.id)] == [b"1"]
-    assert await store.complete(job.id, 1, b"2")
+    merge = await store.claim(job.id, 0, "worker-1")
+    assert isinstance(merge, Claimed)
+    assert await store.complete(merge.claim, b"2")
     assert (await store.get(job.id)).result == b"2"
 
 
@@ -172,7 +174,9 @@ async def test_a_late_attempt_ends_nothing(open_store: OpenStore, new_job: NewJo
         await store.plan(job.id, 1, [b"input"])
         assert await store.finish(newer, b"new")
         assert not await store.conclude(late, b"late")
-        await store.complete(job.id, 1, b"newest")
+        merge = await store.claim(job.id, 0, "worker-1")
+        assert isinstance(merge, Claimed)
+        assert await store.complete(merge.claim, b"newest")
         assert not await store.conclude(late, b"late")
         assert (await store.get(job.id)).result == b"newest"
 

@@ -49,7 +49,7 @@ class Site:
         await self.backends.store.plan(job_id, 1, [b"{}"])
         packed = await self.backends.results.pack(f"{job_id}/0", result)
         await self.backends.store.finish(claimed.claim, packed)
-        await self.backends.store.complete(job_id, 1, packed)
+        await self.backends.store.complete((await self.claim(job_id)).claim, packed)
 
     async def jobs(self) -> list[dict[str, Any]]:
         """The newest, as the API shows them."""

@@ -67,13 +67,14 @@ async def _handle(delivery: Delivery, store: JobStore, note: Callable[[bytes], o
                 if claim.number != MERGE:
                     await store.plan(job.id, 1, [b"1"])
                     await asyncio.sleep(0.05)
-                merge = claim.number == MERGE or await store.finish(claim, b"%d" % job.request["n"])
+                    await store.finish(claim, b"%d" % job.request["n"])
+                    await delivery.release()
+                    return
+                (result,) = [one async for one in store.results(job.id)]
+                if await store.complete(claim, result):
+                    note(f"{job.id}\n".encode())
             case Ended():
-                merge = False
-        if merge:
-            (result,) = [one async for one in store.results(job.id)]
-            if await store.complete(job.id, 1, result):
-                note(f"{job.id}\n".encode())
+                pass
     except LeaseLostError:  # another process has taken over: look again later
         await delivery.retry(LEASE_SECONDS)
     else:

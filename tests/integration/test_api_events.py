@@ -60,7 +60,7 @@ async def test_a_stream_tells_each_change_and_ends_with_the_job(site: Site) -> N
         assert told.name == "progress"
 
         await site.backends.store.finish(claimed.claim, b"{}")
-        await site.backends.store.complete(job_id, 1, b"{}")
+        await site.backends.store.complete((await site.claim(job_id)).claim, b"{}")
         while (told := await next_event()).name == "progress":
             pass
         assert (told.name, told.job["state"], told.job["progress"]) == ("end", "succeeded", 1.0)

@@ -76,7 +76,7 @@ async def run_slowly(site: Site, job_id: str, seen: list[JsonObject]) -> None:
         await site.backends.store.beat(claimed.claim, step)
         await until(lambda step=step: seen[-1]["progress"] == step)
     await site.backends.store.finish(claimed.claim, b"{}")
-    await site.backends.store.complete(job_id, 1, b'{"counts":{},"texts":{}}')
+    await site.backends.store.complete((await site.claim(job_id)).claim, b'{"counts":{},"texts":{}}')
 
 
 async def followed(site: Site, url: str) -> list[JsonObject]:

@@ -126,7 +126,7 @@ class Executor:
             if claimed.lost >= self._settings.max_lost_attempts:
                 raise RuntimeError(f"{claimed.lost} workers vanished while they ran this task")
             if is_merge:
-                return await self._merge(job, runner, end_published)
+                return await self._merge(job, claimed.claim, runner, end_published)
             with span("attempt", link=job.traceparent):
                 outcome = await self._split_or_run(job, claimed, runner)
             if not isinstance(outcome, Split):
@@ -191,14 +191,14 @@ class Executor:
         log("job.announced", tasks=count)
         return count
 
-    async def _merge(self, job: Job, runner: Runner, end_published: bool) -> Settlement:
+    async def _merge(self, job: Job, claim: Claim, runner: Runner, end_published: bool) -> Settlement:
         """Merge the results of the tasks and end the job. A merge that raises fails the job: it would raise again."""
         outcome: bytes | Problem
         results = self._unpacked(self._store.results(job.id), asyncio.get_running_loop())
         try:
             with span("merge"):
                 result = await runner.run(lambda attempt: self._workload.merge(job, _until_stopped(results, attempt)))
-            outcome = await self._backends.results.pack(f"{job.id}/job-{job.run}", result)
+            outcome = await self._backends.results.pack(f"{job.id}/merge-{claim.run}-{claim.attempt}", result)
         except (UnavailableError, JobNotFoundError, StoppedError):
             raise
         except LeaseLostError:
@@ -210,7 +210,7 @@ class Executor:
             log("job.merge_failed", error=error)
         if not end_published:
             await publish_ended(self._backends.queue, job)
-        if await self._store.complete(job.id, job.run, outcome):
+        if await self._store.complete(claim, outcome):
             self._report_ended(job, outcome)
         return Ack()
 
@@ -282,7 +282,7 @@ class Executor:
         await publish_ended(self._backends.queue, job)
         if claim.number != MERGE:
             await self._store.finish(claim, problem)
-        elif not await self._store.complete(job.id, claim.run, problem):
+        elif not await self._store.complete(claim, problem):
             raise LeaseLostError(f"job {job.id} has ended otherwise")
         self._report_ended(job, problem)
 

@@ -148,8 +148,8 @@ class DyingStore:
         if isinstance(outcome, Problem):
             await self.die(self.store.finish(claim, outcome))
         return await self.store.finish(claim, outcome)
-    async def complete(self, job_id, run, outcome):
-        await self.die(self.store.complete(job_id, run, outcome))
+    async def complete(self, claim, outcome):
+        await self.die(self.store.complete(claim, outcome))
     async def conclude(self, claim, result):
         if sys.argv[1] == "before" or await self.store.conclude(claim, result):
             os.kill(os.getpid(), signal.SIGKILL)

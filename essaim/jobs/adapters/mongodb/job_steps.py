@@ -16,14 +16,11 @@ from essaim.jobs.adapters.mongodb.documents import (
     Tally,
     job_from,
     job_to,
-    problem_to,
-    readable,
     run_of,
     stamp,
 )
-from essaim.jobs.adapters.mongodb.progress import all_succeeded, plans_of, tallies, tally
-from essaim.jobs.adapters.mongodb.task_documents import task_id
-from essaim.jobs.model import Job, Problem, State
+from essaim.jobs.adapters.mongodb.progress import tallies, tally
+from essaim.jobs.model import Job, State
 
 HEAD = {
     "state": 1,
@@ -78,26 +75,6 @@ async def known_head(db: Database, job_id: str, **more: int) -> Document:
 
 def is_ended(job: Document) -> bool:
     return State(job["state"]).ended
-
-
-async def complete(db: Database, job_id: str, run: int, outcome: bytes | Problem) -> bool:
-    """The results of the tasks are in the job's now; those of a job that failed are merged again when it is retried."""
-    job = await head(db, job_id)
-    if job is None or run_of(job) != run or is_ended(job) or not await all_succeeded(db, job):
-        return False
-    now = stamp()
-    fields: Document = {"ended": now, "started": job.get("started") or now, "progress": 1.0}
-    if isinstance(outcome, Problem):
-        return await _change_open(db, job, {**fields, "state": "failed", "problem": problem_to(outcome)})
-    fields |= {"state": "succeeded", "problem": None, "result": readable(outcome)}
-    completed = await _change_open(db, job, fields)
-    if completed:  # a crash before this leaves them until the job is purged
-        drop = {"$unset": {"result": ""}}
-        if job["tasks"] == 1:
-            await db.tasks.update_one({"_id": task_id(job, 0, "")}, drop)
-        else:
-            await db.tasks.update_many({"plan": {"$in": plans_of(job)}}, drop)
-    return completed
 
 
 async def cancel(db: Database, job_id: str) -> Job:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.mongodb.database import Database
-from essaim.jobs.adapters.mongodb.documents import OPEN, Document, run_of, stamp
-from essaim.jobs.adapters.mongodb.job_steps import head, is_ended
-from essaim.jobs.model import MERGE, Busy, Claim, Claimed
+from essaim.jobs.adapters.mongodb.documents import OPEN, Document, problem_to, readable, run_of, stamp
+from essaim.jobs.adapters.mongodb.job_steps import head, is_ended, known_head
+from essaim.jobs.adapters.mongodb.progress import plans_of
+from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Problem
 
 
 async def claim(db: Database, job: Document, worker: str, lease: timedelta) -> Claimed | Busy | None:
@@ -28,23 +29,37 @@ async def claim(db: Database, job: Document, worker: str, lease: timedelta) -> C
 
 
 async def beat(db: Database, claim: Claim, lease: timedelta) -> bool:
-    if await _change(db, claim, stamp(datetime.now(UTC) + lease)):
+    return await _change(db, claim, {"merge.lease_until": stamp(datetime.now(UTC) + lease)})
+
+
+async def release(db: Database, claim: Claim) -> None:
+    if not await _change(db, claim, {"merge.lease_until": None}):
+        raise _lost(claim)
+
+
+async def complete(db: Database, claim: Claim, outcome: bytes | Problem) -> bool:
+    """The results of the tasks are in the job's now; those of a job that failed are merged again when it is retried."""
+    fields: Document = {"ended": stamp(), "progress": 1.0}
+    if isinstance(outcome, Problem):
+        return await _change(db, claim, {**fields, "state": "failed", "problem": problem_to(outcome)})
+    fields |= {"state": "succeeded", "problem": None, "result": readable(outcome)}
+    completed = await _change(db, claim, fields)
+    if completed:  # a crash before this leaves them until the job is purged
+        job = await known_head(db, claim.job_id)
+        await db.tasks.update_many({"plan": {"$in": plans_of(job)}}, {"$unset": {"result": ""}})
+    return completed
+
+
+async def _change(db: Database, claim: Claim, fields: Document) -> bool:
+    """False: the job has ended in this run. Raises `LeaseLostError` unless this claim is the latest and not released."""
+    held = {"merge.attempts": claim.attempt, "merge.lease_until": {"$ne": None}}
+    wanted = {"_id": claim.job_id, "run": claim.run, "state": {"$in": OPEN}, **held}
+    if (await db.jobs.update_one(wanted, {"$set": fields})).matched_count:
         return True
     job = await head(db, claim.job_id)
     if job is not None and run_of(job) == claim.run and is_ended(job):
         return False
     raise _lost(claim)
-
-
-async def release(db: Database, claim: Claim) -> None:
-    if not await _change(db, claim, None):
-        raise _lost(claim)
-
-
-async def _change(db: Database, claim: Claim, until: str | None) -> bool:
-    held = {"merge.attempts": claim.attempt, "merge.lease_until": {"$ne": None}}
-    wanted = {"_id": claim.job_id, "run": claim.run, "state": {"$in": OPEN}, **held}
-    return (await db.jobs.update_one(wanted, {"$set": {"merge.lease_until": until}})).matched_count > 0
 
 
 def _lost(claim: Claim) -> LeaseLostError:

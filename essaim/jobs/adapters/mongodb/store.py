@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from essaim.jobs.adapters.batches import Batches
-from essaim.jobs.adapters.mongodb import attempts, claims, job_steps, lists, sole_tasks
+from essaim.jobs.adapters.mongodb import attempts, claims, job_steps, lists, merging, sole_tasks
 from essaim.jobs.adapters.mongodb.database import Database, open_database
 from essaim.jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -79,8 +79,8 @@ class MongoStore:
                 yield result
             after = page[-1][0]
 
-    async def complete(self, job_id: str, run: int, outcome: bytes | Problem) -> bool:
-        return await self._do(job_steps.complete, job_id, run, outcome)
+    async def complete(self, claim: Claim, outcome: bytes | Problem) -> bool:
+        return await self._do(merging.complete, claim, outcome)
 
     async def cancel(self, job_id: str) -> Job:
         return await self._do(job_steps.cancel, job_id)

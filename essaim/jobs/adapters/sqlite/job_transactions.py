@@ -66,19 +66,14 @@ def list_page(
     return Page([job_from(row) for row in rows], cursor_at(*chosen[-1]) if len(keys) > limit else None)
 
 
-def complete(db: sqlite3.Connection, job_id: str, run: int, outcome: bytes | Problem) -> bool:
+def end(db: sqlite3.Connection, job_id: str, outcome: bytes | Problem) -> None:
     """The results of the tasks are in the job's now; those of a job that failed are merged again when it is retried."""
-    state = State.FAILED if isinstance(outcome, Problem) else State.SUCCEEDED
-    problem = problem_to_json(outcome) if isinstance(outcome, Problem) else None
-    changed = db.execute(
-        "UPDATE jobs SET state = :state, problem = :problem, ended = :now, started = coalesce(started, :now) "
-        "WHERE id = :id AND run = :run AND state IN ('queued', 'running') AND tasks = tasks_ended",
-        {"state": state, "problem": problem, "now": stamp(), "id": job_id, "run": run},
-    ).rowcount
-    if changed and not isinstance(outcome, Problem):
+    state, problem = (State.FAILED, outcome) if isinstance(outcome, Problem) else (State.SUCCEEDED, None)
+    sql = "UPDATE jobs SET state = ?, problem = ?, ended = ? WHERE id = ?"
+    db.execute(sql, (state, problem_to_json(problem), stamp(), job_id))
+    if not isinstance(outcome, Problem):
         db.execute("UPDATE payloads SET result = ? WHERE job_id = ?", (outcome, job_id))
         db.execute("UPDATE tasks SET result = NULL WHERE job_id = ?", (job_id,))
-    return changed > 0
 
 
 def cancel(db: sqlite3.Connection, job_id: str) -> Job:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.sqlite import job_transactions
 from essaim.jobs.adapters.sqlite.database import stamp
-from essaim.jobs.model import ENDED, MERGE, Busy, Claim, Claimed
+from essaim.jobs.model import ENDED, MERGE, Busy, Claim, Claimed, Problem
 
 
 def claim(db: sqlite3.Connection, job_id: str, worker: str, lease: timedelta) -> Claimed | Busy:
@@ -28,24 +29,35 @@ def claim(db: sqlite3.Connection, job_id: str, worker: str, lease: timedelta) ->
 
 
 def beat(db: sqlite3.Connection, claim: Claim, lease: timedelta) -> bool:
-    sql = "SELECT state, run, merge_attempts, merge_lease_until FROM jobs WHERE id = ?"
-    row = db.execute(sql, (claim.job_id,)).fetchone()
-    if row is not None and row["run"] == claim.run and row["state"] in ENDED:
+    if not _is_open(db, claim):
         return False
-    if row is None or (row["run"], row["merge_attempts"]) != (claim.run, claim.attempt) or not row["merge_lease_until"]:
-        raise _lost(claim)
     until = stamp(datetime.now(UTC) + lease)
     db.execute("UPDATE jobs SET merge_lease_until = ? WHERE id = ?", (until, claim.job_id))
     return True
 
 
 def release(db: sqlite3.Connection, claim: Claim) -> None:
-    sql = (
-        "UPDATE jobs SET merge_lease_until = NULL WHERE id = ? AND run = ? AND merge_attempts = ? "
-        "AND merge_lease_until IS NOT NULL AND state IN ('queued', 'running')"
-    )
-    if not db.execute(sql, (claim.job_id, claim.run, claim.attempt)).rowcount:
+    if not _is_open(db, claim):
         raise _lost(claim)
+    db.execute("UPDATE jobs SET merge_lease_until = NULL WHERE id = ?", (claim.job_id,))
+
+
+def complete(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> bool:
+    if not _is_open(db, claim):
+        return False
+    job_transactions.end(db, claim.job_id, outcome)
+    return True
+
+
+def _is_open(db: sqlite3.Connection, claim: Claim) -> bool:
+    """False: the job has ended in this run. Raises `LeaseLostError` unless this claim is the latest and not released."""
+    sql = "SELECT state, run, merge_attempts, merge_lease_until FROM jobs WHERE id = ?"
+    row = db.execute(sql, (claim.job_id,)).fetchone()
+    if row is not None and row["run"] == claim.run and row["state"] in ENDED:
+        return False
+    if row is None or (row["run"], row["merge_attempts"]) != (claim.run, claim.attempt) or not row["merge_lease_until"]:
+        raise _lost(claim)
+    return True
 
 
 def _lost(claim: Claim) -> LeaseLostError:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from essaim.jobs.adapters.sqlite import job_transactions, sole_tasks, task_transactions
+from essaim.jobs.adapters.sqlite import job_transactions, merging, sole_tasks, task_transactions
 from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
 from essaim.jobs.adapters.sqlite.rows import worker_from
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -70,8 +70,8 @@ class SqliteStore:
                 yield result
             after = page[-1][0]
 
-    async def complete(self, job_id: str, run: int, outcome: bytes | Problem) -> bool:
-        return await self._database.write(job_transactions.complete, job_id, run, outcome, durable=True)
+    async def complete(self, claim: Claim, outcome: bytes | Problem) -> bool:
+        return await self._database.write(merging.complete, claim, outcome, durable=True)
 
     async def cancel(self, job_id: str) -> Job:
         return await self._database.write(job_transactions.cancel, job_id, durable=True)
