@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections: uvicorn's h11 protocol, stricter about heads, and with timeouts for silent clients."""
+"""HTTP/1.1 connections: uvicorn's h11 protocol, stricter about heads, with timeouts for silent clients and an orderly close."""
 
 import asyncio
 import json
@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import h11
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from essaim.errors import EssaimError
+from essaim.jobs.settings import Settings
 from essaim_api.errors import HeadTooLargeError, MalformedError, StalledError, TransferCodingError
 from essaim_api.problems import MEDIA_TYPE, document
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and header fields together; proxies commonly take 8 to 32 KiB
+LINGER_BYTES = 1024**3  # as much is discarded at most from a client that goes on sending after its answer
 TOO_LARGE = f"path and header fields together have more than {MAX_HEAD_BYTES} bytes"
 CODING = "send the body with Content-Length or Transfer-Encoding: chunked; no other transfer coding is supported"
 HOST = rb"(\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(:[0-9]*)?"
@@ -75,6 +79,26 @@ def checked(request: h11.Request) -> h11.Request:
     )
 
 
+class ConnectionConfig(uvicorn.Config):
+    """uvicorn with these connections, and without its own logs, lifespan, WebSockets and trust in proxies."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, **options: Any) -> None:
+        super().__init__(
+            app,
+            http=BoundedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            **options,
+        )
+        self.idle_seconds = settings.idle_seconds
+        self.max_lingering = settings.max_open_requests
+        self.lingering: set[BoundedConnection] = set()
+
+
 class Flow(FlowControl):
     """Does not resume reading while `full`."""
 
@@ -85,11 +109,37 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
+class LingeringTransport:
+    """A transport that is closed at once for those who use it, while `close` may go on reading."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self._transport = transport
+        self._close = close
+        self._closing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._close()
+
+    def is_closing(self) -> bool:
+        return self._closing or self._transport.is_closing()
+
+
 class BoundedConnection(H11Protocol):
     """Answers malformed HTTP with a problem (RFC 9457), and times out incomplete heads and the bodies of refused requests.
 
     Requests are read one at a time: while one is open, at most `MAX_HEAD_BYTES` behind it are read from the socket.
+
+    A connection that ends while its client may still be sending is closed for writing only. If it were closed for both, the
+    kernel would reset it, and the client would lose the answer (RFC 9112 §9.6). Whatever still comes is discarded, until the
+    client closes too, for `idle_seconds` and `LINGER_BYTES` at most, on at most `max_lingering` connections.
     """
+
+    config: ConnectionConfig
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -97,21 +147,30 @@ class BoundedConnection(H11Protocol):
         self.flow: Flow
         self._timer: asyncio.TimerHandle | None = None
         self._timed: object = None  # what the timer is for
-        self._refused = False
+        self._discarded: int | None = None  # bytes, once the connection lingers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._socket = transport
+        self.transport = LingeringTransport(transport, self._close)  # type: ignore[assignment]  # stands in for it
         self.flow = Flow(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused or self.conn.their_state is h11.MUST_CLOSE:  # nothing after `Connection: close` counts
+        if self._discarded is not None:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self._socket.abort()
+            return
+        if self.conn.their_state is h11.MUST_CLOSE:  # nothing after `Connection: close` counts
             return
         super().data_received(data)
         self._watch()
 
     def handle_events(self) -> None:
         super().handle_events()
+        if self._discarded is not None:
+            return
         whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)  # further data belongs to the next request
         emptied = self.flow.full
         self.flow.full = whole and len(self.conn.trailing_data[0]) > MAX_HEAD_BYTES
@@ -122,6 +181,7 @@ class BoundedConnection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self.config.lingering.discard(self)
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -129,17 +189,17 @@ class BoundedConnection(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        if self._refused:
-            self.transport.close()
-        else:
+        if self._discarded is None:
             super().shutdown()
+        else:
+            self._socket.close()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(self.conn.error or MalformedError(msg))
 
     def _watch(self) -> None:
         """Start a timer for what the client still has to send: the rest of a head, or of a body already answered."""
-        if self._refused:
+        if self._discarded is not None:
             return
         owed: Callable[[], None] | None = None
         if self.conn.their_state is h11.IDLE and (self.cycle is None or self.conn.trailing_data[0]):
@@ -157,7 +217,7 @@ class BoundedConnection(H11Protocol):
 
     def _give(self, then: Callable[[], None]) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(self.config.idle_seconds, then)  # type: ignore[attr-defined]  # ServerConfig
+        self._timer = self.loop.call_later(self.config.idle_seconds, then)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -166,21 +226,37 @@ class BoundedConnection(H11Protocol):
 
     def _refuse(self, error: EssaimError) -> None:
         """Answer with a problem and read no more. A request that was answered already gets no second answer."""
-        self._refused = True
-        self._unset_keepalive_if_required()
         open_request = self.cycle is not None and not self.cycle.response_complete
         if open_request and self.cycle.response_started:
             self.transport.abort()  # a problem cannot be sent in the middle of another response
             return
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.write(self._problem(error))
-        self.transport.write_eof()
-        self._give(
-            self.transport.abort
-        )  # some clients read only after they have sent everything: discard the rest meanwhile
+        self._linger()
         if open_request:  # for its route, the client has disconnected
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+
+    def _close(self) -> None:
+        """What `transport.close()` does."""
+        if self._socket.is_closing() or not (
+            self.conn.their_state in (h11.SEND_BODY, h11.MUST_CLOSE) or self.conn.trailing_data[0]
+        ):
+            self._socket.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        self._discarded = 0
+        self._unset_keepalive_if_required()
+        if len(self.config.lingering) >= self.config.max_lingering:
+            self._socket.close()
+            return
+        self.config.lingering.add(self)
+        self.flow.full = False
+        self.flow.resume_reading()
+        self._socket.write_eof()
+        self._give(self._socket.abort)
 
     def _problem(self, error: EssaimError) -> bytes:
         problem = document(error, "")

@@ -18,7 +18,7 @@ from essaim.jobs.starting import Starting, unless
 from essaim.jobs.watching import watch
 from essaim.telemetry import is_exporting, log
 from essaim_api.app import create_app
-from essaim_api.connection import BoundedConnection
+from essaim_api.connection import ConnectionConfig
 from essaim_api.entrance import Entrance
 
 DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
@@ -28,24 +28,17 @@ BACKLOG = 2048
 IDLE_CONNECTION_SECONDS = 620
 
 
-class ServerConfig(uvicorn.Config):
-    """uvicorn with our connections, and without its own logs, lifespan and trust in proxies."""
+class ServerConfig(ConnectionConfig):
+    """The settings of the API's server."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         super().__init__(
             app,
-            http=BoundedConnection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
+            settings,
             log_level="error",  # its warnings are about what clients send
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
             timeout_keep_alive=IDLE_CONNECTION_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
-        self.idle_seconds = settings.idle_seconds
 
 
 class Server(uvicorn.Server):

@@ -156,6 +156,87 @@ async def test_a_refused_body_does_not_spoil_the_next_request(site: Site) -> Non
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"413", b"200"]
 
 
+SIZE = 4 * MIB
+LENGTH = f"Host: x\r\nConnection: close\r\nContent-Length: {SIZE}\r\n"
+UPLOADS = {
+    "too large": (f"PUT /v1/texts/a HTTP/1.1\r\n{LENGTH}", 413),
+    "too large in HTTP/1.0": (f"PUT /v1/texts/a HTTP/1.0\r\nContent-Length: {SIZE}\r\n", 413),
+    "a bad name": (f"PUT /v1/texts/../a HTTP/1.1\r\n{LENGTH}", 400),
+    "no such path": (f"POST /nowhere HTTP/1.1\r\n{LENGTH}", 404),
+    "compressed": (f"POST /v1/jobs HTTP/1.1\r\n{LENGTH}Content-Encoding: gzip\r\n", 415),
+    "no Host": (f"PUT /v1/texts/a HTTP/1.1\r\nContent-Length: {SIZE}\r\n", 400),
+    "behind a whole request": ("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", 200),
+}
+
+
+@pytest.mark.parametrize(("head", "status"), UPLOADS.values(), ids=UPLOADS)
+async def test_an_upload_that_ends_its_connection_never_loses_the_answer(site: Site, head: str, status: int) -> None:
+    """The client reads only after it has sent everything."""
+
+    def upload() -> bytes:
+        with socket.create_connection(("127.0.0.1", site.port)) as client:
+            client.settimeout(60)
+            client.sendall(head.encode() + b"\r\n")
+            client.sendall(b"x" * SIZE)
+            return client.makefile("rb").read()
+
+    for _ in range(30):
+        answer = await asyncio.to_thread(upload)
+        assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+        found, _, body = answer.lower().partition(b"\r\n\r\n")
+        assert len(body) == int(re.findall(rb"content-length: (\d+)", found)[0])
+
+
+async def test_a_lingering_connection_ends_after_a_time(serving: Serving) -> None:
+    async with serving(idle_seconds=0.3, max_text_bytes=10) as site:
+        head = b"PUT /v1/texts/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2000000000\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(head)
+        assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(ConnectionError):  # noqa: PT012  # whichever write comes after the cut
+            async with asyncio.timeout(60):
+                while True:
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        writer.close()
+
+
+async def test_a_lingering_connection_ends_after_a_number_of_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("essaim_api.connection.LINGER_BYTES", 3 * MIB)
+
+    def upload() -> int:
+        with socket.create_connection(("127.0.0.1", site.port)) as client:
+            head = b"PUT /v1/texts/../a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2000000000\r\n\r\n"
+            client.sendall(head)
+            sent = 0
+            while sent < 1000 * MIB:
+                try:
+                    sent += client.send(b"x" * MIB)
+                except ConnectionError:
+                    break
+            return sent
+
+    assert 3 * MIB <= await asyncio.to_thread(upload) < 100 * MIB  # what the sockets hold is more than what is read
+
+
+async def test_as_many_connections_linger_as_requests_may_be_open(serving: Serving, eventually: Eventually) -> None:
+    async with serving(max_open_requests=3, max_text_bytes=10) as site:
+        head = b"PUT /v1/texts/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2000000000\r\n\r\n"
+        lingering = site.server.config.lingering
+        writers = []
+        for number in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+            writer.write(head)
+            assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+            assert len(lingering) == min(number + 1, 3)
+            writers.append(writer)
+        assert len(site.server.server_state.connections) == 3
+        for writer in writers:
+            writer.close()
+        await eventually(lambda: not lingering)
+
+
 async def test_a_body_that_turns_to_nonsense_is_over_at_once(
     serving: Serving, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
