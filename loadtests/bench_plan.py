@@ -12,7 +12,7 @@ from dataclasses import replace
 from essaim.autoscaler.policy import default_path, load
 from essaim.planning.arrivals import Pattern
 from essaim.planning.durations import distribution
-from essaim.planning.forecast import House
+from essaim.planning.forecast import ClusterModel
 from essaim.planning.outcome import outcome
 from essaim.planning.simulation import Simulation
 
@@ -25,9 +25,9 @@ def simulate(arrivals: int, rate: float, most: int) -> tuple[float, float, float
     """CPU seconds, simulated seconds, the p95 of the time to result, and the most workers at once."""
     policy = replace(load(default_path()), max_replicas=most)
     coming = Pattern(arrivals / rate, rate=rate).load(distribution("exponential:1s"), "")
-    house = House(lambda: 2.0, shown_every=5.0)
+    model = ClusterModel(lambda: 2.0, shown_every=5.0)
     begun = time.process_time()
-    forecast = Simulation(policy, house, coming.arrivals(0), every=coming.span / 600).run()
+    forecast = Simulation(policy, model, coming.arrivals(0), every=coming.span / 600).run()
     found = outcome(forecast, coming, policy)
     return time.process_time() - begun, coming.span, found.p95, found.peak
 

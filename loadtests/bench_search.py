@@ -39,7 +39,7 @@ MB = 1_000_000
 WIDTH = 47
 
 
-class House:
+class Engine:
     """A local text store, and the event loop that its calls cross to."""
 
     def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop, store: ObjectTexts) -> None:
@@ -71,13 +71,13 @@ class House:
 
 
 @contextmanager
-def open_house(folder: Path) -> Iterator[House]:
+def open_engine(folder: Path) -> Iterator[Engine]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     opening = open_texts(folder.as_uri(), "texts")
     try:
-        yield House(folder, loop, asyncio.run_coroutine_threadsafe(opening.__aenter__(), loop).result())
+        yield Engine(folder, loop, asyncio.run_coroutine_threadsafe(opening.__aenter__(), loop).result())
     finally:
         asyncio.run_coroutine_threadsafe(opening.__aexit__(None, None, None), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -138,9 +138,9 @@ def ripgrep(path: Path, row: Row) -> dict[str, int]:
     return {word: int(done.stdout or 0) for word, done in runs.items()}
 
 
-def compare(house: House, row: Row) -> bool:
+def compare(engine: Engine, row: Row) -> bool:
     """Print the row. Whether the counts are equal, and the goal is reached."""
-    path = house.folder / "texts" / row.text
+    path = engine.folder / "texts" / row.text
     request = Request(
         words=row.words, texts=[row.text], ignore_case=row.ignore_case, positions=row.positions, piece_bytes=32 * MIB
     )
@@ -148,7 +148,7 @@ def compare(house: House, row: Row) -> bool:
     theirs: list[Run] = []
     for number in range(2 * row.rounds):
         if number % 4 in (0, 3):
-            ours.append(measure(lambda: house.search(request).counts, resource.RUSAGE_SELF))
+            ours.append(measure(lambda: engine.search(request).counts, resource.RUSAGE_SELF))
         else:
             theirs.append(measure(lambda: ripgrep(path, row), resource.RUSAGE_CHILDREN))
     equal = all(done.counts == ours[0].counts for done in ours + theirs)
@@ -166,11 +166,11 @@ def compare(house: House, row: Row) -> bool:
     return equal and reached
 
 
-def compare_all(house: House, *, quick: bool) -> bool:
+def compare_all(engine: Engine, *, quick: bool) -> bool:
     everything, library = sources(tests=True), sources(tests=False)
     times = 1 if quick else 1 + 200 * MB // len(everything)
-    house.put("large", everything, times)
-    house.put("library", library[: 2 * MB] if quick else library, 1)
+    engine.put("large", everything, times)
+    engine.put("library", library[: 2 * MB] if quick else library, 1)
     words = by_frequency(library[: 2 * MB] if quick else library)
     rounds = 2 if quick else 5
     rows = [
@@ -184,18 +184,18 @@ def compare_all(house: House, *, quick: bool) -> bool:
         Row("1000 words ignoring case, the most common", "library", words[:1000], None, 1 if quick else 3),
     ]
     print(f"{'':{WIDTH}}{'MB':>4}{'matches':>14}{'MB/s':>6}{'processor':>10}{'clock':>8}  goal")
-    met = [compare(house, row) for row in rows]  # each row is printed, whatever the one before said
+    met = [compare(engine, row) for row in rows]  # each row is printed, whatever the one before said
     return all(met)
 
 
-def compare_memory(house: House) -> bool:
+def compare_memory(engine: Engine) -> bool:
     """Print what a process takes that searches 200 MB, and 2 GB. Whether that differs by no more than chunks in flight."""
     data = sources(tests=True)[: 20 * MB]
     words = spread(by_frequency(data[: 4 * MB]), 100)
     peaks = []
     for name, times in (("200 MB", 10), ("2 GB", 100)):
-        house.put(name, data, times)
-        command = [sys.executable, __file__, "--peak", str(house.folder), name, *words]
+        engine.put(name, data, times)
+        command = [sys.executable, __file__, "--peak", str(engine.folder), name, *words]
         peaks.append(float(subprocess.run(command, capture_output=True, check=True, text=True).stdout) / 1000)
         print(f"peak memory, 100 words ignoring case, 3 positions, {name:>6}: {peaks[-1]:.0f} MB", flush=True)
     is_flat = peaks[1] - peaks[0] < 3 * 8 * MIB / MB
@@ -204,8 +204,8 @@ def compare_memory(house: House) -> bool:
 
 
 def print_peak(folder: str, name: str, words: list[str]) -> None:
-    with open_house(Path(folder)) as house:
-        house.search(Request(words=words, texts=[name], ignore_case=True))
+    with open_engine(Path(folder)) as engine:
+        engine.search(Request(words=words, texts=[name], ignore_case=True))
     # Not `ru_maxrss`: a child's begins with its parent's.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     print(status["VmHWM"].split()[0])
@@ -220,9 +220,9 @@ def main() -> int:
         folder, name, *words = options.peak
         print_peak(folder, name, words)
         return 0
-    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder)) as house:
-        good = compare_all(house, quick=options.quick)
-        good = (options.quick or compare_memory(house)) and good
+    with tempfile.TemporaryDirectory() as folder, open_engine(Path(folder)) as engine:
+        good = compare_all(engine, quick=options.quick)
+        good = (options.quick or compare_memory(engine)) and good
     return 0 if good else 1
 
 

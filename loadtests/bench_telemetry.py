@@ -60,7 +60,7 @@ def collector() -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class House:
+class System:
     """API and one worker, ready."""
 
     http: httpx.AsyncClient
@@ -82,7 +82,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(release: str, endpoint: str | None) -> AsyncIterator[House]:
+async def open_system(release: str, endpoint: str | None) -> AsyncIterator[System]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         given = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
@@ -98,7 +98,7 @@ async def house(release: str, endpoint: str | None) -> AsyncIterator[House]:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
                 while not await ready(http, release):
                     await asyncio.sleep(0.05)
-                yield House(http, processes)
+                yield System(http, processes)
         finally:
             for process in processes:
                 process.terminate()
@@ -121,7 +121,7 @@ class Figures:
     computed: float = 0.0
 
 
-async def measure(site: House, jobs: int, figures: Figures) -> None:
+async def measure(site: System, jobs: int, figures: Figures) -> None:
     began, computed = time.perf_counter(), site.cpu()
     await site.run(jobs)
     figures.speeds.append(jobs / (time.perf_counter() - began))
@@ -138,8 +138,8 @@ async def main() -> int:
     with collector() as alive:
         endpoints = (None, alive, f"http://127.0.0.1:{free_port()}")
         async with AsyncExitStack() as stack:
-            houses = [house(f"bench-{number}", endpoint) for number, endpoint in enumerate(endpoints)]
-            sites = [await stack.enter_async_context(one) for one in houses]
+            systems = [open_system(f"bench-{number}", endpoint) for number, endpoint in enumerate(endpoints)]
+            sites = [await stack.enter_async_context(one) for one in systems]
             for site in sites:
                 await site.run(WARM_UP_JOBS)
             await asyncio.sleep(WARM_UP_SECONDS)

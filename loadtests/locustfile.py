@@ -24,7 +24,7 @@ from locust import FastHttpUser, LoadTestShape, events, task
 from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 
 from loadtests.load.options import TEXT, add_options, plan_of
-from loadtests.load.visits import FILE, Book, Visit
+from loadtests.load.visits import FILE, Visit, VisitLog
 
 ENDED = ("succeeded", "failed", "cancelled")
 CONTENT = b"A swarm of bees hums; a bee by itself makes no sound, and a wasp is not asked.\n" * 800
@@ -49,7 +49,7 @@ def _(parser: Any) -> None:
 @events.test_start.add_listener
 def _(environment: Any, **_: Any) -> None:
     folder = environment.parsed_options.folder or Path(tempfile.mkdtemp(prefix="essaim-load-"))
-    Visitor.book = Book((folder / FILE).open("a", encoding="utf-8"))
+    Visitor.book = VisitLog((folder / FILE).open("a", encoding="utf-8"))
     Visitor.numbers = itertools.count()
     Visitor.open = 0
     gevent.spawn(_lateness, environment)
@@ -84,7 +84,7 @@ class Arrivals(LoadTestShape):
 class Visitor(FastHttpUser):
     """One job, and then nothing more: who comes next is another."""
 
-    book: Book
+    book: VisitLog
     numbers: Iterator[int]
     open = 0
 

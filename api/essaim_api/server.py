@@ -41,7 +41,7 @@ class ServerConfig(ConnectionConfig):
         )
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """Stops on SIGTERM, SIGINT or `leave`: takes no new connections, ends streams, finishes requests, exits with 0."""
 
     def __init__(self, config: ServerConfig, draining: asyncio.Event) -> None:
@@ -74,7 +74,7 @@ async def serve(settings: Settings) -> None:
     with listen(settings) as listening:
         starting, draining = Starting(), asyncio.Event()
         entrance = Entrance(starting, settings.max_open_requests)
-        server = Server(ServerConfig(entrance, settings), draining)
+        server = HttpServer(ServerConfig(entrance, settings), draining)
         orphaned = asyncio.create_task(parent_gone())
         orphaned.add_done_callback(lambda _: server.leave())
         serving = asyncio.create_task(server.serve([listening]))

@@ -9,7 +9,7 @@ from essaim.autoscaler.triggers import Sample, Triggers
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ScalingDecision:
     """How many replicas from now on, the formula's value as last seen (None: unknown), and why that many."""
 
     replicas: int
@@ -17,7 +17,7 @@ class Decision:
     reason: str
 
 
-def why(decision: Decision, policy: Policy) -> str:
+def why(decision: ScalingDecision, policy: Policy) -> str:
     """The reason of a decision with the arithmetic behind it, for people."""
     if not policy.formula or not decision.metric or not decision.replicas:
         return decision.reason
@@ -54,7 +54,7 @@ class Autoscaler:
         """When the next sample is wanted. Earlier ones change nothing."""
         return min(self._next_poll, self._next_sync)
 
-    def observe(self, sample: Sample) -> Decision:
+    def observe(self, sample: Sample) -> ScalingDecision:
         """Take a sample, poll and sync if it is time, and say how many replicas there should be from now on."""
         replicas = sample.replicas
         if sample.now >= self._next_poll:
@@ -69,4 +69,4 @@ class Autoscaler:
             )
         if not replicas:
             self._hpa_reason = ""
-        return Decision(replicas, self._metric, "; ".join(filter(None, (self._keda_reason, self._hpa_reason))))
+        return ScalingDecision(replicas, self._metric, "; ".join(filter(None, (self._keda_reason, self._hpa_reason))))

@@ -108,7 +108,7 @@ class RatePolicy(_Part):
     period_seconds: Whole = Field(gt=0, le=1800)
 
 
-class Rules(_Part):
+class HPAScalingRules(_Part):
     stabilization_window_seconds: Whole | None = Field(default=None, ge=0, le=3600)
     select_policy: Literal["Max", "Min", "Disabled"] = "Max"
     policies: tuple[RatePolicy, ...] | None = Field(default=None, min_length=1)
@@ -116,8 +116,8 @@ class Rules(_Part):
 
 
 class Behavior(_Part):
-    scale_up: Rules = Rules()
-    scale_down: Rules = Rules()
+    scale_up: HPAScalingRules = HPAScalingRules()
+    scale_down: HPAScalingRules = HPAScalingRules()
 
 
 class HpaConfig(_Part):

@@ -10,7 +10,15 @@ from pydantic import ValidationError
 from essaim.autoscaler import scalars
 from essaim.autoscaler.errors import ScaledObjectError
 from essaim.autoscaler.formula import Formula
-from essaim.autoscaler.manifest import Behavior, FallbackSpec, RatePolicy, Rules, ScaledObject, Spec, TriggerSpec
+from essaim.autoscaler.manifest import (
+    Behavior,
+    FallbackSpec,
+    HPAScalingRules,
+    RatePolicy,
+    ScaledObject,
+    Spec,
+    TriggerSpec,
+)
 from essaim.autoscaler.metadata import read as read_metadata
 from essaim.jobs.model import Depth
 
@@ -154,7 +162,7 @@ def _rules(behavior: Behavior | None) -> tuple[ScalingRules | None, ScalingRules
     return _filled(behavior.scale_up, _DEFAULTS.scale_up), _filled(behavior.scale_down, _DEFAULTS.scale_down)
 
 
-def _filled(given: Rules, default: Rules) -> ScalingRules:
+def _filled(given: HPAScalingRules, default: HPAScalingRules) -> ScalingRules:
     window = given.stabilization_window_seconds
     if window is None:
         window = default.stabilization_window_seconds

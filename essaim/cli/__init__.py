@@ -2,6 +2,6 @@
 
 import sys
 
-# httpx loads a command line of its own, with Rich, Pygments and click, which takes longer than all the rest of it; it
-# does without where that cannot be imported.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is switched off
+# httpx imports its own command line with Rich, Pygments and click, which takes longer than the rest of it; if that
+# import fails, it does without.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None disables the import

@@ -1,4 +1,4 @@
-"""One job over files of this machine: they become texts for as long as it runs."""
+"""One job over local files, which are stored as texts while it runs."""
 
 import asyncio
 import re
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from essaim.cli.client import Client, JsonObject
-from essaim.cli.jobs.commands import outcome
+from essaim.cli.jobs.commands import check_succeeded
 from essaim.cli.jobs.files import File
 from essaim.cli.jobs.progress import progress, sending, until_ended
 from essaim.cli.jobs.texts import every, remove
@@ -19,7 +19,7 @@ NAME_CHARACTERS = 100
 
 
 class Batch:
-    """Files under names that no other batch has. `files` is each file by its text's name; `pattern` matches them all."""
+    """Files under unique names. `files` maps each text's name to its file; `pattern` matches all of them."""
 
     def __init__(self, files: Sequence[File]) -> None:
         self._folder = f"batch-{secrets.token_hex(6)}"
@@ -29,7 +29,7 @@ class Batch:
     async def run(self, client: Client, request: JsonObject, *, private: bool) -> JsonObject:
         """Send the files, run the job, remove the texts. Returns the job with its result, however large.
 
-        When cancelled, a job on a `private` server ends with the server; on another it goes on, and we say so.
+        If cancelled, a job on a `private` server ends with that server; elsewhere it keeps running, and a note says so.
         Raises `JobUnsuccessfulError`.
         """
         job: JsonObject | None = None
@@ -38,14 +38,14 @@ class Batch:
                 await upload(client, list(self.files.items()), sending(bars, len(self.files), self._size()))
                 job = await client.submit(request)
                 ended = await until_ended(client, job["id"], bars)
-            outcome(ended)
+            check_succeeded(ended)
             ended["result"] = await client.get(f"/v1/jobs/{job['id']}/result")
         except asyncio.CancelledError:
             if job is not None and not private:
-                note(f"the job goes on: `essaim watch {job['id']}`; its texts stay: `essaim texts rm '{self.pattern}'`")
+                note(f"the job keeps running: `essaim watch {job['id']}`; texts: `essaim texts rm '{self.pattern}'`")
             else:
                 await self._clean(client, private)
-                note("cancelled; nothing is left behind")
+                note("cancelled and cleaned up")
             raise
         except BaseException:
             await self._clean(client, private)
@@ -54,7 +54,7 @@ class Batch:
         return ended
 
     async def _clean(self, client: Client, private: bool) -> None:
-        if not private:  # a private server goes with all it has
+        if not private:  # a private server is removed with all its data
             await remove(client, [text["name"] for text in await every(client, self.pattern)])
 
     def _size(self) -> int | None:
@@ -63,5 +63,5 @@ class Batch:
 
 
 def _safe(name: str) -> str:
-    """The file's own name, as far as a text may have it."""
+    """The file's name, without characters that are not allowed in the name of a text."""
     return UNSAFE.sub("_", PurePath(name).name)[:NAME_CHARACTERS] or "_"

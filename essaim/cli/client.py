@@ -1,4 +1,4 @@
-"""Essaim over HTTP: requests, JSON answers, and problem details turned into errors that a person can act on."""
+"""The HTTP client: requests, JSON responses, and problem details turned into readable errors."""
 
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
@@ -30,7 +30,7 @@ class Client:
         )
 
     async def call(self, method: str, path: str, **request: Any) -> Any:
-        """The answer's JSON, or None where it has no body."""
+        """The JSON of the response; None if it has no body."""
         async with self.stream(method, path, **request) as response:
             body = await response.aread()
         if not body:
@@ -38,11 +38,13 @@ class Client:
         try:
             return response.json()
         except ValueError as error:
-            raise RefusedError(response.status_code, f"{self.server} does not speak JSON: is it Essaim?") from error
+            raise RefusedError(
+                response.status_code, f"{self.server} did not answer with JSON: is it Essaim?"
+            ) from error
 
     @asynccontextmanager
     async def stream(self, method: str, path: str, **request: Any) -> AsyncIterator[httpx.Response]:
-        """The open response, once it is no problem."""
+        """The open response. Raises for a problem."""
         try:
             async with self._http.stream(method, path, **request) as response:
                 if not response.is_success:
@@ -53,7 +55,7 @@ class Client:
             raise UnreachableError(self.server, reason(error)) from error
 
     async def put_text(self, name: str, chunks: AsyncIterable[bytes], size: int | None = None) -> JsonObject:
-        """Store a text. `size` in bytes, where known, lets the server refuse it before it is sent."""
+        """Store a text. With `size` in bytes, the server can refuse a text that is too large before it is sent."""
         headers = {} if size is None else {"content-length": str(size)}
         stored: JsonObject = await self.call("PUT", self.text_path(name), content=chunks, headers=headers)
         return stored
@@ -71,7 +73,7 @@ class Client:
 
 @asynccontextmanager
 async def open_client(server: str, token: str = "") -> AsyncIterator[Client]:
-    """A client of the server at this URL. Raises `CliError` for what is no URL."""
+    """A client of the server at this URL. Raises `CliError` for an invalid URL."""
     async with open_http(server, {"authorization": f"Bearer {token}"} if token else {}) as http:
         yield Client(str(http.base_url).rstrip("/"), http)
 
@@ -83,14 +85,14 @@ def open_http(
     *,
     direct: bool = False,
 ) -> httpx.AsyncClient:
-    """HTTP with the server at this URL; `direct`: never by a proxy of the machine. Raises `CliError` for what is no URL."""
+    """An HTTP client for this URL; `direct` ignores configured proxies. Raises `CliError` for an invalid URL."""
     url = _address(server, advice)
     local = url.hostname in ("127.0.0.1", "localhost", "::1")
     return httpx.AsyncClient(
         base_url=url.geturl().rstrip("/"),
         headers=headers,
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-        trust_env=not (local or direct),  # a proxy of the machine does not know this machine's own addresses
+        trust_env=not (local or direct),  # a configured proxy cannot reach this machine's loopback
         verify=False if local and url.scheme == "http" else ssl.create_default_context(),  # loading roots takes 20 ms
     )
 
@@ -102,11 +104,11 @@ def _address(server: str, advice: str) -> SplitResult:
             return url
     except ValueError:
         pass
-    raise CliError(f"{server!r} is no address of a server: {advice}")
+    raise CliError(f"{server!r} is not a server's address: {advice}")
 
 
 def refusal(server: str, response: httpx.Response) -> RefusedError:
-    """The error that says what the problem details say."""
+    """The error for a response with problem details."""
     status = response.status_code
     try:
         problem = response.json()
@@ -118,14 +120,14 @@ def refusal(server: str, response: httpx.Response) -> RefusedError:
         where = field.get("parameter") or field.get("pointer", "").removeprefix("#") or "the request"
         lines.append(f"  {where}: {field.get('detail')}")
     if status == 401:
-        lines.append("  name yourself with --token or ESSAIM_TOKEN")
+        lines.append("  pass a token with --token or ESSAIM_TOKEN")
     if after := response.headers.get("retry-after"):
         lines.append(f"  try again in {plural(int(after), 'second') if after.isdigit() else after}")
     return (AbsentError if status == 404 else RefusedError)(status, "\n".join(lines))
 
 
 def reason(error: httpx.TransportError) -> str:
-    """A few words for what went wrong on the way."""
+    """A few words for the network error."""
     match error:
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:.0f} seconds"

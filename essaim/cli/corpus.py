@@ -1,4 +1,4 @@
-"""Real text that every machine with Python has: the standard library's sources and this project's own pages."""
+"""Real text on every machine with Python: the sources of the standard library, and this project's docs."""
 
 import re
 import sysconfig
@@ -13,7 +13,7 @@ OURS = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Corpus:
-    """`files` sources, joined and repeated. `counts` is how often each word stands in it, counted file by file."""
+    """`files` sources, joined and repeated. `counts`: the number of occurrences of each word, counted file by file."""
 
     files: int
     joined: bytes
@@ -34,7 +34,7 @@ class Corpus:
 def read_corpus(words: Sequence[str], size: int) -> Corpus:
     """At least `size` bytes of text, and the counts of these words by a plain regular expression.
 
-    That is slow and simple: it shares nothing with the search that it is compared with.
+    Slow and simple, and independent of the search that it is compared with.
     """
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)")
     counts: Counter[str] = Counter()
@@ -56,7 +56,7 @@ def read_corpus(words: Sequence[str], size: int) -> Corpus:
 
 def _sources() -> Iterator[Path]:
     for page in [OURS / "README.md", *sorted(OURS.glob("docs/**/*.md"))]:
-        if page.is_file():  # an installed package has none
+        if page.is_file():  # missing in an installed package
             yield page
     for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py")):
         if "site-packages" not in path.parts:

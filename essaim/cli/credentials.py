@@ -1,4 +1,4 @@
-"""`essaim credentials`: random passwords for what the local overlay runs, made once, as Secrets."""
+"""`essaim credentials`: Secrets with random passwords for the servers of the local overlay, created once."""
 
 import base64
 import hashlib
@@ -25,9 +25,9 @@ NOTHING = {"configure": "^$", "write": "^$", "read": "^$"}
 
 
 def credentials(
-    namespace: Annotated[str, typer.Option("--namespace", metavar="NAME", help="Where the Secrets are made.")],
+    namespace: Annotated[str, typer.Option("--namespace", metavar="NAME", help="Namespace of the Secrets.")],
 ) -> None:
-    """Make the Secrets of the local overlay that are absent. Those that are there stay as they are.
+    """Create the missing Secrets of the local overlay. Existing ones are not changed.
 
     Example: essaim credentials --namespace essaim
     """
@@ -45,7 +45,7 @@ async def _make(namespace: str) -> None:
         store = await vault.have("essaim-store", {"ESSAIM_STORE_URL": store_url})
         keda = await vault.have("essaim-keda", {"username": "essaim-keda", "password": _password()})
         await vault.have("essaim-texts", {"AWS_ACCESS_KEY_ID": "essaim", "AWS_SECRET_ACCESS_KEY": _password()})
-        # The servers' own come last, and from the clients': after a crash in between, both still agree.
+        # The servers' Secrets come last and are made from the clients', so that both agree even after a crash in between.
         if app := _user(queue["ESSAIM_QUEUE_URL"], "essaim-queue", server="rabbitmq"):
             await vault.have("rabbitmq", {"definitions.json": definitions(app, (keda["username"], keda["password"]))})
         if user := _user(store["ESSAIM_STORE_URL"], "essaim-store", server="mongodb"):
@@ -60,7 +60,7 @@ class Vault:
         self._namespace = namespace
 
     async def have(self, name: str, values: Values) -> Values:
-        """The Secret's values: those it has, or else these."""
+        """The values of the Secret, created with these values if it does not exist."""
         from essaim.kubernetes.client import Resource
 
         secret = Resource(self._namespace, "secrets", name)
@@ -68,19 +68,19 @@ class Vault:
         if found is None:
             content = {"kind": "Secret", "apiVersion": "v1", "metadata": {"labels": LABELS}, "stringData": values}
             if await self._kubernetes.create(secret, content):
-                typer.echo(f"made Secret {name}")
+                typer.echo(f"created Secret {name}")
                 return values
-            found = await self._kubernetes.get(secret)  # somebody else was faster
+            found = await self._kubernetes.get(secret)  # another process was faster
         data = (found or {}).get("data") or {}
         if missing := values.keys() - data.keys():
             lacks = ", ".join(sorted(missing))
-            raise CliError(f"Secret {name!r} is there, but lacks {lacks}: add it, or delete the Secret to have it made")
-        typer.echo(f"Secret {name} is there")
+            raise CliError(f"Secret {name!r} lacks {lacks}: add it, or delete the Secret to have it created anew")
+        typer.echo(f"Secret {name} exists")
         return {key: base64.b64decode(data[key]).decode() for key in values}
 
 
 def definitions(app: tuple[str, str], monitoring: tuple[str, str]) -> str:
-    """What RabbitMQ loads at its start: `app` has what it needs of its own queues, `monitoring` sees how long they are."""
+    """The definitions that RabbitMQ loads at start: `app` may use its own queues, `monitoring` may only see their lengths."""
     permissions = [
         {"user": app[0], "vhost": "/", **APP},
         {"user": monitoring[0], "vhost": "/", **NOTHING},

@@ -1,4 +1,4 @@
-"""`essaim demo`: the whole of it in under a minute, on real text, and checked."""
+"""`essaim demo`: everything in under a minute, on real text, with checked results."""
 
 import os
 import shutil
@@ -14,33 +14,42 @@ from essaim.cli.output import console, note, table
 from essaim.cli.running import run
 
 if TYPE_CHECKING:
-    from essaim.cli.demo_run import Outcome
+    from essaim.cli.demo_run import DemoResult
 
 
 def demo(
     speed: Annotated[
-        float, typer.Option("--speed", min=0.1, max=100, metavar="X", help="How fast time runs in the autoscaler.")
+        float,
+        typer.Option(
+            "--speed",
+            min=0.1,
+            max=100,
+            metavar="X",
+            help="Speed of the autoscaler's clock; 5 scales five times as fast.",
+        ),
     ] = 5.0,
-    live: Annotated[bool, typer.Option("--live/--no-live", help="A live view, in a terminal; otherwise lines.")] = True,
+    live: Annotated[
+        bool, typer.Option("--live/--no-live", help="Live view in a terminal; otherwise a line for each change.")
+    ] = True,
 ) -> None:
-    """See it work: a big search and a burst of small ones, workers 0 → N → 0, one of them killed. Leaves nothing behind.
+    """See it work: one large search, a burst of small ones, workers 0 → N → 0, and one of them killed. Cleans up after itself.
 
-    Exit code 1: a job failed, a count was wrong, or the workers did not come and go.
+    Exit code 1 means a job failed, a count was wrong, or the workers did not scale up and down.
 
     Example: essaim demo
     """
-    note("Essaim starts an API here, and lets the queue start the workers …")
+    note("Starting an API; the queue will start the workers …")
     outcome = run(_demo(speed, live))
     faults = outcome.faults()
-    _tell(outcome, faults)
+    _report(outcome, faults)
     for fault in faults:
         note(f"WRONG: {fault}")
     raise typer.Exit(1 if faults else 0)
 
 
-async def _demo(speed: float, live: bool) -> "Outcome":
+async def _demo(speed: float, live: bool) -> "DemoResult":
     from essaim.cli.client import open_client
-    from essaim.cli.demo_run import LEASE_SECONDS, LONGEST_SECONDS, Course, play
+    from essaim.cli.demo_run import LEASE_SECONDS, LONGEST_SECONDS, WorkerCounts, run_demo
     from essaim.cli.local.processes import open_local, private, rules
     from essaim.cli.local.up import show
 
@@ -49,22 +58,22 @@ async def _demo(speed: float, live: bool) -> "Outcome":
             open_local(private(Path(folder), lease_seconds=LEASE_SECONDS), rules(), speed=speed) as local,
             open_client(local.server) as client,
         ):
-            course = Course()
+            workers = WorkerCounts()
             try:
-                return await show(local, play(local, client, course), live=live, also=course.watch)
+                return await show(local, run_demo(local, client, workers), live=live, on_status=workers.watch)
             except TimeoutError:
                 raise CliError(
-                    f"after {LONGEST_SECONDS / 60:.0f} minutes it had not ended; is this machine very busy?"
+                    f"not finished after {LONGEST_SECONDS / 60:.0f} minutes; is this machine very busy?"
                 ) from None
 
 
-def _tell(outcome: "Outcome", faults: list[str]) -> None:
+def _report(outcome: "DemoResult", faults: list[str]) -> None:
     counted, expected = outcome.counted(outcome.jobs[0]), outcome.expected
     rows = [(word, f"{counted.get(word, 0):,}", f"{count:,}") for word, count in expected.items()]
     typer.echo()
     table(("word", "counted", "plain regex"), rows, right=("counted", "plain regex"))
     essaim = "essaim" if shutil.which("essaim") else os.path.relpath(sys.argv[0])
-    right = [] if faults else ["Every job succeeded, and every count is that of a plain regular expression."]
+    right = [] if faults else ["Every job succeeded, and every count equals that of a plain regular expression."]
     lines = ["", "What just happened", *outcome.sentences(), *right, "", "What to try next", *_next(essaim)]
     console().print("\n".join(lines), markup=False, soft_wrap=True)
 
@@ -72,7 +81,7 @@ def _tell(outcome: "Outcome", faults: list[str]) -> None:
 def _next(essaim: str) -> list[str]:
     return [
         f"  {essaim} up",
-        "      API, workers and this view, until Ctrl-C; http://127.0.0.1:8080 is a live page for browsers.",
+        "      API, workers and this view, until Ctrl-C. Open http://127.0.0.1:8080 in a browser for a live page.",
         "      Then, in another terminal:",
         "  curl -s http://127.0.0.1:8080/v1/jobs \\",
         "      -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\",
@@ -80,5 +89,5 @@ def _next(essaim: str) -> list[str]:
         f"  {essaim} search --ignore-case swarm -- FILE...",
         "      Your own files and folders, with or without a server.",
         "  kill -9 PID",
-        "      Of a worker in the view: its task goes on elsewhere, from its checkpoint.",
+        "      Kill a worker in the view: another resumes its task from the checkpoint.",
     ]

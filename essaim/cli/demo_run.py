@@ -1,4 +1,4 @@
-"""What the demo plays: a big search and a burst of small ones, on real text, and what can be said of it afterwards."""
+"""The demo: one large search and a burst of small ones on real text, and a check of what happened."""
 
 import asyncio
 import os
@@ -13,17 +13,17 @@ from essaim.cli.corpus import Corpus, read_corpus
 from essaim.cli.jobs.commands import all_tasks
 from essaim.cli.jobs.follow import follow
 from essaim.cli.local.processes import Local
-from essaim.cli.local.status import Scene
+from essaim.cli.local.status import LocalStatus
 from essaim.units import duration, plural, size
 
 WORDS = ("self", "return", "yield", "lambda", "Guido", "parrot", "spam", "swarm")
 TEXTS = 4
 TEXT_BYTES = 26_000_000
-TASKS = 48  # each sleeps: enough for the workers to become many, and for the whole to fit into a minute
+TASKS = 48  # each sleeps; enough for many workers, few enough for a minute
 PAUSE_SECONDS = 1.5  # over a second, so that a task saves a checkpoint while it sleeps
 SMALL_JOBS = 24
 LOOK_SECONDS = 0.1
-LEASE_SECONDS = 4.0  # a killed worker's task is free again after that
+LEASE_SECONDS = 4.0  # after this, a killed worker's task can be claimed again
 LONGEST_SECONDS = 300.0
 
 SMALL = {"text": "The swarm hums.\nA swarm of bees makes no sound; a bee does.", "words": ["swarm", "bee", "wasp"]}
@@ -31,16 +31,16 @@ SMALL_COUNTS = {"swarm": 2, "bee": 1, "wasp": 0}
 
 
 @dataclass
-class Course:
-    """How many workers there were, change by change. `empty` is set while there is none."""
+class WorkerCounts:
+    """The number of workers after each change. `empty` is set while there are none."""
 
     counts: list[int] = field(default_factory=list)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def watch(self, scene: Scene) -> None:
-        if not self.counts or self.counts[-1] != scene.running:
-            self.counts.append(scene.running)
-        (self.empty.clear if scene.running else self.empty.set)()
+    def watch(self, status: LocalStatus) -> None:
+        if not self.counts or self.counts[-1] != status.running:
+            self.counts.append(status.running)
+        (self.empty.clear if status.running else self.empty.set)()
 
     def __str__(self) -> str:
         return f"{self.counts[0]} → {max(self.counts)} → {self.counts[-1]}"
@@ -48,7 +48,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Killed:
-    """A worker that the demo has killed, and the task that it was running; `progress` (0 to 1) is at its checkpoint."""
+    """The worker that the demo killed and the task it was running; `progress` (0 to 1) is that of its checkpoint."""
 
     worker: str
     pid: int
@@ -57,11 +57,11 @@ class Killed:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The ended jobs (the big one first) with their results and all their tasks, in `seconds`; and who was killed."""
+class DemoResult:
+    """The ended jobs (the large one first) with results and tasks; all of it took `seconds`."""
 
     corpus: Corpus
-    course: Course
+    workers: WorkerCounts
     jobs: Sequence[JsonObject]
     tasks: Sequence[JsonObject]
     killed: Killed
@@ -69,19 +69,19 @@ class Outcome:
 
     @property
     def interrupted(self) -> JsonObject:
-        """The task of the big job that the killed worker was running."""
+        """The task of the large job that the killed worker was running."""
         return self.tasks[self.killed.task]
 
     @property
     def expected(self) -> dict[str, int]:
-        """The big search's counts, as they must be."""
+        """The correct counts of the large search."""
         return {word: count * TEXTS for word, count in self.corpus.counts.items()}
 
     def counted(self, job: JsonObject) -> dict[str, int]:
         return dict(job["result"]["counts"]) if job["result"] else {}
 
     def faults(self) -> list[str]:
-        """What is not as it must be."""
+        """Everything that went wrong."""
         found = []
         for number, job in enumerate(self.jobs):
             must = SMALL_COUNTS if number else self.expected
@@ -91,20 +91,20 @@ class Outcome:
                 found.append(f"job {job['id']} counted {self.counted(job)}, a plain regular expression {must}")
         if self.interrupted["state"] != "succeeded" or self.interrupted["attempts"] < 2:
             found.append(f"task {self.killed.task} of the killed worker was not resumed: {self.interrupted}")
-        counts = self.course.counts
+        counts = self.workers.counts
         if counts[0] or counts[-1] or max(counts) < 2:
-            found.append(f"the workers did not come and go: {self.course}")
+            found.append(f"the workers did not scale up and down: {self.workers}")
         return found
 
     def sentences(self) -> list[str]:
-        """What has just happened."""
+        """A summary of what happened."""
         work, texts = sum(_seconds(task) for task in self.tasks), plural(TEXTS, "text")
         return [
             f"{size(self.corpus.size * TEXTS)} in {texts} went over HTTP.",
             f"{plural(len(self.jobs), 'job')} became {plural(len(self.tasks), 'task')}, in all {duration(work)} of work.",
             f"{TASKS} of them slept {PAUSE_SECONDS} s each, to stand for heavier work than this machine could do.",
-            f"It was done after {duration(self.seconds)}: {work / self.seconds:.1f} times faster than one worker.",
-            f"Workers: {self.course}. Nobody but the queue's length started or stopped them.",
+            f"It took {duration(self.seconds)}: {work / self.seconds:.1f} times faster than one worker.",
+            f"Workers: {self.workers}. Only the length of the queue started and stopped them.",
             f"Worker {self.killed.worker} was killed (kill -9 {self.killed.pid}) while it ran task {self.killed.task}.",
             f"Its lease of {LEASE_SECONDS:.0f} s ran out. {self._resumed()} Nothing was lost.",
         ]
@@ -115,8 +115,8 @@ class Outcome:
         return f"{process} resumed that task from its checkpoint, at {self.killed.progress:.0%}."
 
 
-async def play(local: Local, client: Client, course: Course) -> Outcome:
-    """Upload, submit, wait for every result, and for the last worker to leave. Says each step in `local.hint`.
+async def run_demo(local: Local, client: Client, workers: WorkerCounts) -> DemoResult:
+    """Upload, submit, wait for every result, and for the last worker to stop. Shows each step in `local.hint`.
 
     Raises TimeoutError after five minutes.
     """
@@ -133,16 +133,16 @@ async def play(local: Local, client: Client, course: Course) -> Outcome:
         local.hint = f"3/4  kill -9 {killed.pid}: worker {killed.worker} is gone; task {killed.task} will resume"
         ended = [await _end(client, job["id"]) for job in jobs]
         seconds = time.monotonic() - begun
-        local.hint = "4/4  nothing left to do: after the cooldown the workers leave"
+        local.hint = "4/4  nothing left to do: the workers stop after the cooldown"
         tasks = [task for job in jobs for task in await all_tasks(client, job["id"])]
-        await course.empty.wait()
-    return Outcome(corpus, course, ended, tasks, killed, seconds)
+        await workers.empty.wait()
+    return DemoResult(corpus, workers, ended, tasks, killed, seconds)
 
 
 async def _kill_a_worker(local: Local, client: Client, job_id: str) -> Killed:
-    """Kill a worker that runs a task of this job beside others, after a checkpoint and before the task's end."""
+    """Kill a worker while it runs a task of this job, after its first checkpoint, while others run too."""
     while True:
-        pids = {it.id: it.pid for it in (await local.scene()).workers}
+        pids = {it.id: it.pid for it in (await local.status()).workers}
         running = [task for task in await all_tasks(client, job_id) if task["state"] == "running"]
         for task in filter(_resumable, running) if len(running) > 1 else ():
             if pid := pids.get(task["worker"]):
@@ -150,7 +150,7 @@ async def _kill_a_worker(local: Local, client: Client, job_id: str) -> Killed:
                 left = (await all_tasks(client, job_id))[task["number"]]
                 if _resumable(left):
                     return Killed(task["worker"], pid, task["number"], left["progress"])
-                break  # it had finished a moment before: kill another
+                break  # it had just finished: kill another
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -1,12 +1,11 @@
-"""The `essaim` command. All of it is on this screen; what a command does is in the module of its name."""
+"""The `essaim` command. All its subcommands are on this screen; each is in the module of its name."""
 
 import sys
 from typing import Annotated, NoReturn
 
 import typer
 
-from essaim.cli import credentials, demo, releases, report, search
-from essaim.cli import operations as house
+from essaim.cli import credentials, demo, operations, releases, report, search
 from essaim.cli.jobs import commands as jobs
 from essaim.cli.jobs import submit, texts
 from essaim.cli.local import up
@@ -31,7 +30,7 @@ app.command(rich_help_panel=ON_THIS_MACHINE)(demo.demo)
 app.command(rich_help_panel=ON_THIS_MACHINE)(up.up)
 app.command(rich_help_panel=ON_THIS_MACHINE, cls=search.SearchCommand)(search.search)
 
-JOBS = "Jobs (--server URL or ESSAIM_SERVER says where)"
+JOBS = "Jobs (--server URL or ESSAIM_SERVER names the server)"
 app.command(rich_help_panel=JOBS)(submit.submit)
 app.command("jobs", rich_help_panel=JOBS)(jobs.jobs)
 app.command("job", rich_help_panel=JOBS)(jobs.job)
@@ -40,16 +39,16 @@ app.command(rich_help_panel=JOBS)(logs.logs)
 app.command(rich_help_panel=JOBS)(jobs.cancel)
 app.command(rich_help_panel=JOBS)(jobs.retry)
 
-HOUSE = "The house"
-app.add_typer(texts.app, name="texts", rich_help_panel=HOUSE)
-app.add_typer(house.dead, name="dead", rich_help_panel=HOUSE)
-app.command(rich_help_panel=HOUSE)(house.workers)
-app.command(rich_help_panel=HOUSE)(house.stats)
-app.command(rich_help_panel=HOUSE)(releases.releases)
-app.add_typer(rollout.app, name="rollout", rich_help_panel=HOUSE)
+OPERATIONS = "Operations"
+app.add_typer(texts.app, name="texts", rich_help_panel=OPERATIONS)
+app.add_typer(operations.dead, name="dead", rich_help_panel=OPERATIONS)
+app.command(rich_help_panel=OPERATIONS)(operations.workers)
+app.command(rich_help_panel=OPERATIONS)(operations.stats)
+app.command(rich_help_panel=OPERATIONS)(releases.releases)
+app.add_typer(rollout.app, name="rollout", rich_help_panel=OPERATIONS)
 app.command(hidden=True)(credentials.credentials)  # for the Job of the local overlay
 
-LOAD = "Load, recorded by `make load` or made up"
+LOAD = "Capacity"
 app.command(rich_help_panel=LOAD)(report.report)
 app.command(rich_help_panel=LOAD)(plan.plan)
 
@@ -69,15 +68,15 @@ def _root(
     token: TokenBefore = "",
     as_json: JsonBefore = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """The options before any command."""
+    """Options before the command."""
     keep(ctx, server, token, as_json)
 
 
 def main() -> None:
-    """Run the command line. What can be expected to go wrong is a sentence, never a traceback."""
+    """Run the command line. Expected errors are printed as a sentence, never as a traceback."""
     prepare()
     try:
         try:

@@ -1,4 +1,4 @@
-"""Commands about the house itself: workers, numbers, dead letters."""
+"""Commands for operators: workers, statistics, dead letters."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -6,23 +6,25 @@ import typer
 
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token, keep
 from essaim.cli.output import document, table
-from essaim.cli.running import ask
+from essaim.cli.running import with_client
 from essaim.units import ago, plural
 
 if TYPE_CHECKING:
     from essaim.cli.client import Client
 
 dead = typer.Typer(
-    no_args_is_help=True, help="Messages that no attempt could settle: look, and send them again.", callback=keep
+    no_args_is_help=True,
+    help="List and replay dead letters: messages that were parked because every attempt failed.",
+    callback=keep,
 )
 
 
 def workers(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
-    """Show who works, and on what.
+    """List workers and the tasks they run.
 
     Example: essaim workers
     """
-    found = ask(server, token, lambda client: client.get("/v1/workers"))
+    found = with_client(server, token, lambda client: client.get("/v1/workers"))
     if as_json:
         return document(found)
     rows = [(it["id"], it["release"], ago(it["started"]), ", ".join(it["tasks"]) or "idle") for it in found["workers"]]
@@ -30,11 +32,11 @@ def workers(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = 
 
 
 def stats(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
-    """Show the house in numbers: the queue, the workers, the jobs by release and state.
+    """Show the length of the queue, the number of workers, and the jobs by release and state.
 
     Example: essaim stats --json
     """
-    found = ask(server, token, lambda client: client.get("/v1/stats"))
+    found = with_client(server, token, lambda client: client.get("/v1/stats"))
     if as_json:
         return document(found)
     queue = found["queue"]
@@ -56,7 +58,7 @@ def list_dead(
 
     Example: essaim dead ls
     """
-    found = ask(server, token, lambda client: client.get("/v1/dead-letters", limit=limit))
+    found = with_client(server, token, lambda client: client.get("/v1/dead-letters", limit=limit))
     if as_json:
         return document(found)
     rows = [(it["id"], _subject(it["event"]), ago(it["parked"]), it["reason"]) for it in found["dead_letters"]]
@@ -65,18 +67,20 @@ def list_dead(
 
 @dead.command("replay")
 def replay_dead(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Which; all, if none is given.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Dead letters to replay; by default all.")
+    ] = None,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Send dead letters again: their jobs run again, and succeeded tasks stay.
+    """Replay dead letters: their jobs run again. Succeeded tasks are kept.
 
     Example: essaim dead replay
 
     Example: essaim dead replay 17
     """
-    found = ask(server, token, lambda client: _replay(client, ids or None))
+    found = with_client(server, token, lambda client: _replay(client, ids or None))
     document(found) if as_json else typer.echo(f"replayed {plural(found['replayed'], 'dead letter')}")
 
 

@@ -1,5 +1,6 @@
-"""Options that several commands share, so that they read and behave alike. They may stand before the command, too."""
+"""Options that several commands share. They may also stand before the command."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -7,18 +8,21 @@ import typer
 from essaim.cli.errors import CliError
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
-BEFORE = "essaim.before"  # in a context's `meta`: what stood before the command
+RELEASE = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")  # part of the names of hosts, revisions and Deployments
+BEFORE = "essaim.before"  # key in a context's `meta`: the options before the command
 
 
-ServerBefore = Annotated[str, typer.Option("--server", metavar="URL", help="As after the command.")]
-TokenBefore = Annotated[str, typer.Option("--token", metavar="TOKEN", help="As after the command.")]
-JsonBefore = Annotated[bool, typer.Option("--json", help="As after the command.")]
+ServerBefore = Annotated[str, typer.Option("--server", metavar="URL", help="Where Essaim answers.")]
+TokenBefore = Annotated[
+    str, typer.Option("--token", metavar="TOKEN", help="API token; needed only if the server requires one.")
+]
+JsonBefore = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
 def keep(ctx: typer.Context, server: ServerBefore = "", token: TokenBefore = "", as_json: JsonBefore = False) -> None:
-    """Keep what stands before a command for it. Raises `CliError` for what it does not take."""
-    here = {name: value for name, value in (("server", server), ("token", token), ("as_json", as_json)) if value}
-    given = ctx.meta[BEFORE] = {**ctx.meta.get(BEFORE, {}), **here}
+    """Pass options before a command on to it. Raises `CliError` for one that it does not take."""
+    now = {name: value for name, value in (("server", server), ("token", token), ("as_json", as_json)) if value}
+    given = ctx.meta[BEFORE] = {**ctx.meta.get(BEFORE, {}), **now}
     group: Any = ctx.command
     for name in given:
         if not _takes(group.commands[ctx.invoked_subcommand], name):
@@ -32,7 +36,7 @@ def _takes(command: Any, name: str) -> bool:
 
 
 def shared(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
-    """What stands after the command counts, then what stands before it, then the environment."""
+    """An option after the command wins over one before it, and that over the environment."""
     name = param.name or ""
     source = ctx.get_parameter_source(name)
     if source is not None and source.name == "COMMANDLINE":
@@ -55,5 +59,12 @@ Token = Annotated[
 ]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="One JSON document on standard output, and nothing else there.", callback=shared),
+    typer.Option("--json", help="Print one JSON document instead of text.", callback=shared),
 ]
+
+
+def release_name(name: str) -> str:
+    """The name, if it is valid for a release. Raises `CliError`."""
+    if not RELEASE.fullmatch(name):
+        raise CliError(f"{name!r} is not a release name: use lower case letters, digits and dashes, 20 at most")
+    return name

@@ -1,4 +1,4 @@
-"""What a command prints: a JSON document for machines, or a table for people. Notes go to standard error."""
+"""Output of commands: a JSON document for programs, or a table for people. Notes go to standard error."""
 
 import json
 import sys
@@ -17,12 +17,12 @@ def document(value: Any) -> None:
 
 
 def note(sentence: str) -> None:
-    """Say something that is not the result."""
+    """Print something other than the result, to standard error."""
     sys.stderr.write(printable(sentence) + "\n")
 
 
 def console() -> "Console":
-    """Where tables are drawn. In a pipe or file nothing is cut to a width."""
+    """The console for tables. In a pipe or file nothing is truncated."""
     from rich.console import Console
 
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=UNLIMITED)
@@ -47,12 +47,12 @@ def table(
 
 
 def printable(text: str) -> str:
-    """The text without control characters: what others wrote must not steer the terminal."""
+    """The text without control characters: untrusted text must not control the terminal."""
     return "".join(c if c.isprintable() or c in "\n " else "·" for c in text)
 
 
 def shown(name: str) -> str:
-    """The name of a file on one line, control characters and bytes that are no UTF-8 escaped: it cannot forge a line."""
+    """A file's name on one line, with control characters and invalid UTF-8 escaped, so that it cannot forge a line."""
     return "".join(c if c.isprintable() else _escaped(c) for c in name)
 
 

@@ -1,10 +1,10 @@
-"""`essaim releases`: what each release still has to do, and which can be taken away."""
+"""`essaim releases`: what each release still has to do, and which can be removed."""
 
 from typing import Any
 
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
 from essaim.cli.output import document, table
-from essaim.cli.running import ask
+from essaim.cli.running import with_client
 from essaim.jobs.model import State
 
 JsonObject = dict[str, Any]
@@ -13,15 +13,14 @@ JsonObject = dict[str, Any]
 def releases(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
     """Show what each release still has to do, and whether it can be removed.
 
-    A release can be removed when it is not the one that answers, none of its jobs is queued or running, and none of its workers
-    lives: a queue that holds something has workers. Only the answering release's queue can be looked at from here.
-    Dead letters go with their queue, so look at them first, with --server at that release's own address. In a cluster,
-    README.md says how to remove a release by its label.
+    A release can be removed if it is not the one that answers, has no queued or running jobs, and no workers. (A queue with
+    messages has workers.) Only the queue of the answering release is shown. Removing a queue removes its dead letters, so
+    check them first, with --server set to that release's own address. README.md says how to remove a release from a cluster.
 
     Example: essaim releases --json
     """
-    stats = ask(server, token, lambda client: client.get("/v1/stats"))
-    workers = ask(server, token, lambda client: client.get("/v1/workers"))["workers"]
+    stats = with_client(server, token, lambda client: client.get("/v1/stats"))
+    workers = with_client(server, token, lambda client: client.get("/v1/workers"))["workers"]
     found = summarize(stats, [worker["release"] for worker in workers])
     if as_json:
         return document({"releases": found})
@@ -30,7 +29,7 @@ def releases(server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json =
 
 
 def summarize(stats: JsonObject, workers: list[str]) -> list[JsonObject]:
-    """By name. `queue` is null where it is not known."""
+    """The releases by name. `queue` is null if it is unknown."""
     found = []
     for name in sorted({stats["release"], *stats["jobs"], *workers}):
         own = name == stats["release"]

@@ -16,27 +16,29 @@ PAGE = "report.html"
 
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR [DIR]", help="Recorded runs: one to look at, two to compare.")
+        list[Path], typer.Argument(metavar="DIR [DIR]", help="Folder of a recorded run, or two to compare.")
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="The page.", show_default="report.html in the last DIR"),
+        typer.Option(
+            "--output", metavar="FILE", help="Where to write the page.", show_default="report.html in the last DIR"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what load did to queue and workers: as a table, and as one page that needs nothing else.
+    """Report on a recorded load test: a table here, and a self-contained HTML page.
 
     Example: essaim report .essaim/load/monday
 
     Example: essaim report .essaim/load/monday .essaim/load/tuesday --output difference.html
     """
     if len(folders) > 2:
-        raise typer.BadParameter("one run, or two to compare")
-    tell(folders, write_report(*folders, output=output), as_json=as_json)
+        raise typer.BadParameter("give one run, or two to compare")
+    print_report(folders, write_report(*folders, output=output), as_json=as_json)
 
 
 def write_report(*folders: Path, output: Path | None = None) -> Path:
-    """Write the page; where it is. Raises `RecordingError` for a folder that is no recorded run."""
+    """Write the page and return its path. Raises `RecordingError` for a folder that is not a recorded run."""
     from essaim.runs.comparison_page import comparison_page
     from essaim.runs.measured import read_measured
     from essaim.runs.run_page import run_page
@@ -49,8 +51,8 @@ def write_report(*folders: Path, output: Path | None = None) -> Path:
     return path
 
 
-def tell(folders: Sequence[Path], page: Path, *, as_json: bool) -> None:
-    """The numbers of each run, and where the page is."""
+def print_report(folders: Sequence[Path], page: Path, *, as_json: bool) -> None:
+    """Print the figures of each run, and where the page is."""
     from essaim.runs.measured import Measured, read_measured
 
     runs = [read_measured(folder) for folder in folders]
@@ -67,7 +69,7 @@ def tell(folders: Sequence[Path], page: Path, *, as_json: bool) -> None:
     for run in runs:
         for warning in run.warnings:
             note(about(run, warning))
-    note(f"the whole report: {page}")
+    note(f"full report: {page}")
 
 
 def _described(run: Any) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def _described(run: Any) -> dict[str, Any]:
 
 
 def _column(run: Any) -> dict[str, str]:
-    """What a person wants to know first."""
+    """The most important figures."""
     figures = run.figures
     return {
         "jobs": ", ".join(f"{count} {state}" for state, count in sorted(figures.states.items())) or "none",

@@ -1,4 +1,4 @@
-"""Runs a command's coroutine so that Ctrl-C, SIGTERM and a closed terminal all end it in good order."""
+"""Run a command's coroutine; Ctrl-C, SIGTERM and a closed terminal cancel it cleanly."""
 
 import asyncio
 import signal
@@ -15,19 +15,19 @@ IMPATIENT_SECONDS = 1.0
 
 
 def run(command: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns. A signal cancels it; then the exit code is 128 and the signal's number."""
+    """Return the coroutine's result. A signal cancels it, with exit code 128 + the signal's number."""
     return asyncio.run(_until_signal(command))
 
 
-def ask(server: str, token: str, question: "Callable[[Client], Coroutine[Any, Any, T]]") -> T:
-    """What the question finds out from this server."""
-    from essaim.cli.client import open_client  # a third of a second: not for `--help`
+def with_client(server: str, token: str, use: "Callable[[Client], Coroutine[Any, Any, T]]") -> T:
+    """Run `use` with a client of this server."""
+    from essaim.cli.client import open_client  # takes a third of a second, which `--help` need not wait for
 
-    async def asking() -> T:
+    async def using() -> T:
         async with open_client(server, token) as client:
-            return await question(client)
+            return await use(client)
 
-    return run(asking())
+    return run(using())
 
 
 async def _until_signal(command: Coroutine[Any, Any, T]) -> T:
@@ -36,8 +36,8 @@ async def _until_signal(command: Coroutine[Any, Any, T]) -> T:
     came: list[tuple[signal.Signals, float]] = []
 
     def leave(number: signal.Signals) -> None:
-        # One Ctrl-C may arrive twice (from the terminal and from a parent); only a later one is impatience, which
-        # cancels the cleaning up too: children are then killed.
+        # One Ctrl-C may arrive twice, from the terminal and from a parent. Only a later one cancels the cleanup too:
+        # children are then killed.
         if not came or loop.time() - came[-1][1] > IMPATIENT_SECONDS:
             came.append((number, loop.time()))
             task.cancel()

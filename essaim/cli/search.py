@@ -1,4 +1,4 @@
-"""`essaim search`: words in files. The only module of the CLI that knows about words."""
+"""`essaim search`: count words in files. The only module of the CLI that knows the workload."""
 
 import os
 import tempfile
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from essaim.cli.client import Client, JsonObject
 
 FILES = "essaim.files"
-SPEED = 10.0  # of a private autoscaler: nobody waits there for a burst to pass
+SPEED = 10.0  # of a private autoscaler
 PLACES_SHOWN = 100
 
 
 class SearchCommand(TyperCommand):
-    """Everything after `--` is a file, even where it looks like a word or an option."""
+    """Everything after `--` is a file, even if it looks like an option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if "--" in args:
@@ -43,16 +43,16 @@ class SearchCommand(TyperCommand):
 def search(
     ctx: typer.Context,
     words: Annotated[
-        list[str], typer.Argument(metavar="WORD", help="What to look for; after -- come files and folders.")
+        list[str], typer.Argument(metavar="WORD", help="Words to count; files and folders follow after --.")
     ],
-    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="É is é.")] = False,
-    ignore_accents: Annotated[bool, typer.Option("--ignore-accents", help="e is é.")] = False,
-    substrings: Annotated[bool, typer.Option("--substrings", help="Also inside of words.")] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="É matches é.")] = False,
+    ignore_accents: Annotated[bool, typer.Option("--ignore-accents", help="e matches é.")] = False,
+    substrings: Annotated[bool, typer.Option("--substrings", help="Also match inside words.")] = False,
     positions: Annotated[
-        int, typer.Option("--positions", metavar="N", help="How many first places to show, per word and file.")
+        int, typer.Option("--positions", metavar="N", help="Show the first N places, for each word and file.")
     ] = 3,
     pause: Annotated[
-        float, typer.Option("--pause", metavar="SECONDS", help="Each task sleeps this long: stands for heavy work.")
+        float, typer.Option("--pause", metavar="SECONDS", help="Let each task sleep this long, to simulate heavy work.")
     ] = 0.0,
     recursive: Annotated[bool, typer.Option("-r", hidden=True)] = False,
     server: Annotated[
@@ -61,17 +61,17 @@ def search(
             "--server",
             envvar="ESSAIM_SERVER",
             metavar="URL",
-            help="Where; without it, on this machine.",
+            help="Where Essaim answers; by default a private server on this machine.",
             callback=shared,
         ),
     ] = "",
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Count words in files, on workers that come and go. FILE may be a folder, or - for standard input.
+    """Count words in files, on workers that scale with the work. FILE may be a folder, or - for standard input.
 
-    In folders, hidden and binary files are left out. Exit code 0: found, 1: nothing found, 2: it went wrong,
-    141: whoever read the output closed it.
+    In folders, hidden and binary files are skipped. Exit code 0: found, 1: nothing found, 2: error, 141: the reader of the
+    output closed it.
 
     Example: essaim search -i swarm bees -- notes.txt books/
 
@@ -79,9 +79,9 @@ def search(
     """
     files, binary = find(ctx.meta.get(FILES) or [])
     if not files:
-        raise CliError("which files? Write `essaim search WORD... -- FILE...`")
+        raise CliError("no files: write `essaim search WORD... -- FILE...`")
     if binary:
-        note(f"left out {plural(binary, 'binary file')}")
+        note(f"skipped {plural(binary, 'binary file')}")
     options = {"ignore_case": ignore_case, "ignore_accents": ignore_accents, "whole_words": not substrings}
     request = _request({"words": words, **options, "positions": positions, "pause_seconds": pause})
     report = run(_search(request, files, server, token))
@@ -101,16 +101,16 @@ def _request(fields: "JsonObject") -> "JsonObject":
         request = Request.model_validate({**fields, "texts": ["**"]})
     except ValidationError as error:
         faults = [f"  {' '.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise CliError("\n".join(["that cannot be searched for:", *faults])) from error
+        raise CliError("\n".join(["invalid search:", *faults])) from error
     return request.model_dump(mode="json", exclude_unset=True)
 
 
 async def _search(request: "JsonObject", files: list[File], server: str, token: str) -> "JsonObject":
-    """What was found, in the shape of `--json`."""
+    """The report, as `--json` prints it."""
     from essaim.cli.batch import Batch
 
     batch = Batch(files)
-    async with _house(server, token, request["pause_seconds"]) as client:
+    async with _open_client(server, token, request["pause_seconds"]) as client:
         try:
             job = await batch.run(client, {**request, "texts": [batch.pattern]}, private=not server)
         except JobUnsuccessfulError as error:  # its exit code means "nothing found" here, as with grep
@@ -131,8 +131,8 @@ async def _search(request: "JsonObject", files: list[File], server: str, token: 
 
 
 @asynccontextmanager
-async def _house(server: str, token: str, pause: float) -> AsyncIterator["Client"]:
-    """The server that was named, or one of our own that is gone afterwards."""
+async def _open_client(server: str, token: str, pause: float) -> AsyncIterator["Client"]:
+    """A client of the given server, or of a private one that is removed afterwards."""
     from essaim.cli.client import open_client
 
     if server:
@@ -141,8 +141,8 @@ async def _house(server: str, token: str, pause: float) -> AsyncIterator["Client
         return
     from essaim.cli.local.processes import open_local, private, rules
 
-    # There will be work, so the first worker may start at once; and a search keeps a core busy: more workers than
-    # cores only help where they mostly sleep.
+    # There will be work, so the first worker starts at once. A search keeps a core busy: more workers than cores only
+    # help if they mostly sleep.
     policy = replace(rules(), min_replicas=1)
     if not pause:
         policy = replace(policy, max_replicas=min(policy.max_replicas, os.cpu_count() or 1))
@@ -168,6 +168,6 @@ def _show(report: "JsonObject") -> None:
 
 
 def _places(words: "JsonObject") -> list[str]:
-    """Where they stand in a file, in its order, as editors and terminals make links of it."""
+    """The places in a file, in order, in the form that editors and terminals turn into links."""
     found = [(it["line"], it["column"], it["snippet"]) for matches in words.values() for it in matches["positions"]]
     return [f"{line}:{column}: {snippet}" for line, column, snippet in sorted(found)]

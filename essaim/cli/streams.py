@@ -1,4 +1,4 @@
-"""Standard output and standard error of the command, whose readers may leave or never have been there."""
+"""Standard output and standard error, which may be closed, or a pipe whose reader is gone."""
 
 import errno
 import io
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class _Output(io.FileIO):
-    """After an error nothing more is tried, or Python would report what is left in the buffer at its exit."""
+    """Discards everything after the first error; otherwise Python would report the rest of its buffer at exit."""
 
     def write(self, data: Any) -> int:
         try:
@@ -22,7 +22,7 @@ class _Output(io.FileIO):
 
 
 def prepare() -> None:
-    """A closed pipe ends the command with the exit code that a shell gives to SIGPIPE; a closed descriptor takes all.
+    """A broken pipe ends the command with the exit code of SIGPIPE in a shell; output to a closed descriptor is discarded.
 
     Any name can be printed, whatever the encoding of the terminal.
     """

@@ -1,4 +1,4 @@
-"""Jobs to come: as they came in a recorded run, or as a rate and bursts say."""
+"""The load of a simulation: the jobs of a recorded run, or a rate and bursts."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +11,15 @@ from essaim.planning.errors import PlanningError, RecordingError
 from essaim.planning.recording import JobTimes, Recording
 
 Arrival = tuple[float, tuple[float, ...]]
-"""When a job's message comes, and how long each of its tasks takes, in seconds."""
+"""When a job arrives, and how long each of its tasks takes, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`about`: a few words for people. `span`: when the last job comes.
+    """`about`: a description for people. `span`: when the last job arrives.
 
-    `arrivals` gives them anew each time it is called, in the order of time; the same number, the same arrivals.
-    `accepting`: how long each one's client had waited by then; None for a job whose time to result says nothing.
+    `arrivals(seed)` gives the arrivals in time order, always the same for the same seed. `accepting`: how long each job's
+    client had waited until the job was accepted; None excludes the job from the times to result.
     """
 
     about: str
@@ -30,7 +30,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Jobs at `rate` per second by chance, and `burst` of them at once, at first and again after each `every` seconds."""
+    """Random jobs at `rate` per second, and a `burst` of jobs at once, at the start and then each `every` seconds."""
 
     duration: float
     rate: float = 0.0
@@ -39,9 +39,9 @@ class Pattern:
     tasks: int = 1
 
     def load(self, work: Callable[[Random], float], about_work: str) -> Load:
-        """`work` is what one task takes. Raises `PlanningError` when there is nothing to do."""
+        """`work` gives the duration of a task. Raises `PlanningError` if there are no jobs."""
         if not self.rate and not self.burst:
-            raise PlanningError("no jobs come: give --rate, --burst or --run")
+            raise PlanningError("no load: give --rate, --burst or --run")
 
         def arrivals(number: int) -> Iterator[Arrival]:
             random = Random(number)  # noqa: S311 — a simulation, no secret
@@ -53,12 +53,12 @@ class Pattern:
         return Load(f"{self.about()}, {about_work}", span, arrivals)
 
     def expected(self) -> float:
-        """How many tasks come, about."""
+        """The expected number of tasks."""
         bursts = 1 + self.duration // self.every if self.every <= self.duration else 1
         return (self.rate * self.duration + self.burst * bursts) * self.tasks
 
     def about(self) -> str:
-        """In words."""
+        """The pattern in words."""
         again = f" every {self.every:g} s" if self.every <= self.duration else ""
         parts = [f"{self.rate:g} jobs a second"] if self.rate else []
         parts += [f"{self.burst} jobs at once{again}"] if self.burst else []
@@ -78,7 +78,7 @@ class Pattern:
 
 
 def recorded(recording: Recording) -> Load:
-    """The jobs of a run that were accepted, each with the work it was. Raises `RecordingError` when there is none."""
+    """The accepted jobs of a run, each with its work. Raises `RecordingError` if there are none."""
     jobs = accepted(recording)
     if not jobs:
         raise RecordingError("no job was accepted in this run")
@@ -90,7 +90,7 @@ def recorded(recording: Recording) -> Load:
 
 
 def accepted(recording: Recording) -> list[JobTimes]:
-    """The jobs for which 202 came, in that order."""
+    """The accepted jobs, in the order of their 202."""
     return sorted((job for job in recording.jobs if job.accepted is not None), key=lambda job: job.accepted or 0.0)
 
 
@@ -100,7 +100,7 @@ def _works(job: JobTimes, usual: float) -> tuple[float, ...]:
 
 
 def _work(job: JobTimes) -> float | None:
-    """What each of its tasks took; of a cancelled job, until then."""
+    """How long each task of the job took; if it was cancelled, until then."""
     if job.work is not None:
         return job.work / (job.tasks or 1)
     if job.started is None:

@@ -1,4 +1,4 @@
-"""What a recorded run tells about its house: how long workers took to start, and where KEDA's and the HPA's clocks stood."""
+"""Estimate from a recorded run how long its workers took to start, and the phases of the clocks of KEDA and the HPA."""
 
 import cmath
 import math
@@ -13,17 +13,17 @@ from essaim.planning.forecast import USUAL_HANDOVER
 from essaim.planning.recording import Moment, Recording
 
 SHOWN_SECONDS = 5.0
-"""How often RabbitMQ's management API looks at a queue."""
+"""How often RabbitMQ's management API updates the numbers of a queue."""
 USUAL_START_UP = 1.5
 SHORTEST_START_UP = 0.2
-ENOUGH, ENOUGH_STEPS = 20, 4  # tasks, and steps, to tell anything from
+ENOUGH, ENOUGH_STEPS = 20, 4  # the fewest tasks and steps for an estimate
 SYNCS = [HPA_SYNC_SECONDS + hundredths / 100 for hundredths in range(40)]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`workers`: how many there were at the `start`. `start_ups`: of each worker, in turn, where that is known; `start_up` is
-    the median. The rest as of a `House` and a `Simulation`.
+    """`workers`: their number at the `start`. `start_ups`: of each worker in order, if known; `start_up` is their median.
+    The rest as in `ClusterModel` and `Simulation`.
     """
 
     start: float
@@ -37,14 +37,14 @@ class Calibration:
 
 
 def calibrate(recording: Recording, policy: Policy) -> Calibration:
-    """Read it off; where nothing is to be seen, the usual. Raises `RecordingError` for a run without moments.
+    """Estimate from the run, with defaults for what it does not show. Raises `RecordingError` for a run without moments.
 
-    Each step tells where the clock stood of the one who took it. In a cluster steps are seen when they are wanted, on one
-    machine when they are there.
+    Each scaling step reveals the phase of the clock behind it. A cluster shows a step when it is requested, one machine
+    when the workers have started.
     """
     moments, speed = recording.moments, recording.run.speed
     if not moments:
-        raise RecordingError("nobody looked at the queue and the workers in this run")
+        raise RecordingError("this run has no samples of queue and workers")
     cluster = any(moment.replicas_desired is not None for moment in moments)
     poll = policy.polling_interval / speed
     counts = [(moment.seconds, (moment.replicas_desired or 0) if cluster else moment.workers) for moment in moments]
@@ -75,14 +75,14 @@ def calibrate(recording: Recording, policy: Policy) -> Calibration:
 
 
 def _by_hpa(before: int, after: int, policy: Policy) -> bool:
-    """It is whenever KEDA is not: that only wakes the first and sends all away."""
+    """Whether the HPA took this step. KEDA itself only scales 0 → 1 and N → 0."""
     return before != after > (0 if before else max(1, policy.min_replicas))
 
 
 def _desired_until_there(recording: Recording) -> list[float]:
-    """One for each worker, in the order in which they were wanted. Each time is in the middle between two looks.
+    """The start-up time of each worker, in the order of requests. Times are halfway between two moments.
 
-    Not until ready: a pod is that before its worker takes deliveries.
+    Measured until the worker takes deliveries, which is later than its pod's readiness.
     """
     pairs = list(pairwise(recording.moments))
     found = []
@@ -94,9 +94,9 @@ def _desired_until_there(recording: Recording) -> list[float]:
 
 
 def _handover(recording: Recording) -> float | None:
-    """What workers lose between two tasks, seen while tasks waited all the time: then they have no other reason to be idle.
+    """The idle time of workers between two tasks, measured while tasks were waiting.
 
-    None where too few tasks began then, or where jobs had several, since only the sum of those is recorded.
+    None if too few tasks started then, or if jobs had several tasks, of which only the sum is recorded.
     """
     tasks = [(job.started, job.ended) for job in recording.jobs if job.started is not None and job.ended is not None]
     fresh = [now for before, now in pairwise(recording.moments) if _queue(before) != _queue(now)]
@@ -113,12 +113,12 @@ def _handover(recording: Recording) -> float | None:
 
 
 def _queue(moment: Moment) -> tuple[int, ...]:
-    """What a look that got no answer repeats."""
+    """What a moment without an answer repeats from the one before."""
     return moment.ready, moment.in_flight, moment.workers, moment.busy
 
 
 def _woken(recording: Recording) -> list[tuple[float, float]]:
-    """When the first job came while nobody was awake, and when the first one began."""
+    """For each wake-up: when the first job arrived while there were no workers, and when the first job started."""
     found = []
     for awake, moments in groupby(recording.moments, key=lambda moment: moment.workers > 0):
         times = [moment.seconds for moment in moments]
@@ -130,11 +130,11 @@ def _woken(recording: Recording) -> list[tuple[float, float]]:
 
 
 def _turns(times: Sequence[tuple[float, float]], period: float) -> complex:
-    """The sum of the clock's hands at these times, each the shorter the longer the time in which it may have been."""
+    """The sum of unit vectors at the events' phases (a circular mean); an event seen through a longer gap weighs less."""
     return sum(cmath.exp(2j * math.pi * at / period) / (1 + gap) for at, gap in times)
 
 
 def _phase(times: Sequence[tuple[float, float]], period: float) -> float:
-    """How much of the period had gone by at 0, from 0 to 1, when something happened at these times; a half if nothing did."""
+    """The phase of the clock at time 0, from 0 to 1, given the times of its events; 0.5 without events."""
     turns = _turns(times, period)
     return -cmath.phase(turns) / (2 * math.pi) % 1 if abs(turns) > 1e-9 else 0.5

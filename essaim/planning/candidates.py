@@ -1,4 +1,4 @@
-"""The same ScaledObject with other numbers in it: every combination of what is to be tried."""
+"""Variants of a ScaledObject: every combination of the values to try."""
 
 import copy
 import re
@@ -11,7 +11,7 @@ from essaim.autoscaler.policy import Policy, parse
 from essaim.planning.errors import PlanningError
 
 TASKS_PER_WORKER = "tasksPerWorker"
-"""No field of its own: what the formula divides the waiting tasks by."""
+"""Not a field: the number by which the formula divides the waiting tasks."""
 _RULES = ("advanced", "horizontalPodAutoscalerConfig", "behavior")
 _PLACES: dict[str, tuple[str, ...]] = {
     **{
@@ -32,9 +32,7 @@ _DIVISOR = re.compile(r"(?<=/)(\s*)(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`settings`: what it has instead of the file's own numbers; nothing for the file as it is. `changes`: how many of
-    these the file says otherwise.
-    """
+    """`settings`: the tried values, empty for the unchanged file. `changes`: how many of them differ from the file's."""
 
     settings: tuple[tuple[str, str], ...]
     policy: Policy
@@ -45,12 +43,12 @@ class Candidate:
 
 
 def candidates(manifest: Any, tries: Sequence[str]) -> list[Candidate]:
-    """Every combination of `FIELD=VALUE,VALUE…`. Raises `PlanningError` for a field or a value that cannot be."""
+    """Every combination of `FIELD=VALUE,VALUE…`. Raises `PlanningError` or `ScaledObjectError` for an invalid one."""
     parse(manifest, "the ScaledObject")
     fields = [_tried(text) for text in tries]
     names = [name for name, _ in fields]
     if len(set(names)) < len(names):
-        raise PlanningError("a field is to be tried twice; write all its values behind one --try")
+        raise PlanningError("a field has two --try; write all its values in one")
     found = []
     for values in product(*(values for _, values in fields)):
         settings = tuple(zip(names, values, strict=True))
@@ -66,15 +64,15 @@ def _tried(text: str) -> tuple[str, list[str]]:
     name, equals, rest = text.partition("=")
     name = name.strip()
     if name not in _PLACES:
-        raise PlanningError(f"{name!r} is no field that can be tried; these are: {', '.join(_PLACES)}")
+        raise PlanningError(f"{name!r} is not a field that can be tried; these are: {', '.join(_PLACES)}")
     values = [rest.strip()] if name == "formula" else [value.strip() for value in rest.split(",")]
     if not equals or not all(values):
-        raise PlanningError(f"--try {text!r} gives no values; write it like --try {name}=1,5,30")
+        raise PlanningError(f"--try {text!r} has no values; write it like --try {name}=1,5,30")
     return name, list(dict.fromkeys(values))
 
 
 def _put(spec: dict[str, Any], name: str, value: str) -> bool:
-    """Whether that is another than there was."""
+    """Set the value; return whether it changes."""
     *path, last = _PLACES[name]
     for key in path:
         spec = spec.setdefault(key, {})
@@ -89,7 +87,7 @@ def _number(name: str, value: str) -> str | int:
     try:
         return int(value)
     except ValueError:
-        raise PlanningError(f"{name} takes whole numbers, and {value!r} is none") from None
+        raise PlanningError(f"{name} takes whole numbers, not {value!r}") from None
 
 
 def _divided(formula: str, value: str) -> str:

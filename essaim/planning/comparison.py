@@ -1,4 +1,4 @@
-"""A recorded run told again by the simulation, and how far the two are apart."""
+"""Simulate a recorded run, and measure how far prediction and recording differ."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from essaim.autoscaler.policy import parse
 from essaim.planning.arrivals import recorded
 from essaim.planning.calibration import calibrate
 from essaim.planning.errors import RecordingError
-from essaim.planning.forecast import Forecast, House
+from essaim.planning.forecast import ClusterModel, Forecast
 from essaim.planning.outcome import quantile, times_to_result
 from essaim.planning.recording import Recording
 from essaim.planning.simulation import Simulation
@@ -30,20 +30,20 @@ class Comparison:
 
     @property
     def p95_error(self) -> float:
-        """As a share of what was recorded; below 0 the prediction was too good."""
+        """Relative to the recorded p95; below 0, the prediction was too optimistic."""
         return self.p95_predicted / self.p95_recorded - 1
 
 
 def compare(recording: Recording) -> Comparison:
-    """Tell it again by the rules, arrivals and work of the run. Nothing is fitted: start-up and clocks are read off.
+    """Simulate the run with its ScaledObject, arrivals, work, start-up times and clocks.
 
     Raises `RecordingError` for a run in which nothing happened.
     """
     if not any(moment.workers for moment in recording.moments):
-        raise RecordingError("no worker was seen in this run")
+        raise RecordingError("this run has no workers")
     load, policy, run = recorded(recording), parse(recording.run.scaledobject, "the run's ScaledObject"), recording.run
     known = calibrate(recording, policy)
-    house = House(
+    model = ClusterModel(
         partial(next, chain(known.start_ups, repeat(known.start_up))),
         handover=known.handover,
         shown_every=known.shown_every,
@@ -52,7 +52,7 @@ def compare(recording: Recording) -> Comparison:
         speed=run.speed,
     )
     simulation = Simulation(
-        policy, house, load.arrivals(0), start=known.start, phases=known.phases, workers=known.workers, every=EVERY
+        policy, model, load.arrivals(0), start=known.start, phases=known.phases, workers=known.workers, every=EVERY
     )
     forecast = simulation.run(recording.moments[-1].seconds)
     peak = max(moment.workers for moment in recording.moments)
@@ -72,11 +72,11 @@ def times_recorded(recording: Recording) -> list[float]:
 
 
 def _distance(recording: Recording, forecast: Forecast) -> float:
-    """How many workers the two differ by, in the mean over time; what was seen holds until it is looked at again."""
+    """The mean absolute difference in workers over time; each recorded moment holds until the next."""
     times = [moment.seconds for moment in forecast.moments]
     differences = spans = 0.0
     for moment, following in pairwise(recording.moments):
-        told = forecast.moments[max(0, bisect_right(times, moment.seconds) - 1)]
-        differences += abs(moment.workers - told.workers) * (following.seconds - moment.seconds)
+        predicted = forecast.moments[max(0, bisect_right(times, moment.seconds) - 1)]
+        differences += abs(moment.workers - predicted.workers) * (following.seconds - moment.seconds)
         spans += following.seconds - moment.seconds
     return differences / spans if spans else 0.0

@@ -1,4 +1,4 @@
-"""How people write times and rates: `90s`, `1h30m`, `lognormal:2s`, `5/s`."""
+"""Parse times and rates: `90s`, `1h30m`, `lognormal:2s`, `5/s`."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from essaim.planning.errors import PlanningError
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)")
 SPREAD = 0.8
-"""Of a lognormal time, when no other is given: the standard deviation of its logarithm."""
+"""The default standard deviation of the logarithm of a lognormal time."""
 
 
 def seconds(text: str) -> float:
@@ -20,7 +20,7 @@ def seconds(text: str) -> float:
         return float(written)
     pieces = _PIECE.findall(written)
     if not pieces or "".join(map("".join, pieces)) != written:
-        raise PlanningError(f"{text!r} is no time; write it like 90s, 10m or 1h30m")
+        raise PlanningError(f"{text!r} is not a time; write it like 90s, 10m or 1h30m")
     return sum(float(number) * UNITS[unit] for number, unit in pieces)
 
 
@@ -32,12 +32,12 @@ def per_second(text: str) -> float:
     except (ValueError, KeyError):
         rate = math.nan
     if not (math.isfinite(rate) and rate >= 0):
-        raise PlanningError(f"{text!r} is no rate; write it like 5/s, 300/min or 20/h")
+        raise PlanningError(f"{text!r} is not a rate; write it like 5/s, 300/min or 20/h")
     return rate
 
 
 def distribution(text: str) -> Callable[[Random], float]:
-    """A time as it varies: `2s` (always), `exponential:2s`, `lognormal:2s` or `lognormal:2s,0.5`; the time is the mean.
+    """A distribution of times: `2s` (constant), `exponential:2s`, `lognormal:2s` or `lognormal:2s,0.5`; the time is the mean.
 
     Raises `PlanningError`.
     """
@@ -54,4 +54,4 @@ def distribution(text: str) -> Callable[[Random], float]:
         spread = float(spread_text or SPREAD)
         middle = math.log(mean) - spread**2 / 2
         return lambda random: random.lognormvariate(middle, spread)
-    raise PlanningError(f"{text!r} is no time that varies; write 2s, exponential:2s or lognormal:2s,{SPREAD}")
+    raise PlanningError(f"{text!r} is not a distribution of times; write 2s, exponential:2s or lognormal:2s,{SPREAD}")

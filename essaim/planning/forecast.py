@@ -1,4 +1,4 @@
-"""What a simulation has to know besides the ScaledObject, and what comes out of it."""
+"""The input of a simulation beside the ScaledObject, and its outcome."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,13 @@ USUAL_HANDOVER = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """What no ScaledObject says. Times in seconds.
+class ClusterModel:
+    """How workers and the cluster behave. Times in seconds.
 
-    `start_up` gives each worker's time from being wanted to taking its first delivery. `drain`: from being told to leave
-    to having left. `handover`: from one task's end to the next one's start. `split`: what the first delivery of a
-    job of several tasks takes. `shown_every`: how often the management API looks at the queue; 0: all is known at once,
-    as on one machine. `sync_seconds`: the HPA's period; a busy one counts its 15 s from when it is done. `speed`:
-    simulated seconds per real second in the autoscaler.
+    `start_up` gives each worker's time from being requested to its first delivery. `drain`: from SIGTERM to exit.
+    `handover`: from the end of a task to the start of the next. `split`: how long it takes to split a job of several tasks.
+    `shown_every`: how often the management API updates its numbers; 0 means at once, as on one machine. `sync_seconds`:
+    the HPA's period; a busy HPA counts its 15 s from the end of the last sync. `speed`: of the autoscaler's clock.
     """
 
     start_up: Callable[[], float]
@@ -33,9 +32,9 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What would happen. `arrived` and `ended` are in the order of arrivals; `ended` is infinite for a job that has not.
+    """The outcome. `arrived` and `ended` are in the order of arrivals; `ended` is infinite for a job that did not end.
 
-    Worker-seconds count from being wanted to having left, start-up and drain included; `busy_seconds` only tasks.
+    Worker-seconds include start-up and drain; `busy_seconds` only tasks.
     """
 
     moments: tuple[Moment, ...]
@@ -47,7 +46,7 @@ class Forecast:
 
 
 def exact(seconds: float) -> float:
-    """The nearest time from which periods can be counted without error.
+    """The nearest time that a float represents exactly, together with its multiples.
 
     Whether the HPA's last step was a whole period ago, or a little less, decides how far the next one may go.
     """

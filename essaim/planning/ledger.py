@@ -1,14 +1,14 @@
-"""The jobs of a simulation: when each one came and ended, and what of it is still to do."""
+"""The jobs of a simulation: when each arrived and ended, and its remaining tasks."""
 
 from collections.abc import Sequence
 from math import inf
 
 Task = tuple[int, float]
-"""The place of its job in the order of arrivals, and the seconds it takes."""
+"""The index of its job in the order of arrivals, and its duration in seconds."""
 
 
 class Ledger:
-    """`arrived` and `ended` in the order of arrivals; `work`: seconds of work that have been done. `split`: as of a `House`."""
+    """`arrived` and `ended` are in the order of arrivals; `work`: seconds of finished work. `split`: as in `ClusterModel`."""
 
     def __init__(self, split: float) -> None:
         self.arrived: list[float] = []
@@ -18,7 +18,7 @@ class Ledger:
         self._parts: dict[int, tuple[float, ...] | int] = {}
 
     def arrive(self, at: float, works: tuple[float, ...]) -> Task:
-        """The task that its first message asks for: its only one, or the split."""
+        """The first task of a new job: its only one, or the split."""
         index = len(self.ended)
         self.arrived.append(at)
         self.ended.append(inf)
@@ -28,7 +28,7 @@ class Ledger:
         return index, self._split
 
     def end(self, now: float, task: Task) -> Sequence[Task]:
-        """Returns the tasks that there are now, where this was a split."""
+        """End a task. Returns the new tasks if it was a split."""
         index, work = task
         self.work += work
         parts = self._parts

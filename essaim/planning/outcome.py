@@ -1,4 +1,4 @@
-"""What a forecast comes to in a few numbers: time to result, cost, and what the tasks waited for."""
+"""The key figures of a forecast: times to result, cost, and why tasks waited."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from essaim.planning.forecast import Forecast
 
 
 class Cause(StrEnum):
-    """Why a task waits: what would have to be another for it not to."""
+    """Why a task waits."""
 
     ASLEEP = "no worker was awake"
     STARTING = "workers were starting"
@@ -22,8 +22,8 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Times to result in seconds, infinite for a job that has no end. `waste`: idle worker-seconds over all; `resting`: those
-    in which there was nothing at all to do. `waited`: task-seconds in the queue, by cause.
+    """Times to result in seconds, infinite for a job that does not end. `waste`: the share of worker-seconds that were idle;
+    `resting`: the share without any work at all. `waited`: task-seconds in the queue, by cause.
     """
 
     p50: float
@@ -53,12 +53,12 @@ def outcome(forecast: Forecast, load: Load, policy: Policy) -> Outcome:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest of these sorted values that is no less than this share of all of them; NaN of none."""
+    """The quantile of these sorted values; NaN if there are none."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
 def times_to_result(forecast: Forecast, load: Load) -> list[float]:
-    """Seconds from each client's submission to its job's end; infinite where there is none."""
+    """Seconds from each submission to the end of its job; infinite if it has none."""
     took = [ended - arrived for arrived, ended in zip(forecast.arrived, forecast.ended, strict=True)]
     if not load.accepting:
         return took

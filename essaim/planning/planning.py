@@ -1,4 +1,4 @@
-"""Candidates side by side under the same load, and which of them to take for a stated target, with the reasons."""
+"""Assess candidates under the same load, and choose one for a target."""
 
 import math
 import statistics
@@ -10,18 +10,18 @@ from typing import Any
 from essaim.planning.arrivals import Load
 from essaim.planning.candidates import Candidate
 from essaim.planning.errors import PlanningError
-from essaim.planning.forecast import USUAL_HANDOVER, Forecast, House
+from essaim.planning.forecast import USUAL_HANDOVER, ClusterModel, Forecast
 from essaim.planning.outcome import Cause, Outcome, outcome, quantile
 from essaim.planning.simulation import Simulation
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 ALIKE = 1.01
-PICTURE = 600  # moments, at least
+PICTURE = 600  # moments in a forecast, at least
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A `House` that is not built yet, in a few words: `start_up` is a time as it varies. The rest as there."""
+class ClusterAssumptions:
+    """Gives each replay its `ClusterModel`: `start_up` is a distribution of times. The rest as there."""
 
     about: str
     start_up: Callable[[Random], float]
@@ -29,9 +29,9 @@ class Place:
     shown_every: float = 0.0
     concurrency: int = 1
 
-    def house(self, number: int) -> House:
+    def model(self, number: int) -> ClusterModel:
         random = Random(f"start-up {number}")  # noqa: S311 — a simulation, no secret
-        return House(
+        return ClusterModel(
             lambda: self.start_up(random),
             handover=self.handover,
             shown_every=self.shown_every,
@@ -41,9 +41,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A candidate in several replays, which differ in chance and in where the clocks of KEDA and the HPA stand.
+    """A candidate in several replays, with different random times and different phases of KEDA's and the HPA's clocks.
 
-    `forecast` is that of the replay with the worst p95, which is the one that a target is held against.
+    `forecast` is that of the replay with the worst p95, which must meet the target.
     """
 
     candidate: Candidate
@@ -71,7 +71,7 @@ class Assessment:
         return statistics.fmean(it.resting for it in self.outcomes)
 
     def described(self) -> dict[str, Any]:
-        """For machines: None is a time without end, `waited` the shares of all waiting by cause."""
+        """For programs: None is an infinite time; `waited` has the shares of all waiting by cause."""
         worst = self.worst
         times = {"p50": worst.p50, "p95": worst.p95, "p99": worst.p99, "p95_best": self.best_p95}
         return {
@@ -86,25 +86,29 @@ class Assessment:
         }
 
     def waited(self, cause: Cause) -> float:
-        """The share of all waiting that was for this, from 0 to 1."""
+        """The share of all waiting with this cause, from 0 to 1."""
         total = sum(sum(it.waited.values()) for it in self.outcomes)
         return sum(it.waited[cause] for it in self.outcomes) / total if total else 0.0
 
 
 def assess(
-    candidate: Candidate, place: Place, load: Load, replays: int, done: Callable[[], object] = lambda: None
+    candidate: Candidate,
+    assumptions: ClusterAssumptions,
+    load: Load,
+    replays: int,
+    done: Callable[[], object] = lambda: None,
 ) -> Assessment:
-    """Replay it so many times; `done` is called after each. Raises `PlanningError` when no job comes."""
+    """Simulate a candidate `replays` times; `done` is called after each. Raises `PlanningError` if no job arrives."""
     found: list[tuple[Outcome, Forecast]] = []
     for number in range(replays):
-        phases = ((number + 0.5) / replays, number * GOLDEN % 1)  # spread evenly, and not in step with each other
+        phases = ((number + 0.5) / replays, number * GOLDEN % 1)  # spread evenly, and independent of each other
         every = max(0.25, load.span / PICTURE)
         simulation = Simulation(
-            candidate.policy, place.house(number), load.arrivals(number), phases=phases, every=every
+            candidate.policy, assumptions.model(number), load.arrivals(number), phases=phases, every=every
         )
         forecast = simulation.run()
         if not forecast.arrived:
-            raise PlanningError("no job comes in that time: more of them, or a longer time")
+            raise PlanningError("no job arrives in that time: plan for more jobs or a longer time")
         found.append((outcome(forecast, load, candidate.policy), forecast))
         done()
     _, forecast = max(found, key=lambda it: it[0].p95)
@@ -112,10 +116,10 @@ def assess(
 
 
 def choose(assessments: Sequence[Assessment], target: float) -> Assessment | None:
-    """The cheapest whose p95 is within the target in every replay; None if there is none.
+    """The cheapest candidate whose p95 meets the target in every replay; None if there is none.
 
-    What costs within a hundredth of it is as cheap: of these the quickest, by more than a hundredth; of those that are as
-    quick the one that changes least, so that nothing is advised that makes no difference.
+    Costs and times within 1 % are equal. Of equally cheap candidates the fastest is chosen, and of equally fast ones the
+    one with the fewest changes.
     """
     fit = [it for it in assessments if it.worst.p95 <= target]
     if not fit:
@@ -128,7 +132,7 @@ def choose(assessments: Sequence[Assessment], target: float) -> Assessment | Non
 
 
 def indifferent(assessments: Sequence[Assessment]) -> list[str]:
-    """The fields that were tried and make no difference: neither to the p95 nor to the cost, whatever the others are."""
+    """The tried fields that change neither p95 nor cost, whatever the values of the others."""
     names = [name for name, _ in assessments[0].candidate.settings] if assessments else []
     found = []
     for name in names:
@@ -141,7 +145,7 @@ def indifferent(assessments: Sequence[Assessment]) -> list[str]:
 
 
 def shortest(load: Load) -> float:
-    """The p95 of the time to result if every task began at once: what no setting can better."""
+    """The p95 of the time to result if every task started at once: a lower bound for any setting."""
     works = [max(works, default=0.0) for _, works in load.arrivals(0)]
     waited = load.accepting or [0.0] * len(works)
     return quantile(

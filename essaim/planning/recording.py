@@ -1,7 +1,7 @@
-"""A run as it was recorded: a folder with what was run, how the house looked about once a second, and every job.
+"""A recorded run: a folder with its parameters, samples of queue and workers about once a second, and every job.
 
 `run.json` is a `Run`, `samples.csv` has a row for each `Moment`, `jobs.csv` one for each `JobTimes`. All times are seconds
-since the run began. An empty cell is None, and a column with a default may be absent.
+since the start of the run. An empty cell is None, and a column with a default may be absent.
 """
 
 import csv
@@ -24,12 +24,11 @@ T = TypeVar("T")
 
 
 class Run(BaseModel):
-    """What was run. `scaledobject` is the whole manifest, so that a run can be told again by the rules that it had.
+    """The parameters of a run. `scaledobject` is the whole manifest, so that the run can be simulated.
 
-    `speed`: simulated seconds per real second in the autoscaler. `generator_cpu`: share of one core that the load
-    generator took. `faults`: jobs that are not as they must be, in sentences. `gaps`: from when to when nothing
-    was heard of queue and workers, so that the moments in between tell what was last known. `releases`: which have answered;
-    of several, each moment tells of one. Whoever records may add fields.
+    `speed`: of the autoscaler's clock. `generator_cpu`: share of one core that the load generator used. `faults`: what went
+    wrong with jobs, in sentences. `gaps`: times without answers about queue and workers, in which moments repeat the last
+    known numbers. `releases`: all that answered; each moment is about one of them. Recorders may add fields.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -50,7 +49,7 @@ class Run(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The queue, the workers that are alive and those that run something; in a cluster also replicas and the HPA's wish."""
+    """The queue, and the workers that are alive and busy; in a cluster also replicas and the HPA's desired number."""
 
     seconds: float
     ready: int
@@ -64,7 +63,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class JobTimes:
-    """One job. `accepted` is when 202 came. `work`: seconds that all its tasks took together; None: not known."""
+    """One job. `accepted`: when its 202 arrived. `work`: the total seconds of its tasks; None if unknown."""
 
     id: str
     submitted: float
@@ -77,13 +76,13 @@ class JobTimes:
 
     @property
     def time_to_result(self) -> float | None:
-        """From submission to the end of one that succeeded."""
+        """From submission to the end of a job that succeeded."""
         return self.ended - self.submitted if self.state == "succeeded" and self.ended is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """All of it, moments and jobs in the order of time."""
+    """A whole recorded run, with moments and jobs in time order."""
 
     run: Run
     moments: tuple[Moment, ...]
@@ -91,7 +90,7 @@ class Recording:
 
 
 def write(folder: Path, recording: Recording) -> None:
-    """Make the folder, or take the place of what is recorded there."""
+    """Create the folder, or replace the recording in it."""
     moments = sorted(recording.moments, key=lambda moment: moment.seconds)
     jobs = sorted(recording.jobs, key=lambda job: job.submitted)
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,21 +101,21 @@ def write(folder: Path, recording: Recording) -> None:
 
 
 def read(folder: Path) -> Recording:
-    """What `write` wrote. Raises `RecordingError` for a folder that holds no such thing."""
+    """Read a recording. Raises `RecordingError` for a folder that is not one."""
     try:
         run = Run.model_validate_json((folder / RUN).read_bytes())
         moments, jobs = read_table(folder / SAMPLES, Moment), read_table(folder / JOBS, JobTimes)
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
-        raise RecordingError(f"{folder} is no recorded run: {error.title}, {where}: {fault['msg']}") from error
+        raise RecordingError(f"{folder} is not a recorded run: {error.title}, {where}: {fault['msg']}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RecordingError(f"{folder} is no recorded run: {error}") from error
+        raise RecordingError(f"{folder} is not a recorded run: {error}") from error
     return Recording(run, moments, jobs)
 
 
 def write_table(path: Path, kind: "type[DataclassInstance]", rows: "Iterable[DataclassInstance]") -> None:
-    """A CSV file with a column for each field."""
+    """Write a CSV file with a column for each field."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [column.name for column in fields(kind)], lineterminator="\n")
         writer.writeheader()
@@ -128,16 +127,16 @@ def _cell(value: object) -> object:
 
 
 def read_table(path: Path, kind: type[T]) -> tuple[T, ...]:
-    """What `write_table` wrote. Raises as pydantic does for what does not fit."""
+    """Read a file of `write_table`. Raises pydantic's errors for invalid cells."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
     return TypeAdapter(tuple[kind, ...]).validate_python(rows)  # type: ignore[valid-type]
 
 
 def work_of(spans: Sequence[tuple[float, float]]) -> float:
-    """Of a job whose tasks, in the order of their numbers, began and ended then.
+    """The work of a job, from the start and end of each task in order.
 
-    The first task of several is not looked at: its beginning is that of the split, and it may have waited again after that.
+    The first of several tasks is estimated from the others: it starts with the split, and may have waited again after that.
     """
     counted = spans[1:] or spans
     return sum(ended - started for started, ended in counted) / len(counted) * len(spans) if counted else 0.0

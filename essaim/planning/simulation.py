@@ -1,6 +1,6 @@
-"""A house told in advance: arrivals in, what its queue and workers would do out. Drives the `Autoscaler` itself, by events.
+"""An event-driven simulation of queue and workers under load. It runs the real `Autoscaler`.
 
-What it leaves out: failures, retries, the API, and tasks that slow each other down.
+It does not simulate failures, retries, the API, and tasks that slow each other down.
 """
 
 import itertools
@@ -16,17 +16,17 @@ from essaim.autoscaler.triggers import Sample
 from essaim.autoscaler.victims import victims
 from essaim.jobs.model import Depth
 from essaim.planning.arrivals import Arrival
-from essaim.planning.forecast import Forecast, House, exact
+from essaim.planning.forecast import ClusterModel, Forecast, exact
 from essaim.planning.ledger import Ledger, Task
 from essaim.planning.recording import Moment
 
 _NEVER: Arrival = (inf, ())
 TAIL_SECONDS = 3600.0
-"""How long workers may stay after the last job's end, or tasks wait while nobody starts or works, before it is cut off."""
+"""The simulation ends this long after the last job's end, or after tasks have waited this long without any worker."""
 
 
 class _Worker:
-    """`ready`: it takes deliveries; `stopping`: no more; `gone`: it has left, and what it had in hand is others' now."""
+    """`ready`: takes deliveries; `stopping`: drains; `gone`: has exited, and its task went back to the queue."""
 
     __slots__ = ("gone", "ready", "since", "stopping")
 
@@ -36,16 +36,16 @@ class _Worker:
 
 
 class Simulation:
-    """One house from `start` on. `phases`: how much of a poll's and of a sync's period has gone by then, from 0 to 1.
+    """Starts at time `start`. `phases`: the elapsed shares of the polling and the sync period at that time, from 0 to 1.
 
-    `workers`: how many there are at first; by default the fewest. `every`: seconds between two moments. Deterministic,
-    as far as arrivals and start-up times are.
+    `workers`: the initial number, by default the minimum. `every`: seconds between two moments. Deterministic if arrivals
+    and start-up times are.
     """
 
     def __init__(
         self,
         policy: Policy,
-        house: House,
+        model: ClusterModel,
         arrivals: Iterable[Arrival],
         *,
         start: float = 0.0,
@@ -53,12 +53,12 @@ class Simulation:
         workers: int | None = None,
         every: float = 1.0,
     ) -> None:
-        self._policy, self._house, self._start, self._every = policy, house, start, every
-        poll, sync = -phases[0] * policy.polling_interval, (1 - phases[1]) * house.sync_seconds
-        clocks = (start * house.speed + poll, start * house.speed + sync, house.sync_seconds)
+        self._policy, self._model, self._start, self._every = policy, model, start, every
+        poll, sync = -phases[0] * policy.polling_interval, (1 - phases[1]) * model.sync_seconds
+        clocks = (start * model.speed + poll, start * model.speed + sync, model.sync_seconds)
         self._autoscaler = Autoscaler(policy, *map(exact, clocks))
         self._arrivals, self._more = iter(arrivals), True
-        self._jobs = Ledger(house.split)
+        self._jobs = Ledger(model.split)
         self._happenings: list[tuple[float, int, Any, Any]] = []  # when, which of several at once, whose, what
         self._order = itertools.count()
         self._waiting: deque[Task] = deque()
@@ -80,7 +80,7 @@ class Simulation:
         for control in (self._show, self._scale, self._look):
             self._later(self._start, None, control)
         happenings, waiting, order = self._happenings, self._waiting, self._order
-        handover, end = self._house.handover, self._jobs.end
+        handover, end = self._model.handover, self._jobs.end
         at, works = next(self._arrivals, _NEVER)
         while not self._over:
             now, _, worker, what = happenings[0]
@@ -115,7 +115,7 @@ class Simulation:
             worker = self._free.popleft()
             if not worker.stopping:
                 task = self._waiting.popleft()
-                self._later(now + self._house.handover + task[1], worker, task)
+                self._later(now + self._model.handover + task[1], worker, task)
 
     def _happen(self, now: float, worker: _Worker | None, what: Any) -> None:
         if worker is None:
@@ -124,7 +124,7 @@ class Simulation:
             return
         if what is None:
             worker.ready = True
-            self._free.extend([worker] * self._house.concurrency)
+            self._free.extend([worker] * self._model.concurrency)
         else:
             self._waiting.extend(self._jobs.end(now, what))
             self._free.append(worker)
@@ -132,9 +132,9 @@ class Simulation:
 
     def _show(self, now: float) -> None:
         """The management API looks at the queue."""
-        if self._house.shown_every:
+        if self._model.shown_every:
             self._shown = self._depth()
-            self._later(now + self._house.shown_every, None, self._show)
+            self._later(now + self._model.shown_every, None, self._show)
 
     def _scale(self, _: float) -> None:
         depth, due = self._depth(), self._autoscaler.due
@@ -142,13 +142,13 @@ class Simulation:
         ready = sum(worker.ready for worker in self._workers)
         self._desired = self._autoscaler.observe(Sample(due, metrics, self._desired, ready)).replicas
         if self._desired != len(self._workers):
-            self._reconcile(due / self._house.speed)
-        self._later(self._autoscaler.due / self._house.speed, None, self._scale)
+            self._reconcile(due / self._model.speed)
+        self._later(self._autoscaler.due / self._model.speed, None, self._scale)
 
     def _reconcile(self, now: float) -> None:
         """The ReplicaSet's work."""
         for _ in range(self._desired - len(self._workers)):
-            self._add(now, self._house.start_up())
+            self._add(now, self._model.start_up())
         busy = self._running()
         leaving = victims(self._workers, lambda worker: worker.ready, lambda worker: worker in busy)
         for worker in leaving[: max(0, len(self._workers) - self._desired)]:
@@ -156,7 +156,7 @@ class Simulation:
             worker.stopping = True
             self._leaving.add(worker)
             self._later(
-                now + self._house.drain * worker.ready, None, lambda now, worker=worker: self._leave(now, worker)
+                now + self._model.drain * worker.ready, None, lambda now, worker=worker: self._leave(now, worker)
             )
 
     def _add(self, now: float, start_up: float) -> None:

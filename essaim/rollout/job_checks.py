@@ -24,7 +24,7 @@ NAMED = 3  # jobs that a sentence names
 
 
 @dataclass(frozen=True)
-class Seen:
+class JobsSeen:
     """`waiting`: seconds that the longest-queued job has waited for its first worker."""
 
     outcomes: Outcomes
@@ -42,7 +42,7 @@ class Window:
     _ended: dict[str, JsonObject] = field(default_factory=dict)
     _read_from: datetime | None = None
 
-    async def read(self, remote: Remote) -> Seen:
+    async def read(self, remote: Remote) -> JobsSeen:
         """Raises as `Remote` does."""
         open_jobs: list[JsonObject] = []
         floor = self._read_from or self.since
@@ -59,7 +59,7 @@ class Window:
         self._read_from = max(floor, min(oldest, now - LATE))
         queued = [_time(job.get("retried") or job["created"]) for job in open_jobs if job["state"] == "queued"]
         waiting = [(now - since).total_seconds() for since in queued]
-        return Seen(outcomes_of(self._ended.values(), open_jobs, now), max(waiting, default=0.0))
+        return JobsSeen(outcomes_of(self._ended.values(), open_jobs, now), max(waiting, default=0.0))
 
 
 def outcomes_of(ended: Iterable[JsonObject], open_jobs: Iterable[JsonObject], now: datetime) -> Outcomes:

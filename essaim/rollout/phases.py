@@ -10,8 +10,8 @@ from essaim.rollout.job_checks import (
     ENDED,
     SCHEMA_EXAMPLE,
     SMOKE_HINT,
+    JobsSeen,
     Requeue,
-    Seen,
     Shadow,
     Window,
     choose_smoke_request,
@@ -79,7 +79,7 @@ class StepJudge:
         plan, since = rollout.plan, rollout.since
         return cls(rollout.index, Window(plan.old, since), Window(plan.new, since), next_look(0, plan.rules))
 
-    async def judge(self, rollout: Rollout, remote: Remote) -> tuple[Seen, Seen, Verdict | None]:
+    async def judge(self, rollout: Rollout, remote: Remote) -> tuple[JobsSeen, JobsSeen, Verdict | None]:
         """Old and new as seen now, and a verdict if enough jobs have ended. Raises as `Remote` does."""
         old, new = await self.old.read(remote), await self.new.read(remote)
         ended = new.outcomes.ended
@@ -98,7 +98,7 @@ class StepJudge:
     def sentence(self) -> str:
         return f"until {self.wanted} jobs of {self.new.release} have ended that were submitted at this step"
 
-    def overdue(self, old: Seen, new: Seen, timeout: float) -> str:
+    def overdue(self, old: JobsSeen, new: JobsSeen, timeout: float) -> str:
         """Why this has lasted for too long, if it has. That few jobs come is no reason, and doubt is none either: a clock that
         made an end of it would take back good releases far more often than the verdict's rules allow.
         """

@@ -49,7 +49,7 @@ def cases(rules: Rules) -> tuple[Case, ...]:
 
 
 class SyntheticJobs:
-    """Ended jobs of one release in one window, out of shuffled pools at places that are drawn by lot: a thousand
+    """SimulatedRollout jobs of one release in one window, out of shuffled pools at places that are drawn by lot: a thousand
     durations cost no more than a few, and pools hold exactly what the case says.
     """
 
@@ -96,7 +96,7 @@ def _durations(spread: float, slowdown: float) -> Sequence[float]:
 
 
 @dataclass(frozen=True)
-class Ended:
+class SimulatedRollout:
     """One rollout. WAIT: it was left undecided; ADVANCE: the new release got all requests."""
 
     decision: Decision
@@ -112,7 +112,7 @@ class Odds:
     """The ends of all rollouts of one case."""
 
     case: Case
-    rollouts: Sequence[Ended]
+    rollouts: Sequence[SimulatedRollout]
 
     def share(self, decision: Decision, step: int | None = None) -> float:
         return fmean(each.decision is decision and step in (None, each.step) for each in self.rollouts)
@@ -126,7 +126,7 @@ def simulate(rules: Rules, steps: Sequence[int] = STEPS, rollouts: int = 10_000,
         yield Odds(case, [roll_out(case, rules, steps, rng) for _ in range(max(1, rollouts // len(every)))])
 
 
-def roll_out(case: Case, rules: Rules, steps: Sequence[int], rng: random.Random) -> Ended:
+def roll_out(case: Case, rules: Rules, steps: Sequence[int], rng: random.Random) -> SimulatedRollout:
     looks, touched, all_jobs = 0, 0, 0.0
     judged = [
         percent for percent in steps if percent < 100
@@ -142,8 +142,8 @@ def roll_out(case: Case, rules: Rules, steps: Sequence[int], rng: random.Random)
         touched += new.count
         all_jobs += new.count * 100 / percent
         if decision is not Decision.ADVANCE:
-            return Ended(decision, step, looks, touched, touched / all_jobs)
-    return Ended(Decision.ADVANCE, len(judged), looks, touched, touched / all_jobs)
+            return SimulatedRollout(decision, step, looks, touched, touched / all_jobs)
+    return SimulatedRollout(Decision.ADVANCE, len(judged), looks, touched, touched / all_jobs)
 
 
 COLUMNS = (

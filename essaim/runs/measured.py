@@ -41,11 +41,11 @@ class Measured:
 
 
 def read_measured(folder: Path) -> Measured:
-    """Raises `RecordingError` for a folder that is no recorded run, or where a table beside it broke off."""
+    """Raises `RecordingError` for a folder that is not a recorded run, or has a damaged table."""
     recorded = recording.read(folder)
     try:
         beside = footprint.read(folder), read_traffic(folder), read_failures(folder)
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         tables = f"{footprint.PROCESSES} or {PREFIX}_*.csv"
-        raise RecordingError(f"{folder}: {tables} is damaged: without that file the run can be read") from error
+        raise RecordingError(f"{folder}: {tables} is damaged; delete that file to read the rest of the run") from error
     return Measured(folder.resolve().name, recorded, *beside)

@@ -41,7 +41,7 @@ class Connection(H11Protocol):
             self.transport.abort()
 
 
-class Server(uvicorn.Server):
+class SplitterServer(uvicorn.Server):
     """Leaves in good order, which is a success: unlike uvicorn's own, it does not raise the signal again in the end."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -68,7 +68,7 @@ async def serve(settings: Settings) -> None:
                 date_header=False,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
-            server = Server(config)
+            server = SplitterServer(config)
             orphaned = asyncio.create_task(parent_gone())
             orphaned.add_done_callback(lambda _: setattr(server, "should_exit", True))
             await server.serve([listening])

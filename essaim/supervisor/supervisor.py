@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import IO, Self
 
-from essaim.autoscaler.autoscaler import Autoscaler, Decision, why
+from essaim.autoscaler.autoscaler import Autoscaler, ScalingDecision, why
 from essaim.autoscaler.policy import Policy
 from essaim.autoscaler.triggers import Sample
 from essaim.autoscaler.victims import victims
@@ -73,7 +73,7 @@ class Supervisor:
         self._depth: Depth | None = None
         self._outage = False
         self._leaving = False
-        self._decision = Decision(0, None, "starting")
+        self._decision = ScalingDecision(0, None, "starting")
         self._replicas: dict[Replica, asyncio.Task[None]] = {}
         swarm = secrets.token_hex(2)  # two supervisors on one store must not share ids
         self._ids = (f"local-{swarm}-{number}" for number in itertools.count(1))

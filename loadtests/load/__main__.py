@@ -21,7 +21,7 @@ import typer
 from essaim.cli.errors import CliError
 from essaim.cli.jobs.progress import progress
 from essaim.cli.output import note
-from essaim.cli.report import tell, write_report
+from essaim.cli.report import print_report, write_report
 from essaim.cli.running import run
 from essaim.errors import EssaimError
 from loadtests.load import checking, options, site
@@ -30,7 +30,7 @@ from loadtests.load.recorder import record
 from loadtests.load.visits import Visit, Visits
 
 LOOK_SECONDS = 0.2
-QUIET_SECONDS = 2.0  # how the house looks before anybody comes, and when all have gone
+QUIET_SECONDS = 2.0  # recorded before the first job and after the last
 
 
 async def load(given: Namespace, folder: Path) -> list[str]:
@@ -38,55 +38,59 @@ async def load(given: Namespace, folder: Path) -> list[str]:
     plan = options.plan_of(given)
     with tempfile.TemporaryDirectory(prefix="essaim-load-") as data:
         try:
-            async with site.open_site(given, given.token, Path(data)) as here:
-                await here.sampler.look()  # whoever does not answer now is not there
-                sampling = asyncio.create_task(here.sampler.run())
+            async with site.open_target(given, given.token, Path(data)) as target:
+                await target.sampler.look()  # whoever does not answer now is not there
+                sampling = asyncio.create_task(target.sampler.run())
                 try:
                     await asyncio.sleep(QUIET_SECONDS)
-                    visits = await _play(given, plan, here, folder)
+                    visits = await _run_load(given, plan, target, folder)
                 finally:
                     sampling.cancel()
                     with suppress(asyncio.CancelledError):
                         await sampling
                 wanted = len(visits) if plan.enough() else plan.jobs
-                seen, faults = await _check(here, visits, wanted)
-                record(folder, given.shape, wanted, here, seen, faults)
+                seen, faults = await _check(target, visits, wanted)
+                record(folder, given.shape, wanted, target, seen, faults)
                 return faults
         finally:
             if (logs := Path(data) / "logs").is_dir():
                 shutil.copytree(logs, folder / "logs", dirs_exist_ok=True)
 
 
-async def _play(given: Namespace, plan: options.Plan, here: site.Site, folder: Path) -> list[Visit]:
+async def _run_load(given: Namespace, plan: options.LoadPlan, target: site.LoadTarget, folder: Path) -> list[Visit]:
     """Let the visitors come, follow them, and wait for the workers to leave."""
     visits = Visits(folder)
     with progress() as bars:
         bar = bars.add_task(f"{given.shape}: jobs done", total=plan.jobs, note="")
-        async with open_generator(here.server, folder, _passed_on(given)) as generator:
-            here.sampler.watch_generator(generator.pid)
+        async with open_generator(target.server, folder, _passed_on(given)) as generator:
+            target.sampler.watch_generator(generator.pid)
             while generator.returncode is None:
                 await asyncio.sleep(LOOK_SECONDS)
                 visits.look()
                 accepted, done = visits.count()
-                now = here.sampler.looks[-1] if here.sampler.looks else None
+                now = target.sampler.looks[-1] if target.sampler.looks else None
                 queue = f"queue {now.ready} + {now.in_flight}, workers {now.workers}" if now else ""
                 bars.update(bar, completed=done, note=f"{accepted} accepted  {queue}")
             check(generator, folder)
         visits.look()
         bars.update(bar, completed=visits.count()[1], description="waiting for the workers to leave", note="")
-        if not await here.sampler.until_empty(here.cooldown):
-            note(f"workers were still there {here.cooldown:.0f} seconds after the last job; recorded until then")
+        if not await target.sampler.until_empty(target.cooldown):
+            note(f"workers were still there {target.cooldown:.0f} seconds after the last job; recorded until then")
         await asyncio.sleep(QUIET_SECONDS)
     return list(visits.by_number.values())
 
 
-async def _check(here: site.Site, visits: Sequence[Visit], wanted: int) -> tuple[list[checking.Seen], list[str]]:
+async def _check(
+    target: site.LoadTarget, visits: Sequence[Visit], wanted: int
+) -> tuple[list[checking.CheckedJob], list[str]]:
     """Every job as the server has it, and what is wrong. A server that is gone costs the answers, not the recording."""
     try:
-        seen = await checking.look_up(here.client, visits)
-        strangers = await checking.all_ids(here.client) - {visit.id for visit in visits} if here.private else set()
+        seen = await checking.look_up(target.client, visits)
+        strangers = await checking.all_ids(target.client) - {visit.id for visit in visits} if target.private else set()
     except CliError as error:
-        return [checking.Seen(visit, None, ()) for visit in visits if visit.id], [f"no job could be looked up: {error}"]
+        return [checking.CheckedJob(visit, None, ()) for visit in visits if visit.id], [
+            f"no job could be looked up: {error}"
+        ]
     return seen, checking.faults(wanted, visits, seen, strangers)
 
 
@@ -113,9 +117,9 @@ def main() -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not given.server:
-            note("Essaim starts here, for this run only …")
+            note("Essaim starts target, for this run only …")
         faults = run(load(given, folder))
-        tell([folder], write_report(folder), as_json=given.json)
+        print_report([folder], write_report(folder), as_json=given.json)
     except typer.Exit as signal:
         sys.exit(signal.exit_code)
     except (EssaimError, OSError) as error:

@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Seen:
+class CheckedJob:
     """A visit, the job as the server has it (None: it knows of none), and the job's tasks.
 
     A job of one task stands for its task: it began and ended with it.
@@ -33,15 +33,15 @@ class Seen:
         return str(self.job["state"]) if self.job else LOST
 
 
-async def look_up(client: Client, visits: Sequence[Visit]) -> list[Seen]:
+async def look_up(client: Client, visits: Sequence[Visit]) -> list[CheckedJob]:
     """Every job that was accepted. Raises as `Client`."""
 
-    async def one(visit: Visit) -> Seen:
+    async def one(visit: Visit) -> CheckedJob:
         try:
             job = await client.get(f"/v1/jobs/{visit.id}")
-            return Seen(visit, job, [job] if job["tasks"] == 1 else await all_tasks(client, visit.id))
+            return CheckedJob(visit, job, [job] if job["tasks"] == 1 else await all_tasks(client, visit.id))
         except AbsentError:
-            return Seen(visit, None, ())
+            return CheckedJob(visit, None, ())
 
     return await each(one, [visit for visit in visits if visit.id])
 
@@ -57,7 +57,9 @@ async def all_ids(client: Client) -> set[str]:
             return found
 
 
-def faults(wanted: int, visits: Sequence[Visit], seen: Sequence[Seen], strangers: Set[str] = frozenset()) -> list[str]:
+def faults(
+    wanted: int, visits: Sequence[Visit], seen: Sequence[CheckedJob], strangers: Set[str] = frozenset()
+) -> list[str]:
     """What is not as it must be. `strangers`: jobs that a server of our own has, and no visitor was told of."""
     found = []
     if len(visits) < wanted:
@@ -85,13 +87,13 @@ def faults(wanted: int, visits: Sequence[Visit], seen: Sequence[Seen], strangers
     return found
 
 
-def times(seen: Sequence[Seen], began: float) -> list[JobTimes]:
+def times(seen: Sequence[CheckedJob], began: float) -> list[JobTimes]:
     """As they are recorded: seconds since the run began, by the generator's clock."""
     shift = clock_shift(seen)
     return [_times(it, began, shift) for it in seen]
 
 
-def clock_shift(seen: Sequence[Seen]) -> float:
+def clock_shift(seen: Sequence[CheckedJob]) -> float:
     """How far the server's clock must be ahead, at least, for each job to be made between its submission and its 202."""
     known = [(it.visit, _stamp(it.job["created"]) or 0.0) for it in seen if it.job is not None]
     least = max((made - (visit.accepted or made) for visit, made in known), default=0.0)
@@ -99,7 +101,7 @@ def clock_shift(seen: Sequence[Seen]) -> float:
     return max(least, 0.0) or min(most, 0.0)
 
 
-def _times(seen: Seen, began: float, shift: float) -> JobTimes:
+def _times(seen: CheckedJob, began: float, shift: float) -> JobTimes:
     def since(moment: str | None) -> float | None:
         stamp = _stamp(moment)
         return None if stamp is None else stamp - shift - began

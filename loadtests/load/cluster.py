@@ -17,7 +17,7 @@ class Counts(NamedTuple):
     hpa_desired: int | None
 
 
-class Workers:
+class WorkerObjects:
     """Those of one release in one namespace."""
 
     def __init__(self, kubernetes: Kubernetes, namespace: str, release: str) -> None:
@@ -47,7 +47,7 @@ class Workers:
 
 
 @asynccontextmanager
-async def open_workers(namespace: str, release: str, proxy: str | None) -> AsyncIterator[Workers]:
+async def open_workers(namespace: str, release: str, proxy: str | None) -> AsyncIterator[WorkerObjects]:
     """By the address of a `kubectl proxy`, or else by KUBECONFIG."""
     async with open_kubernetes(Cluster(proxy) if proxy else nearest_cluster()) as kubernetes:
-        yield Workers(kubernetes, namespace, release)
+        yield WorkerObjects(kubernetes, namespace, release)

@@ -19,7 +19,7 @@ LOG = "generator.log"
 async def open_generator(
     server: str, folder: Path, options: Sequence[str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Started; it ends by itself when all visitors have left, or else here."""
+    """Started; it ends by itself when all visitors have left, or else target."""
     command = (
         *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", server),
         *("--only-summary", "--exit-code-on-error", "0", "--csv", str(folder / PREFIX), "--folder", str(folder)),

@@ -15,7 +15,7 @@ SAID, LOG = "Essaim answers at ", "up.log"
 
 
 @asynccontextmanager
-async def open_house(folder: Path, speed: float, scaledobject: Path | None) -> AsyncIterator[tuple[str, int]]:
+async def open_essaim(folder: Path, speed: float, scaledobject: Path | None) -> AsyncIterator[tuple[str, int]]:
     """Its URL and its process. Raises `CliError` with what it said, when it does not come up."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ESSAIM_")}
     rules = ["--scaledobject", str(scaledobject)] if scaledobject else []

@@ -14,7 +14,7 @@ PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """How a run is to go. `request` is JSON in which `{text}` stands for the name of the text a visitor has uploaded.
 
     No more visitors come once `until` is there; what `shape` and `jobs` say is then the most.
@@ -33,10 +33,10 @@ class Plan:
         return self.until is not None and self.until.exists()
 
 
-def plan_of(options: Namespace) -> Plan:
+def plan_of(options: Namespace) -> LoadPlan:
     """What the options say, with the shape's own numbers for those that they do not."""
     shape = SHAPES[options.shape]
-    return Plan(
+    return LoadPlan(
         shape,
         shape.jobs if options.jobs is None else options.jobs,
         shape.span if options.span is None else options.span,
@@ -73,7 +73,7 @@ def _request(given: str) -> str:
     except OSError as error:
         raise ArgumentTypeError(f"{given}: {error.strerror}") from error
     except ValueError as error:
-        raise ArgumentTypeError(f"{given} is no JSON: {error}") from error
+        raise ArgumentTypeError(f"{given} is not JSON: {error}") from error
     return text
 
 

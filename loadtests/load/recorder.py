@@ -10,12 +10,14 @@ from essaim.planning import recording
 from essaim.planning.recording import Recording, Run
 from essaim.runs import footprint
 from essaim.runs.figures import gaps_in, generator_share
-from loadtests.load.checking import Seen, times
+from loadtests.load.checking import CheckedJob, times
 from loadtests.load.sampler import moments
-from loadtests.load.site import Site
+from loadtests.load.site import LoadTarget
 
 
-def record(folder: Path, shape: str, jobs: int, site: Site, seen: Sequence[Seen], faults: Sequence[str]) -> None:
+def record(
+    folder: Path, shape: str, jobs: int, site: LoadTarget, seen: Sequence[CheckedJob], faults: Sequence[str]
+) -> None:
     """Write what `essaim report` reads and `essaim plan` replays; locust has written its own beside it."""
     sampler = site.sampler
     rows = times(seen, sampler.began)

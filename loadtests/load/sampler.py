@@ -1,4 +1,4 @@
-"""Looks at the house once a second while the load goes on, all on one clock: queue, workers, replicas, processes."""
+"""Samples queue, workers, replicas and processes once a second during a load test, all on one clock."""
 
 import asyncio
 import time
@@ -21,14 +21,14 @@ Replicas = Callable[[], Awaitable[Counts]]
 
 
 class Sampler:
-    """`looks`, `replicas` and `footprints` grow while `run` does. `began`: what all seconds are counted from, since 1970.
+    """`looks`, `replicas` and `footprints` grow during `run`. `began`: the zero of all seconds, as a Unix time.
 
-    `house`: the process whose children are the API and the workers, where they are on this machine. `releases`: those that have
-    answered, in turn; a look counts the workers of whichever did, since others may share the store. Known after the first
-    look, as `concurrency` of one worker.
+    `supervisor`: the local process whose children are the API and the workers, if any. `releases`: all that have answered; each
+    look counts the workers of the one that did, since others may share the store. Known after the first look, like the
+    `concurrency` of a worker.
     """
 
-    def __init__(self, client: Client, replicas: Replicas | None, house: int | None) -> None:
+    def __init__(self, client: Client, replicas: Replicas | None, supervisor: int | None) -> None:
         self.began = time.time()
         self.looks: list[Moment] = []
         self.replicas: list[tuple[float, Counts]] = []
@@ -37,7 +37,7 @@ class Sampler:
         self.concurrency = 1
         self._client = client
         self._ask_replicas = replicas
-        self._house = house
+        self._supervisor = supervisor
         self._generator: int | None = None
         self._cpu: dict[int, tuple[float, float]] = {}
 
@@ -104,13 +104,13 @@ class Sampler:
         now = self.seconds
         if self._generator is not None:
             self._footprint(now, self._generator, "generator")
-        if self._house is None:
+        if self._supervisor is None:
             return
         try:
-            children = psutil.Process(self._house).children(recursive=True)
+            children = psutil.Process(self._supervisor).children(recursive=True)
         except psutil.Error:
             return
-        for pid in [self._house, *(child.pid for child in children)]:
+        for pid in [self._supervisor, *(child.pid for child in children)]:
             self._footprint(now, pid, None)
 
     def _footprint(self, now: float, pid: int, role: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from essaim.autoscaler.policy import default_path, parse, read
 from essaim.cli.client import Client, open_http
 from loadtests.load.cluster import open_workers
-from loadtests.load.local import open_house
+from loadtests.load.local import open_essaim
 from loadtests.load.sampler import Sampler
 
 SPEED = 5.0
@@ -18,7 +18,7 @@ PATIENT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Site:
+class LoadTarget:
     """`scaledobject`: the manifest that the workers are scaled by, or ours where that cannot be seen."""
 
     server: str
@@ -49,7 +49,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 @asynccontextmanager
-async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator[Site]:
+async def open_target(options: Namespace, token: str, data: Path) -> AsyncIterator[LoadTarget]:
     """With a sampler that knows how to look at it. Raises as what it opens does, and `ScaledObjectError` for the rules."""
     path = options.scaledobject or default_path()
     scaledobject: Any = read(path)
@@ -58,7 +58,7 @@ async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator
         server, pid, replicas, speed = options.server, None, None, options.speed or 1.0
         if server is None:
             speed = options.speed or SPEED
-            server, pid = await stack.enter_async_context(open_house(data, speed, options.scaledobject))
+            server, pid = await stack.enter_async_context(open_essaim(data, speed, options.scaledobject))
         headers = {"host": options.host_header} if options.host_header else {}
         if token:
             headers["authorization"] = f"Bearer {token}"
@@ -71,4 +71,4 @@ async def open_site(options: Namespace, token: str, data: Path) -> AsyncIterator
             workers = await stack.enter_async_context(open_workers(options.namespace, release, options.kube_proxy))
             scaledobject, replicas = await workers.scaledobject(), workers.replicas
         sampler = Sampler(client, replicas, pid)
-        yield Site(server, client, sampler, scaledobject, speed, options.server is None)
+        yield LoadTarget(server, client, sampler, scaledobject, speed, options.server is None)

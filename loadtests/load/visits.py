@@ -31,7 +31,7 @@ class Visit:
     release: str = ""
 
 
-class Book:
+class VisitLog:
     """Where visits are written: one line whenever something is new, so that a killed generator has told what it knew."""
 
     def __init__(self, file: TextIO) -> None:

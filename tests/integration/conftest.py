@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from essaim_api.app import create_app
-from essaim_api.server import Server, ServerConfig, address, listen
+from essaim_api.server import HttpServer, ServerConfig, address, listen
 
 from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.model import Claimed, Job
@@ -29,7 +29,7 @@ class Site:
     http: httpx.AsyncClient
     backends: Backends
     settings: Settings
-    server: Server
+    server: HttpServer
     port: int
 
     async def submit(self, **request: object) -> str:
@@ -81,7 +81,7 @@ async def _serving(
         url, port = address(listening), listening.getsockname()[1]
         async with open_backends(settings) as backends:
             app = create_app(settings, change(backends))
-            server = Server(ServerConfig(app, settings), app.state.context.draining)
+            server = HttpServer(ServerConfig(app, settings), app.state.context.draining)
             running = asyncio.create_task(server.serve([listening]))
             async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
                 yield Site(http, backends, settings, server, port)

@@ -46,7 +46,7 @@ def test_a_pipe_that_nobody_writes_to_can_be_left(
         if writer is not None:
             os.close(writer)
     assert (process.returncode, out) == (128 + number, "")
-    assert err == "cancelled; nothing is left behind\n"
+    assert err == "cancelled and cleaned up\n"
 
 
 def test_a_pipe_is_read_to_its_end(url: str, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_utf_16_in_a_folder_is_no_binary_file(url: str, tmp_path: Path) -> None:
     said = search(url, "swarm", ".", cwd=tmp_path)
     assert said.code == 0
     assert said.out.splitlines()[0] == "./text:1:3: a swarm \U0001f41d"
-    assert said.err.splitlines() == ["left out 1 binary file", "./text: decoded from UTF-16-LE"]
+    assert said.err.splitlines() == ["skipped 1 binary file", "./text: decoded from UTF-16-LE"]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_files_and_folders_are_searched_and_shown(books: Path) -> None:
     lines = [line.split() for line in said.out.splitlines()]
     assert ["swarm", "3", "2"] in lines
     assert ["wasp", "0", "0"] in lines
-    assert "left out 1 binary file" in said.err
+    assert "skipped 1 binary file" in said.err
 
 
 def test_machines_get_one_document(books: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_environment_of_a_server_does_not_leak_in(books: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["swarm"], "which files? Write `essaim search WORD... -- FILE...`"),
+        (["swarm"], "no files: write `essaim search WORD... -- FILE...`"),
         (["swarm", "--", "absent.txt"], "absent.txt: No such file or directory"),
         (["", "--", "books"], "at least 1 character"),
         (["swarm", "--positions", "1000", "--", "books"], "positions: "),
@@ -120,7 +120,7 @@ def test_a_search_that_is_stopped_takes_everything_with_it(books: Path, tmp_path
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "nothing is left behind" in err
+    assert "cancelled and cleaned up" in err
     assert out == ""
     assert list(temporary.iterdir()) == []
     assert processes(temporary) == set()

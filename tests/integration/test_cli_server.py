@@ -116,7 +116,7 @@ def test_who_stops_waiting_is_told_that_the_job_goes_on(url: str) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the job goes on" in err
+    assert "the job keeps running" in err
     job_id = essaim("submit", request, "--key", "left alone", ESSAIM_SERVER=url).out.strip()
     assert f"essaim watch {job_id}" in err
     assert "is cancelled" in essaim("cancel", job_id, ESSAIM_SERVER=url).out  # it was still there to be cancelled
@@ -219,7 +219,7 @@ def test_an_option_before_a_command_that_does_not_take_it_is_refused(arguments: 
         (["texts", "rm", "absent/*"], "no text matches absent/*"),
         (["texts", "put", "/nonexistent"], "/nonexistent: No such file or directory"),
         (["texts", "put", "-"], "store it by itself, with --name NAME"),
-        (["submit", '{"words": ['], "the request is no JSON"),
+        (["submit", '{"words": ['], "the request is not JSON"),
         (["submit", "/nonexistent"], "/nonexistent: No such file or directory"),
         (["submit", '{"text": "a", "words": [1]}'], "  /words/0: Input should be a valid string"),
         (["jobs", "--release", "NOT!"], "  release: "),

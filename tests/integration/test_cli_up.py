@@ -36,7 +36,7 @@ def test_a_signal_in_the_middle_of_work_ends_everything_in_good_order(tmp_path: 
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert err.splitlines()[-2:] == ["draining …", "everything is drained"]
+    assert err.splitlines()[-2:] == ["draining …", "drained"]
     assert processes(tmp_path) == set()
     assert "worker.left" in (tmp_path / "logs" / "workers.log").read_text()
 
@@ -47,9 +47,9 @@ def test_it_says_where_it_is_in_lines_that_fit_a_terminal(tmp_path: Path) -> Non
         lines = [process.stderr.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
-    assert re.fullmatch(r"Essaim answers at http://127.0.0.1:\d+; a browser finds a live page there\n", lines[0])
-    assert lines[1] == "data and logs are in .here; Ctrl-C ends it\n"
-    assert lines[2] == "workers come as slowly as on a cluster; --speed 5 scales five times as fast\n"
+    assert re.fullmatch(r"Essaim answers at http://127.0.0.1:\d+; open it in a browser for a live page\n", lines[0])
+    assert lines[1] == "data and logs are in .here; press Ctrl-C to stop\n"
+    assert lines[2] == "workers start as slowly as on a cluster; --speed 5 scales five times as fast\n"
     assert max(map(len, lines)) <= 80
 
 

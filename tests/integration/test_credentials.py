@@ -56,8 +56,8 @@ def test_secrets_are_made_once_and_never_changed(kubernetes: ApiServer) -> None:
     assert agree(kubernetes)
     again = make(kubernetes)
     assert kubernetes.objects == made
-    assert sorted(first.out.splitlines()) == sorted(f"made Secret {name}" for name in NAMES)
-    assert sorted(again.out.splitlines()) == sorted(f"Secret {name} is there" for name in NAMES)
+    assert sorted(first.out.splitlines()) == sorted(f"created Secret {name}" for name in NAMES)
+    assert sorted(again.out.splitlines()) == sorted(f"Secret {name} exists" for name in NAMES)
 
 
 @pytest.mark.parametrize("lost", NAMES[1:])
@@ -93,7 +93,7 @@ def test_a_secret_of_somebody_else_is_not_touched_and_what_it_lacks_is_said(kube
     kubernetes.objects[f"{FOLDER}/essaim-queue"] = theirs = {"data": {"URL": "YQ=="}}
     said = make(kubernetes)
     assert said.code == 2
-    assert "Secret 'essaim-queue' is there, but lacks ESSAIM_QUEUE_URL" in said.err
+    assert "Secret 'essaim-queue' lacks ESSAIM_QUEUE_URL" in said.err
     assert kubernetes.objects == {f"{FOLDER}/essaim-queue": theirs}
 
 

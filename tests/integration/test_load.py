@@ -20,7 +20,7 @@ from essaim.cli.client import Client
 from essaim.kubernetes.client import open_kubernetes
 from essaim.planning.recording import read
 from loadtests.load.checking import faults, look_up
-from loadtests.load.cluster import Workers
+from loadtests.load.cluster import WorkerObjects
 from loadtests.load.visits import Visit, Visits
 from tests.api_server import ApiServer
 from tests.integration.conftest import Site
@@ -118,12 +118,12 @@ def test_without_a_server_it_has_one_of_its_own_and_leaves_nothing_behind(tmp_pa
     ("arguments", "says"),
     [
         (("--request", "/nowhere/request.json"), "/nowhere/request.json: No such file"),
-        (("--request", "{"), "is no JSON"),
+        (("--request", "{"), "is not JSON"),
         (("--jobs", "0"), "1 or more"),
         (("--out", "/proc/version"), "/proc/version"),
         (("--speed", "-1"), "Essaim did not start"),
         (("--scaledobject", "/proc/version"), "/proc/version is no ScaledObject"),
-        (("--server", "http://127.0.0.1:99999"), "is no address of a server"),
+        (("--server", "http://127.0.0.1:99999"), "is not a server's address"),
         (("--server", "127.0.0.1:1"), "nothing answers at http://127.0.0.1:1 "),
     ],
 )
@@ -224,10 +224,10 @@ async def test_replicas_are_those_of_deployment_and_hpa(kubernetes: ApiServer) -
         },
     }
     async with open_kubernetes(kubernetes.cluster()) as client:
-        workers = Workers(client, "essaim", "v1")
+        workers = WorkerObjects(client, "essaim", "v1")
         assert await workers.replicas() == (5, 3, 7)
         found = await workers.scaledobject()
         with pytest.raises(ScaledObjectError, match="is --namespace right"):
-            await Workers(client, "essaim", "v2").scaledobject()
+            await WorkerObjects(client, "essaim", "v2").scaledobject()
     assert found["metadata"] == {"name": "essaim-worker-v1"}
     assert found["spec"] == {"cooldownPeriod": 60}

@@ -208,7 +208,7 @@ def test_a_signal_in_the_middle_of_work_drains_both(tmp_path: Path, number: sign
         _, said = site.process.communicate(timeout=60)
         following.join(60)
     assert site.process.returncode == 0
-    assert said.splitlines()[-2:] == ["draining …", "everything is drained"]
+    assert said.splitlines()[-2:] == ["draining …", "drained"]
     assert processes(tmp_path) == set()
     assert any(line.startswith("event: state") for line in ends)  # and the stream ended as streams do, not cut off
     for name in ("v1", "v2"):
@@ -276,8 +276,8 @@ def test_killed_it_leaves_no_orphan(tmp_path: Path) -> None:
     ("options", "says"),
     [
         (["--release", "v1", "--release", "v1"], "two releases are named 'v1'"),
-        (["--release", "V1"], "is no name of a release"),
-        (["--release", "v1.2"], "is no name of a release"),  # no tag for a rollout could be called so
+        (["--release", "V1"], "is not a release name"),
+        (["--release", "v1.2"], "is not a release name"),  # no tag for a rollout could be called so
         (["--release", "v1", "--release", "v2={empty}"], "holds no release"),
         (["--release", "v1", "--release", "v2={empty}/absent"], "holds no release"),
         (["--release", "v1={empty}/../data/releases/v1"], "is where the copy of a release goes"),

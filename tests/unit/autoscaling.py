@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from essaim.autoscaler.autoscaler import Autoscaler, Decision
+from essaim.autoscaler.autoscaler import Autoscaler, ScalingDecision
 from essaim.autoscaler.manifest import FallbackSpec
 from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.autoscaler.triggers import Sample
@@ -19,7 +19,9 @@ def some(ready: int, in_flight: int = 0) -> Metrics:
     return OWN.metrics(Depth(ready, in_flight))
 
 
-def polls(policy: Policy, looks: Sequence[tuple[float, Metrics, int]], first_sync: float = NEVER) -> list[Decision]:
+def polls(
+    policy: Policy, looks: Sequence[tuple[float, Metrics, int]], first_sync: float = NEVER
+) -> list[ScalingDecision]:
     autoscaler = Autoscaler(policy, first_sync=first_sync)
     return [autoscaler.observe(Sample(now, metrics, replicas, replicas)) for now, metrics, replicas in looks]
 

@@ -11,7 +11,7 @@ from essaim.autoscaler.policy import HPA_SYNC_SECONDS, default_path, load
 from essaim.planning.calibration import SHOWN_SECONDS, calibrate
 from essaim.planning.comparison import compare
 from essaim.planning.errors import RecordingError
-from essaim.planning.forecast import USUAL_HANDOVER, House
+from essaim.planning.forecast import USUAL_HANDOVER, ClusterModel
 from essaim.planning.recording import JobTimes, Moment, Recording, Run
 from essaim.planning.simulation import Simulation
 
@@ -37,8 +37,8 @@ def recorded(
     """Two bursts, the second after all workers have left; seen twice a second. In a cluster pods are ready at once."""
     arrivals = [(at, (2.0,)) for at in (4.3, 4.3 + 200.0) for _ in range(100)]
     shown = SHOWN_SECONDS if cluster else 0.0
-    house = House(lambda: start_up, handover=handover, shown_every=shown, sync_seconds=sync_seconds, speed=speed)
-    told = Simulation(OWN, house, arrivals, phases=(0.4, phase), every=every).run()
+    model = ClusterModel(lambda: start_up, handover=handover, shown_every=shown, sync_seconds=sync_seconds, speed=speed)
+    told = Simulation(OWN, model, arrivals, phases=(0.4, phase), every=every).run()
     hidden = {"replicas_desired": None, "replicas_ready": None}
     moments = [replace(it, **({"replicas_ready": it.replicas_desired} if cluster else hidden)) for it in told.moments]
     jobs = [
@@ -63,7 +63,7 @@ def test_what_workers_lose_between_two_tasks_is_found(handover: float) -> None:
 def test_a_worker_that_waits_for_tasks_loses_nothing_between_them() -> None:
     """Jobs that come evenly: some wait at every look, and workers too in between."""
     arrivals = [(at * 0.7, (1.0,)) for at in range(400)]
-    told = Simulation(OWN, House(lambda: 1.0), arrivals, every=1.0).run()
+    told = Simulation(OWN, ClusterModel(lambda: 1.0), arrivals, every=1.0).run()
     jobs = tuple(
         JobTimes(str(at), came, came, ended - 1.0, ended, "succeeded", 1)
         for at, ((came, _), ended) in enumerate(zip(arrivals, told.ended, strict=True))
@@ -84,8 +84,8 @@ def test_looks_that_got_no_answer_say_nothing_of_it() -> None:
 def test_in_a_cluster_the_start_up_of_each_worker_is_found() -> None:
     times = [3.0, 9.0, 6.0, 6.0, 6.0, 12.0, 12.0, 12.0, 12.0, 12.0]
     left = iter(times)
-    house = House(lambda: next(left), shown_every=SHOWN_SECONDS)
-    told = Simulation(OWN, house, [(4.3, (2.0,))] * 300, phases=(0.4, 0.3), every=0.5).run()
+    model = ClusterModel(lambda: next(left), shown_every=SHOWN_SECONDS)
+    told = Simulation(OWN, model, [(4.3, (2.0,))] * 300, phases=(0.4, 0.3), every=0.5).run()
     found = calibrate(Recording(RUN, told.moments, ()), OWN).start_ups
     assert sorted(found) == [pytest.approx(it, abs=0.6) for it in sorted(times)]
 
@@ -162,5 +162,5 @@ def test_a_run_without_a_worker_has_nothing_to_compare() -> None:
 
 
 def test_a_run_without_moments_says_so() -> None:
-    with pytest.raises(RecordingError, match="nobody looked"):
+    with pytest.raises(RecordingError, match="no samples of queue and workers"):
         calibrate(Recording(RUN, (), ()), OWN)

@@ -1,4 +1,4 @@
-"""The live view: what a scene looks like, in a terminal of any size and as lines."""
+"""The live view: what it looks like, in a terminal of any size and as lines."""
 
 import io
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from essaim.cli.local.live import screen, spark
-from essaim.cli.local.status import Moment, Process, ReleaseScene, Scene, changes, line, summed
+from essaim.cli.local.status import Counts, LocalStatus, ReleaseStatus, WorkerProcess, changes, line, summed
 from essaim.jobs.model import Depth, Job, Problem, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ def job(number: int, state: State, **more: object) -> Job:
     return replace(made, **more)  # type: ignore[arg-type]  # named as the fields are
 
 
-SCENE = Scene(
+STATUS = LocalStatus(
     server="http://127.0.0.1:8080",
     elapsed=12.34,
     speed=5.0,
@@ -28,51 +28,51 @@ SCENE = Scene(
     desired=6,
     reason="there is work; 14 wanted, 6 by the limits",
     workers=[
-        Process("local-1", "running", 4711, 0, ("0199f3a2-7c1e-7b54-a1f0-000000000001/3",)),
-        Process("local-2", "crashed", None, 2, ()),
-        Process("local-3", "starting", 4713, 0, ()),
+        WorkerProcess("local-1", "running", 4711, 0, ("0199f3a2-7c1e-7b54-a1f0-000000000001/3",)),
+        WorkerProcess("local-2", "crashed", None, 2, ()),
+        WorkerProcess("local-3", "starting", 4713, 0, ()),
     ],
     jobs=[job(1, State.RUNNING, tasks_ended=3, progress=0.4), job(2, State.QUEUED, tasks=None)],
-    history=[Moment(0, 0), Moment(42, 1), Moment(42, 3)],
+    history=[Counts(0, 0), Counts(42, 1), Counts(42, 3)],
     now=NOW,
 )
 SIDES = replace(
-    SCENE,
+    STATUS,
     releases=[
-        ReleaseScene("v1", "http://127.0.0.1:4001", 90, Depth(30, 8), 5, "there is work", SCENE.workers[:2]),
-        ReleaseScene("v2-next", "http://127.0.0.1:4002", 10, None, 1, "the queue cannot be asked", SCENE.workers[2:]),
+        ReleaseStatus("v1", "http://127.0.0.1:4001", 90, Depth(30, 8), 5, "there is work", STATUS.workers[:2]),
+        ReleaseStatus("v2-next", "http://127.0.0.1:4002", 10, None, 1, "the queue cannot be asked", STATUS.workers[2:]),
     ],
-    workers=[replace(SCENE.workers[0], release="v1"), replace(SCENE.workers[2], release="v2-next")],
+    workers=[replace(STATUS.workers[0], release="v1"), replace(STATUS.workers[2], release="v2-next")],
 )
 BUSY = replace(
-    SCENE,
-    workers=[Process(f"local-{number}", "running", 4700 + number, 0, ()) for number in range(40)],
+    STATUS,
+    workers=[WorkerProcess(f"local-{number}", "running", 4700 + number, 0, ()) for number in range(40)],
     jobs=[job(number, State.SUCCEEDED, ended=NOW) for number in range(40)],
     hint="three of four",
 )
 
 
-def drawn(scene: Scene, width: int, height: int) -> list[str]:
+def drawn(status: LocalStatus, width: int, height: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
     with console.capture() as capture:
-        console.print(screen(scene, width, height))
+        console.print(screen(status, width, height))
     return capture.get().splitlines()
 
 
 def test_a_long_reason_takes_the_lines_it_needs_and_no_more() -> None:
     words = [f"reason-{number}" for number in range(40)]
     for width in (60, 100):
-        rows = drawn(replace(SCENE, reason=" ".join(words)), width, 40)
+        rows = drawn(replace(STATUS, reason=" ".join(words)), width, 40)
         start = next(index for index, row in enumerate(rows) if row.startswith("why "))
         shown = " ".join(rows[start : start + 3]).split()[1:]
         assert shown == [*words[: len(shown) - 1], "…"]
         assert len(shown) > 3 * (width - 9) // 12
         assert not rows[start + 3].strip()
-    assert [row for row in drawn(SCENE, 30, 40) if row.startswith("why ")]
+    assert [row for row in drawn(STATUS, 30, 40) if row.startswith("why ")]
 
 
 def test_the_screen_says_all_there_is_to_know() -> None:
-    text = "\n".join(drawn(SCENE, 100, 30))
+    text = "\n".join(drawn(STATUS, 100, 30))
     for part in (
         "http://127.0.0.1:8080",
         "time runs 5× faster in the autoscaler",
@@ -94,11 +94,11 @@ def test_the_screen_says_all_there_is_to_know() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("height", [16, 24, 30, 60])
 @pytest.mark.parametrize(
-    "scene",
-    [SCENE, SIDES, replace(BUSY, releases=SIDES.releases), BUSY, replace(SCENE, workers=(), jobs=(), history=())],
+    "status",
+    [STATUS, SIDES, replace(BUSY, releases=SIDES.releases), BUSY, replace(STATUS, workers=(), jobs=(), history=())],
 )
-def test_the_screen_fits_into_the_terminal(scene: Scene, width: int, height: int) -> None:
-    lines = drawn(scene, width, height)
+def test_the_screen_fits_into_the_terminal(status: LocalStatus, width: int, height: int) -> None:
+    lines = drawn(status, width, height)
     assert len(lines) < height
     assert max(map(len, lines)) <= width
     assert any(line.startswith("job") for line in lines)
@@ -115,7 +115,7 @@ def test_releases_are_told_apart() -> None:
 
 def test_each_release_has_its_own_line() -> None:
     first, second = SIDES.releases
-    later = replace(SIDES, releases=[replace(first, percent=75), second], jobs=[job(1, State.FAILED), SCENE.jobs[1]])
+    later = replace(SIDES, releases=[replace(first, percent=75), second], jobs=[job(1, State.FAILED), STATUS.jobs[1]])
     assert changes(SIDES, SIDES) == []
     assert changes(SIDES, later) == [
         "  12.3 s  v1       75 %  queue  30 ready  8 in flight  workers  2 (desired 5)",
@@ -141,46 +141,50 @@ def test_what_does_not_fit_is_counted() -> None:
 
 def test_nobody_steers_the_terminal_through_the_view() -> None:
     text = "\n".join(
-        drawn(replace(SCENE, reason="\x1b[31mred", workers=[Process("\x1b]0;x\x07", "running", 1, 0, ())]), 80, 24)
+        drawn(
+            replace(STATUS, reason="\x1b[31mred", workers=[WorkerProcess("\x1b]0;x\x07", "running", 1, 0, ())]), 80, 24
+        )
     )
     assert "\x1b" not in text
     assert "[31mred" in text
 
 
 def test_markup_in_names_is_only_text() -> None:
-    text = "\n".join(drawn(replace(SCENE, workers=[Process("[bold]w[/]", "running", 1, 0, ("[red]j/0",))]), 80, 24))
+    text = "\n".join(
+        drawn(replace(STATUS, workers=[WorkerProcess("[bold]w[/]", "running", 1, 0, ("[red]j/0",))]), 80, 24)
+    )
     assert "[bold]w[/]" in text
     assert "[red]j/0" in text
 
 
 def test_a_queue_that_cannot_be_asked_is_unknown() -> None:
-    scene = replace(SCENE, depth=None)
-    assert "unknown" in "\n".join(drawn(scene, 80, 24))
-    assert line(scene) == "  12.3 s  queue unknown  workers  3 (desired 6)"
+    status = replace(STATUS, depth=None)
+    assert "unknown" in "\n".join(drawn(status, 80, 24))
+    assert line(status) == "  12.3 s  queue unknown  workers  3 (desired 6)"
 
 
 def test_a_line_is_made_for_reading_down_a_log() -> None:
-    assert line(SCENE) == "  12.3 s  queue  34 ready  8 in flight  workers  3 (desired 6)"
+    assert line(STATUS) == "  12.3 s  queue  34 ready  8 in flight  workers  3 (desired 6)"
 
 
 def test_only_what_has_changed_is_said() -> None:
-    assert changes(SCENE, SCENE) == []
-    later = replace(SCENE, jobs=[job(1, State.FAILED, problem=Problem("job", "no \x1b way")), SCENE.jobs[1]])
-    assert changes(SCENE, later) == ["  12.3 s  job 0199f3a2-7c1e-7b54-a1f0-000000000001  failed  0/8 tasks  no · way"]
-    scaled = replace(SCENE, desired=7, hint="three of four")
-    assert changes(SCENE, scaled) == [
+    assert changes(STATUS, STATUS) == []
+    later = replace(STATUS, jobs=[job(1, State.FAILED, problem=Problem("job", "no \x1b way")), STATUS.jobs[1]])
+    assert changes(STATUS, later) == ["  12.3 s  job 0199f3a2-7c1e-7b54-a1f0-000000000001  failed  0/8 tasks  no · way"]
+    scaled = replace(STATUS, desired=7, hint="three of four")
+    assert changes(STATUS, scaled) == [
         "  12.3 s  three of four",
         "  12.3 s  queue  34 ready  8 in flight  workers  3 (desired 7)  there is work; 14 wanted, 6 by the limits",
     ]
 
 
 def test_a_burst_is_one_line() -> None:
-    burst = replace(SCENE, jobs=[job(number, State.QUEUED) for number in range(10, 34)])
-    assert changes(SCENE, burst) == ["  12.3 s  24 jobs queued"]
+    burst = replace(STATUS, jobs=[job(number, State.QUEUED) for number in range(10, 34)])
+    assert changes(STATUS, burst) == ["  12.3 s  24 jobs queued"]
 
 
 def test_a_view_begins_with_everything() -> None:
-    said = changes(None, SCENE)
+    said = changes(None, STATUS)
     assert said[0].endswith("time runs 5× faster in the autoscaler")
     assert len(said) == 4
 

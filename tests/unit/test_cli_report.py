@@ -105,7 +105,7 @@ def test_what_is_no_recorded_run_is_a_sentence(tmp_path: Path, spoil: str) -> No
         write(folder)
         (folder / "jobs.csv").write_text("id,submitted\nx,soon\n")
     said = CliRunner().invoke(app, ["report", str(folder)])
-    assert "is no recorded run" in str(said.exception)
+    assert "is not a recorded run" in str(said.exception)
 
 
 def test_three_runs_are_refused(tmp_path: Path) -> None:

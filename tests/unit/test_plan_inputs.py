@@ -194,7 +194,7 @@ def test_a_formula_that_does_not_divide_has_no_tasks_per_worker() -> None:
 
 
 def test_a_field_cannot_be_tried_twice() -> None:
-    with pytest.raises(PlanningError, match="behind one --try"):
+    with pytest.raises(PlanningError, match="write all its values in one"):
         candidates(OWN, ["maxReplicaCount=1", "maxReplicaCount=2"])
 
 

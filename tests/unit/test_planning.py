@@ -14,15 +14,15 @@ from essaim.planning.arrivals import Load, Pattern
 from essaim.planning.candidates import candidates
 from essaim.planning.durations import distribution
 from essaim.planning.outcome import Cause, quantile
-from essaim.planning.planning import Assessment, Place, assess, choose, indifferent, shortest
+from essaim.planning.planning import Assessment, ClusterAssumptions, assess, choose, indifferent, shortest
 
 OWN = read(default_path())
-PLACE = Place("", lambda random: 2.0)
+ASSUMPTIONS = ClusterAssumptions("", lambda random: 2.0)
 BURST = Pattern(600, burst=200).load(distribution("2s"), "2s of work each")
 
 
-def assessed(load: Load, *tries: str, place: Place = PLACE) -> list[Assessment]:
-    return [assess(candidate, place, load, 3) for candidate in candidates(OWN, tries)]
+def assessed(load: Load, *tries: str, assumptions: ClusterAssumptions = ASSUMPTIONS) -> list[Assessment]:
+    return [assess(candidate, assumptions, load, 3) for candidate in candidates(OWN, tries)]
 
 
 def test_the_cheapest_that_meets_the_target_is_recommended() -> None:
@@ -93,7 +93,7 @@ def test_what_tasks_wait_for_is_told_apart(load: Load, tries: str, cause: Cause)
 
 
 def test_waiting_for_workers_to_start_is_told_apart_too() -> None:
-    (one,) = assessed(BURST, "pollingInterval=1", place=Place("", lambda random: 300.0))
+    (one,) = assessed(BURST, "pollingInterval=1", assumptions=ClusterAssumptions("", lambda random: 300.0))
     assert max(Cause, key=one.waited) is Cause.STARTING
 
 
@@ -106,11 +106,11 @@ def test_nothing_is_advised_that_was_tried_in_vain() -> None:
 
 
 def test_start_up_times_vary_as_they_are_given_but_not_from_one_plan_to_the_next() -> None:
-    place = Place("", distribution("lognormal:4s"))
-    first, second = (assess(candidates(OWN, [])[0], place, BURST, 2) for _ in range(2))
+    assumptions = ClusterAssumptions("", distribution("lognormal:4s"))
+    first, second = (assess(candidates(OWN, [])[0], assumptions, BURST, 2) for _ in range(2))
     assert first.outcomes == second.outcomes
-    assert first.outcomes != assess(candidates(OWN, [])[0], Place("", lambda _: 4.0), BURST, 2).outcomes
-    assert place.start_up(Random(1)) != place.start_up(Random(2))
+    assert first.outcomes != assess(candidates(OWN, [])[0], ClusterAssumptions("", lambda _: 4.0), BURST, 2).outcomes
+    assert assumptions.start_up(Random(1)) != assumptions.start_up(Random(2))
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

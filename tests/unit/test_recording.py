@@ -70,7 +70,7 @@ def test_what_is_no_recorded_run_says_where_it_is_not(tmp_path: Path, file: str,
 
 
 def test_an_absent_folder_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"is no recorded run.*run\.json"):
+    with pytest.raises(RecordingError, match=r"is not a recorded run.*run\.json"):
         read(tmp_path / "absent")
 
 

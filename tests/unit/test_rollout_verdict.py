@@ -148,7 +148,7 @@ def test_the_numbers_are_those_of_the_sentence() -> None:
 
 
 @dataclass(frozen=True)
-class Seen:
+class JobsSeen:
     start: float
     new: bool
     seconds: float
@@ -158,7 +158,7 @@ class Seen:
         return self.start + self.seconds <= now
 
 
-def watched(jobs: Iterable[Seen]) -> Verdict:
+def watched(jobs: Iterable[JobsSeen]) -> Verdict:
     """The last verdict of one step at which these jobs run."""
     jobs = tuple(jobs)
     seen, look, verdict = 0, 0, None
@@ -173,16 +173,16 @@ def watched(jobs: Iterable[Seen]) -> Verdict:
     return verdict
 
 
-def until(now: float, jobs: list[Seen]) -> Outcomes:
+def until(now: float, jobs: list[JobsSeen]) -> Outcomes:
     ended = [job for job in jobs if job.ended(now)]
     running = tuple(now - job.start for job in jobs if job.start <= now and not job.ended(now))
     well = tuple(job.seconds for job in ended if not job.fails)
     return Outcomes(len(well), len(ended) - len(well), well, running)
 
 
-def coming(rng: random.Random, rate: float, count: int = 2000) -> Iterable[Seen]:
+def coming(rng: random.Random, rate: float, count: int = 2000) -> Iterable[JobsSeen]:
     """Jobs of ten seconds at the median, of which one in ten goes to the new release. All start when they come."""
-    return (Seen(each / rate, rng.random() < 0.1, 10 * rng.lognormvariate(0, 1)) for each in range(count))
+    return (JobsSeen(each / rate, rng.random() < 0.1, 10 * rng.lognormvariate(0, 1)) for each in range(count))
 
 
 @pytest.mark.parametrize("late", [0.0, 20.0])

@@ -1,4 +1,4 @@
-"""The simulation runs the house that its autoscaler asks for: nothing is lost, nothing done twice, clocks stand where told."""
+"""The simulation runs as many workers as its autoscaler asks for: nothing is lost or done twice, clocks are in phase."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,19 +11,19 @@ import pytest
 
 from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.planning.arrivals import Arrival
-from essaim.planning.forecast import Forecast, House
+from essaim.planning.forecast import ClusterModel, Forecast
 from essaim.planning.simulation import Simulation
 
 OWN = load(default_path())
 AWAKE = replace(OWN, min_replicas=4)
 
 
-def house(**other: Any) -> House:
-    return House(lambda: 1.0, handover=0.0, **other)
+def model(**other: Any) -> ClusterModel:
+    return ClusterModel(lambda: 1.0, handover=0.0, **other)
 
 
 def told(policy: Policy, arrivals: Iterable[Arrival], **other: object) -> Forecast:
-    return Simulation(policy, house(**other), arrivals, every=0.25).run()
+    return Simulation(policy, model(**other), arrivals, every=0.25).run()
 
 
 def steps(forecast: Forecast) -> list[int]:
@@ -52,7 +52,7 @@ def test_a_worker_costs_from_being_wanted_until_it_has_left() -> None:
 def test_sixty_short_tasks_go_as_they_went_on_a_real_keda(phase: float) -> None:
     """Measured: 1, 5, 10 workers, then none; with another phase of the management API's clock 8 or 9 instead of 10."""
     policy = replace(OWN, cooldown_period=10)
-    forecast = Simulation(policy, house(shown_every=5.0), burst(60), phases=(0.0, phase)).run()
+    forecast = Simulation(policy, model(shown_every=5.0), burst(60), phases=(0.0, phase)).run()
     first, second, third, *_, last = steps(forecast)
     assert (first, second, last) == (1, 5, 0)
     assert third in range(8, 11)
@@ -93,7 +93,7 @@ def test_a_task_that_is_handed_on_goes_on_where_it_was() -> None:
     policy = replace(OWN, formula=None, triggers=OWN.triggers[:1], min_replicas=1)
     assert policy.scale_down is not None
     policy = replace(policy, scale_down=replace(policy.scale_down, window=0))
-    simulation = Simulation(policy, house(drain=1.0), [(0.0, (100.0,)), (0.0, (20.0,))], workers=2)
+    simulation = Simulation(policy, model(drain=1.0), [(0.0, (100.0,)), (0.0, (20.0,))], workers=2)
     forecast = simulation.run()
     assert forecast.given_back == 1
     left_at = 15.0 + 1.0
@@ -102,14 +102,14 @@ def test_a_task_that_is_handed_on_goes_on_where_it_was() -> None:
 
 
 def test_a_job_of_several_tasks_is_split_and_then_runs_side_by_side() -> None:
-    forecast = Simulation(AWAKE, house(split=0.5), [(3.0, (2.0, 4.0, 6.0, 2.0))], workers=4).run()
+    forecast = Simulation(AWAKE, model(split=0.5), [(3.0, (2.0, 4.0, 6.0, 2.0))], workers=4).run()
     assert forecast.ended == [pytest.approx(3.0 + 0.5 + 6.0)]
 
 
 def test_a_worker_takes_as_many_tasks_at_once_as_it_may() -> None:
     one = replace(OWN, min_replicas=1, max_replicas=1)
     for concurrency, end in ((1, 8.0), (2, 4.0), (4, 2.0)):
-        forecast = Simulation(one, house(concurrency=concurrency), burst(4), workers=1).run()
+        forecast = Simulation(one, model(concurrency=concurrency), burst(4), workers=1).run()
         assert max(forecast.ended) == pytest.approx(end)
 
 
@@ -131,7 +131,7 @@ def test_time_that_runs_faster_in_the_autoscaler_brings_workers_sooner() -> None
 
 @pytest.mark.parametrize("phase", [0.0, 0.25, 0.5, 0.9])
 def test_the_hpa_looks_when_its_clock_says_so(phase: float) -> None:
-    forecast = Simulation(OWN, house(), burst(100), phases=(0.0, phase), every=0.1).run()
+    forecast = Simulation(OWN, model(), burst(100), phases=(0.0, phase), every=0.1).run()
     five = next(it.seconds for it in forecast.moments if it.replicas_desired == 5)
     assert five == pytest.approx(15 * (1 - phase), abs=0.11)
 
@@ -139,24 +139,24 @@ def test_the_hpa_looks_when_its_clock_says_so(phase: float) -> None:
 @pytest.mark.parametrize("phase", [0.03, 0.19, 0.33, 0.44, 0.59, 0.72])
 def test_a_step_that_is_just_a_period_old_holds_up_no_other(phase: float) -> None:
     """From 5 to 10 in 15 s, wherever the clocks stand: the HPA may take 4 or double every 15 s, and looks every 15 s."""
-    forecast = Simulation(OWN, house(), burst(300), phases=(0.2, phase), every=0.25).run()
+    forecast = Simulation(OWN, model(), burst(300), phases=(0.2, phase), every=0.25).run()
     five, ten = (next(it.seconds for it in forecast.moments if it.replicas_desired == count) for count in (5, 10))
     assert ten - five == pytest.approx(15, abs=0.3)
 
 
 def test_the_hpas_period_can_be_longer() -> None:
-    forecast = Simulation(OWN, house(sync_seconds=16.0), burst(300), phases=(0.0, 0.5), every=0.25).run()
+    forecast = Simulation(OWN, model(sync_seconds=16.0), burst(300), phases=(0.0, 0.5), every=0.25).run()
     five, ten = (next(it.seconds for it in forecast.moments if it.replicas_desired == count) for count in (5, 10))
     assert (five, ten - five) == (8.0, 16.0)
 
 
 def test_it_can_be_cut_off() -> None:
-    forecast = Simulation(OWN, house(), burst(100)).run(until=10.0)
+    forecast = Simulation(OWN, model(), burst(100)).run(until=10.0)
     assert forecast.moments[-1].seconds == 10.0
     assert inf in forecast.ended
 
 
-def test_a_house_that_never_empties_comes_to_an_end_when_its_jobs_have() -> None:
+def test_a_simulation_that_never_empties_comes_to_an_end_when_its_jobs_have() -> None:
     policy = replace(OWN, min_replicas=5, idle_replicas=0)
     forecast = told(policy, burst(10))
     assert steps(forecast)[-1] == 0
@@ -170,7 +170,7 @@ def test_tasks_that_nobody_is_woken_for_wait_for_ever() -> None:
 
 
 def test_a_worker_that_takes_hours_to_start_is_waited_for() -> None:
-    forecast = Simulation(OWN, House(lambda: 20_000.0), burst(1), every=60.0).run()
+    forecast = Simulation(OWN, ClusterModel(lambda: 20_000.0), burst(1), every=60.0).run()
     assert forecast.ended == [pytest.approx(20_002, abs=1)]
 
 

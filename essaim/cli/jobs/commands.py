@@ -1,4 +1,4 @@
-"""Commands about jobs that are there: list, look, follow, cancel, retry."""
+"""Commands for existing jobs: list, show, follow, cancel, retry."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,20 +7,22 @@ import typer
 from essaim.cli.errors import JobUnsuccessfulError
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
 from essaim.cli.output import document, note, table
-from essaim.cli.running import ask
+from essaim.cli.running import with_client
 from essaim.jobs.model import State
 from essaim.units import ago
 
 if TYPE_CHECKING:
     from essaim.cli.client import Client, JsonObject
 
-PAGE = 200  # as many as the server gives at once
+PAGE = 200  # the server's largest page
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
 
 def jobs(
-    state: Annotated[list[State] | None, typer.Option("--state", help="Only these; may be given twice.")] = None,
-    release: Annotated[str | None, typer.Option("--release", metavar="NAME", help="Only this version's.")] = None,
+    state: Annotated[
+        list[State] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")
+    ] = None,
+    release: Annotated[str | None, typer.Option("--release", metavar="NAME", help="Only jobs of this release.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most this many.")] = 20,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
@@ -30,7 +32,7 @@ def jobs(
 
     Example: essaim jobs --state failed --limit 100
     """
-    found = ask(server, token, lambda client: _list(client, state or [], release, limit))
+    found = with_client(server, token, lambda client: _list(client, state or [], release, limit))
     if as_json:
         return document({"jobs": found})
     table(
@@ -43,8 +45,8 @@ def jobs(
 
 def job(
     job_id: JobId,
-    result: Annotated[bool, typer.Option("--result", help="Print its result, JSON.")] = False,
-    tasks: Annotated[bool, typer.Option("--tasks", help="List its tasks.")] = False,
+    result: Annotated[bool, typer.Option("--result", help="Print the result as JSON.")] = False,
+    tasks: Annotated[bool, typer.Option("--tasks", help="List the tasks.")] = False,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
@@ -54,30 +56,30 @@ def job(
     Example: essaim job 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10 --result
     """
     if result:
-        return document(ask(server, token, lambda client: client.get(f"/v1/jobs/{job_id}/result")))
+        return document(with_client(server, token, lambda client: client.get(f"/v1/jobs/{job_id}/result")))
     if tasks:
-        found = ask(server, token, lambda client: all_tasks(client, job_id))
+        found = with_client(server, token, lambda client: all_tasks(client, job_id))
         return document({"tasks": found}) if as_json else _show_tasks(found)
-    shown = ask(server, token, lambda client: client.get(f"/v1/jobs/{job_id}"))
+    shown = with_client(server, token, lambda client: client.get(f"/v1/jobs/{job_id}"))
     return document(shown) if as_json else _show(shown)
 
 
 def watch(job_id: JobId, server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
-    """Follow a job to its end. Exit code 1: it failed or was cancelled.
+    """Follow a job until it ends. Exit code 1 means it failed or was cancelled.
 
     Example: essaim watch 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
     """
-    ended = ask(server, token, lambda client: await_end(client, job_id))
+    ended = with_client(server, token, lambda client: await_end(client, job_id))
     document(ended) if as_json else _show(ended)
-    outcome(ended)
+    check_succeeded(ended)
 
 
 def cancel(job_id: JobId, server: Server = DEFAULT_SERVER, token: Token = "", as_json: Json = False) -> None:
-    """Cancel a job. One that has ended stays as it is.
+    """Cancel a job. A job that has ended does not change.
 
     Example: essaim cancel 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
     """
-    shown = ask(server, token, lambda client: client.call("DELETE", f"/v1/jobs/{job_id}"))
+    shown = with_client(server, token, lambda client: client.call("DELETE", f"/v1/jobs/{job_id}"))
     document(shown) if as_json else typer.echo(f"{shown['id']} is {shown['state']}")
 
 
@@ -85,27 +87,31 @@ def retry(
     job_id: JobId,
     taken_from: Annotated[
         str | None,
-        typer.Option("--from", metavar="RELEASE", help="Also if it is still queued or running in this release."),
+        typer.Option(
+            "--from",
+            metavar="RELEASE",
+            help="Take the job over from this release, even if it is still queued or running there.",
+        ),
     ] = None,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Run a failed job again, in the release that answers. Its succeeded tasks stay, unless it was in another release, or
-    its texts have changed: then it is split again.
+    """Run a failed job again, in the release that answers. Succeeded tasks are kept, unless the job comes from another release
+    or its texts have changed: then it starts over.
 
     Example: essaim retry 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10
 
     Example: essaim retry 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10 --from v2 --server http://127.0.0.1:8081
     """
     query = {} if taken_from is None else {"from": taken_from}
-    shown = ask(server, token, lambda client: client.call("POST", f"/v1/jobs/{job_id}/retry", params=query))
+    shown = with_client(server, token, lambda client: client.call("POST", f"/v1/jobs/{job_id}/retry", params=query))
     again = f"is {shown['state']} in release {shown['release']}, run {shown['run']}"
     document(shown) if as_json else typer.echo(f"{shown['id']} {again}")
 
 
 async def await_end(client: "Client", job_id: str) -> "JsonObject":
-    """The job, whole, once it has ended. Leaving early leaves the job alone, and says so."""
+    """Wait until the job has ended; return it with its result. If interrupted, the job keeps running, and a note says so."""
     import asyncio
 
     from essaim.cli.jobs.progress import progress, until_ended
@@ -114,10 +120,10 @@ async def await_end(client: "Client", job_id: str) -> "JsonObject":
         with progress() as bars:
             await until_ended(client, job_id, bars)
     except asyncio.CancelledError:
-        note(f"the job goes on; `essaim watch {job_id}` follows it, `essaim cancel {job_id}` ends it")
+        note(f"the job keeps running; `essaim watch {job_id}` follows it, `essaim cancel {job_id}` cancels it")
         raise
     ended: JsonObject = await client.get(f"/v1/jobs/{job_id}")
-    if ended["state"] == "succeeded" and ended["result"] is None:  # too large to come along
+    if ended["state"] == "succeeded" and ended["result"] is None:  # too large to be included
         ended["result"] = await client.get(f"/v1/jobs/{job_id}/result")
     return ended
 
@@ -133,11 +139,11 @@ async def all_tasks(client: "Client", job_id: str) -> list["JsonObject"]:
     return found
 
 
-def outcome(ended: "JsonObject") -> None:
+def check_succeeded(ended: "JsonObject") -> None:
     """Raises `JobUnsuccessfulError` unless the job has succeeded."""
     if ended["state"] != "succeeded":
         problem = f": {ended['problem']['detail']}" if ended["problem"] else ""
-        raise JobUnsuccessfulError(f"job {ended['id']} {_said(ended['state'])}{problem}")
+        raise JobUnsuccessfulError(f"job {ended['id']} {_in_words(ended['state'])}{problem}")
 
 
 async def _list(client: "Client", states: list[State], release: str | None, limit: int) -> list["JsonObject"]:
@@ -153,7 +159,7 @@ async def _list(client: "Client", states: list[State], release: str | None, limi
     return found
 
 
-def _said(state: str) -> str:
+def _in_words(state: str) -> str:
     return "was cancelled" if state == "cancelled" else "has failed" if state == "failed" else f"is {state}"
 
 

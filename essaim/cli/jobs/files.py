@@ -1,4 +1,4 @@
-"""The files that a command line names: as they are, folders walked, `-` for standard input."""
+"""The files that a command line names: files, folders (walked), and `-` for standard input."""
 
 import codecs
 import errno
@@ -36,7 +36,7 @@ class File:
 
 
 def find(given: Iterable[str]) -> tuple[list[File], int]:
-    """Every file that these names stand for, once, in order; and how many binary files were left out.
+    """Every file that these names stand for, once, in order; and how many binary files were skipped.
 
     A folder stands for the files in and under it: without hidden ones and binary ones, which nobody means.
     A file named by itself is always taken. Raises `CliError` for what cannot be read.
@@ -56,7 +56,7 @@ def find(given: Iterable[str]) -> tuple[list[File], int]:
 
 
 def standard_input() -> TextIO:
-    """Raises `CliError` where the command was started without one."""
+    """Raises `CliError` if it is closed."""
     if sys.stdin is None:
         raise CliError("-: standard input is closed")
     return sys.stdin
@@ -75,7 +75,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _is_binary(path: str) -> bool:
-    """As grep and git judge: a NUL near the beginning, once decoded as a byte order mark says."""
+    """As grep and git decide: a NUL near the beginning, after decoding as the byte order mark says."""
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)

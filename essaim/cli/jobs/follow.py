@@ -1,4 +1,4 @@
-"""A job as it changes, to its end: over server-sent events, resumed where a stream broke off, or by asking again."""
+"""Follow a job until it ends: by server-sent events, resumed where a stream broke off, or by polling."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ from essaim.cli.errors import CliError, RefusedError, UnreachableError
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 30.0  # how long a server may be away (a restart, a new version) before we give up
-RETRY_SECONDS = 0.2  # until the server says something else; doubles with each time that nothing came
+PATIENCE_SECONDS = 30.0  # how long a server may be unreachable (a restart, a new version) before we give up
+RETRY_SECONDS = 0.2  # unless the server sends another; doubles after each failure
 LONGEST_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """One event of a stream, as the HTML standard defines it; `retry` in seconds, None if it was not said."""
+    """One event of a stream, as defined by the HTML standard; `retry` in seconds, None if not sent."""
 
     id: str
     name: str
@@ -29,7 +29,7 @@ class ServerEvent:
 
 
 class Patience:
-    """Lets failures pass that a restart of the server explains, for so many seconds."""
+    """Tolerates failures that a restart of the server would explain, for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -38,8 +38,8 @@ class Patience:
     def answered(self) -> None:
         self._answered = time.monotonic()
 
-    def bear(self, error: CliError) -> None:
-        """Raise the error if it will not pass, or has not for too long."""
+    def tolerate(self, error: CliError) -> None:
+        """Raise the error if it is not temporary, or has lasted too long."""
         passing = isinstance(error, UnreachableError) or (
             isinstance(error, RefusedError) and error.status in (429, 502, 503, 504)
         )
@@ -65,7 +65,7 @@ async def follow(client: Client, job_id: str, patience: float = PATIENCE_SECONDS
         except _NoStreamError:  # a proxy that wants whole answers, perhaps: ask instead
             break
         except CliError as error:
-            waiting.bear(error)
+            waiting.tolerate(error)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_RETRY_SECONDS)
     async for job in poll(client, job_id, patience):
@@ -79,7 +79,7 @@ async def poll(client: Client, job_id: str, patience: float = PATIENCE_SECONDS) 
         try:
             job = await client.get(f"/v1/jobs/{job_id}")
         except CliError as error:
-            waiting.bear(error)
+            waiting.tolerate(error)
         else:
             waiting.answered()
             if job != previous:
@@ -91,12 +91,12 @@ async def poll(client: Client, job_id: str, patience: float = PATIENCE_SECONDS) 
 
 
 class _NoStreamError(CliError):
-    """The answer is no event stream."""
+    """The response is not an event stream."""
 
 
 async def _stream(client: Client, job_id: str, last_id: str) -> AsyncIterator[ServerEvent]:
     headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
-    timeout = httpx.Timeout(PATIENCE_SECONDS, connect=5.0)  # a live server says something more often than this
+    timeout = httpx.Timeout(PATIENCE_SECONDS, connect=5.0)  # a live server sends something more often than this
     async with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers, timeout=timeout) as response:
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             raise _NoStreamError
@@ -127,7 +127,7 @@ async def events(chunks: AsyncIterator[str]) -> AsyncIterator[ServerEvent]:
 
 
 async def _lines(chunks: AsyncIterator[str]) -> AsyncIterator[str]:
-    """Lines as an event stream has them: httpx's own also end at U+2028, which JSON may hold."""
+    """Lines of an event stream. httpx's own also end at U+2028, which JSON may contain."""
     rest = ""
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split("\n")

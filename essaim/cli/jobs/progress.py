@@ -1,4 +1,4 @@
-"""Progress on standard error, where it is a terminal; elsewhere silence, so that scripts read nothing but results."""
+"""Progress bars on standard error if it is a terminal; otherwise nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from essaim.units import plural, size
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """Bars that vanish when they are done."""
+    """Bars that disappear when they are done."""
     console = Console(stderr=True, highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -28,7 +28,7 @@ def progress() -> Iterator[Progress]:
 
 
 def sending(bars: Progress, files: int, total: int | None) -> Callable[[int], None]:
-    """A bar for an upload; call what comes back with each number of bytes that has left."""
+    """A bar for an upload; call the returned function with each number of bytes sent."""
     bar = bars.add_task(f"sending {plural(files, 'file')}", total=total, note="")
     sent = 0
 
@@ -41,7 +41,7 @@ def sending(bars: Progress, files: int, total: int | None) -> Callable[[int], No
 
 
 async def until_ended(client: Client, job_id: str, bars: Progress) -> JsonObject:
-    """The job once it has ended, with a bar until then. Raises as `essaim.cli.jobs.follow.follow`."""
+    """Show a bar until the job has ended, and return it. Raises as `essaim.cli.jobs.follow.follow`."""
     bar = bars.add_task("waiting for a worker", total=1.0, note="")
     job: JsonObject = {}
     async for job in follow(client, job_id):

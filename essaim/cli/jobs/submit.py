@@ -1,4 +1,4 @@
-"""`essaim submit`: any request, for whatever workload the server runs."""
+"""`essaim submit`: submit any request to the server's workload."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from essaim.cli.errors import CliError
-from essaim.cli.jobs.commands import outcome
+from essaim.cli.jobs.commands import check_succeeded
 from essaim.cli.jobs.files import standard_input
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
 from essaim.cli.output import document, note, shown
-from essaim.cli.running import ask
+from essaim.cli.running import with_client
 
 if TYPE_CHECKING:
     from essaim.cli.client import Client, JsonObject
@@ -19,37 +19,40 @@ if TYPE_CHECKING:
 
 def submit(
     request: Annotated[
-        str, typer.Argument(metavar="FILE|-|JSON", help="The request: a file, - for standard input, or itself.")
+        str, typer.Argument(metavar="FILE|-|JSON", help="The request: a file, - for standard input, or JSON.")
     ] = "-",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end and print the result.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job ends and print its result.")] = False,
     key: Annotated[
-        str | None, typer.Option("--key", metavar="KEY", help="Idempotency-Key: the same key is the same job, once.")
+        str | None,
+        typer.Option(
+            "--key", metavar="KEY", help="Idempotency-Key: repeated submissions with the same key are one job."
+        ),
     ] = None,
     callback: Annotated[
-        str | None, typer.Option("--callback", metavar="URL", help="Have this URL called when the job has ended.")
+        str | None, typer.Option("--callback", metavar="URL", help="URL to call when the job has ended.")
     ] = None,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Submit a job, given as JSON. Prints its id, or with --wait its result.
+    """Submit a job, given as JSON. Prints its id, or its result with --wait.
 
-    Exit code 1: it was waited for, and failed.
+    Exit code 1 means the job failed; only with --wait.
 
     Example: essaim submit request.json --wait
 
     Example: essaim submit --key monday < request.json
     """
     body = read_request(request)
-    job = ask(server, token, lambda client: _submit(client, body, key, callback, wait))
+    job = with_client(server, token, lambda client: _submit(client, body, key, callback, wait))
     if not wait:
-        note(f"submitted; `essaim watch {job['id']}` follows it")
+        note(f"submitted; follow it with `essaim watch {job['id']}`")
         return document(job) if as_json else typer.echo(job["id"])
     if as_json:
         document(job)
     elif job["state"] == "succeeded":
         document(job["result"])
-    outcome(job)
+    check_succeeded(job)
 
 
 async def _submit(client: "Client", body: object, key: str | None, callback: str | None, wait: bool) -> "JsonObject":
@@ -60,19 +63,19 @@ async def _submit(client: "Client", body: object, key: str | None, callback: str
 
 
 def read_request(given: str) -> Any:
-    """The JSON that the argument is or names. Raises `CliError`."""
+    """The JSON in the argument, or in the file it names. Raises `CliError`."""
     if given.lstrip().startswith(("{", "[")):
         source, text = "the request", given
     elif given == "-":
         if standard_input().isatty():
-            raise CliError("what shall be submitted? Give the request as JSON, a file, or - and standard input")
+            raise CliError("no request: give it as JSON, as a file, or on standard input")
         source, text = "standard input", _read("-")
     else:
         source, text = shown(given), _read(given)
     try:
         return json.loads(text)
     except ValueError as error:
-        raise CliError(f"{source} is no JSON: {error}") from error
+        raise CliError(f"{source} is not JSON: {error}") from error
 
 
 def _read(name: str) -> str:

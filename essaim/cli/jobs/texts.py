@@ -10,7 +10,7 @@ from essaim.cli.errors import CliError
 from essaim.cli.jobs.files import STDIN, File, find
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token, keep
 from essaim.cli.output import document, note, shown, table
-from essaim.cli.running import ask
+from essaim.cli.running import with_client
 from essaim.units import ago, plural, size
 
 if TYPE_CHECKING:
@@ -25,14 +25,16 @@ def put(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="NAME", help="Its name there, for a folder too; of several, the folder they go to."
+            "--name",
+            metavar="NAME",
+            help="Name on the server; for several files, the folder to put them in.",
         ),
     ] = None,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Store files as texts, under their paths or, as cp -r names them, under another name.
+    """Store files as texts. Their paths become their names; --name changes that as a target does for cp -r.
 
     Example: essaim texts put books/
 
@@ -42,13 +44,13 @@ def put(
     """
     found, binary = find(files)
     if binary:
-        note(f"left out {plural(binary, 'binary file')}; name them to store them")
+        note(f"skipped {plural(binary, 'binary file')}; name them to store them")
     named = [(name_of(file, name, len(files) == 1), file) for file in found]
     first: dict[str, File] = {}
     for stored_as, file in named:
         if (other := first.setdefault(stored_as, file)) is not file:
             raise CliError(f"{shown(other.name)} and {shown(file.name)} would both be stored as {shown(stored_as)}")
-    stored = ask(server, token, lambda client: _put(client, named))
+    stored = with_client(server, token, lambda client: _put(client, named))
     if as_json:
         return document({"texts": stored})
     for text in stored:
@@ -57,7 +59,7 @@ def put(
 
 @app.command()
 def ls(
-    pattern: Annotated[str, typer.Argument(help="A glob: * and ? cross no /, ** does.")] = "**",
+    pattern: Annotated[str, typer.Argument(help="Glob: * and ? do not match /, ** does.")] = "**",
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
@@ -66,7 +68,7 @@ def ls(
 
     Example: essaim texts ls 'books/**'
     """
-    found = ask(server, token, lambda client: every(client, pattern))
+    found = with_client(server, token, lambda client: every(client, pattern))
     if as_json:
         return document({"texts": found})
     rows = [(text["name"], size(text["size"]), ago(text["modified"])) for text in found]
@@ -75,7 +77,7 @@ def ls(
 
 @app.command()
 def rm(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names, or globs: quote them.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names or quoted globs.")],
     server: Server = DEFAULT_SERVER,
     token: Token = "",
     as_json: Json = False,
@@ -84,13 +86,13 @@ def rm(
 
     Example: essaim texts rm 'books/**'
     """
-    gone = ask(server, token, lambda client: _remove(client, names))
+    gone = with_client(server, token, lambda client: _remove(client, names))
     document({"removed": gone}) if as_json else typer.echo(f"removed {plural(len(gone), 'text')}")
 
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the text.")],
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
@@ -98,14 +100,14 @@ def get(
 
     Example: essaim texts get books/moby-dick.txt > moby-dick.txt
     """
-    ask(server, token, lambda client: _get(client, name))
+    with_client(server, token, lambda client: _get(client, name))
 
 
 def name_of(file: File, given: str | None, alone: bool) -> str:
-    """What a file is called as a text: its path without what leads out of here, or under the `given` name.
+    """The name of a file's text: its path without leading `/` and `..`, or under the `given` name.
 
-    As with `cp -r`, the given name stands for the file or folder that is `alone` on the command line; otherwise, and if it
-    ends with a slash, files and folders go into it by their own last names. A folder that is alone never keeps its name.
+    As with `cp -r`, the given name replaces that of the file or folder if it is `alone` on the command line; otherwise, or if
+    it ends with a slash, it is the folder for files and folders. A folder that is alone never keeps its name.
     """
     if file.name == STDIN and (given is None or not alone or given.endswith("/")):
         raise CliError("standard input has no name: store it by itself, with --name NAME")
@@ -119,7 +121,7 @@ def name_of(file: File, given: str | None, alone: bool) -> str:
 
 
 def _kept(file: File, alone: bool) -> PurePath:
-    """What the path of a file begins with that its name as a text leaves out."""
+    """The beginning of a file's path that is not part of its text's name."""
     if file.folder is None:
         return PurePath(file.name).parent
     folder = PurePath(file.folder)
@@ -138,7 +140,7 @@ async def every(client: "Client", pattern: str) -> list["JsonObject"]:
 
 
 async def remove(client: "Client", names: list[str]) -> None:
-    """Remove these, a few at once."""
+    """Remove these texts, a few at a time."""
     from essaim.cli.jobs.upload import each
 
     async def delete(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Sends files to the server, several at once, each streamed: memory stays flat whatever their size."""
+"""Upload files, several at once, each streamed: memory use does not depend on their size."""
 
 import asyncio
 import sys
@@ -22,7 +22,7 @@ Sent = Callable[[int], None]
 
 
 async def upload(client: Client, files: Sequence[tuple[str, File]], sent: Sent) -> list[JsonObject]:
-    """Store each file under the name beside it; `sent` hears of bytes as they leave. Returns what was stored, in order.
+    """Store each file under its name; `sent` is called with the number of bytes sent. Returns the texts, in order.
 
     The first failure stops the rest. Raises as `Client.put_text`, and `CliError` for a file that cannot be read.
     """
@@ -47,7 +47,7 @@ async def upload(client: Client, files: Sequence[tuple[str, File]], sent: Sent) 
 
 
 async def each(call: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-    """Call for each item, a few at once; what came back, in order. The first failure stops the rest and is raised."""
+    """Call for each item, a few at a time. Returns the results in order; the first failure stops the rest and is raised."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: T) -> R:
@@ -67,7 +67,7 @@ def _open(file: File) -> FileIO:
 
 
 async def _head(source: FileIO) -> bytes:
-    """The first `CHUNK_BYTES` bytes; fewer only if there are no more, whatever the system said about the size."""
+    """The first `CHUNK_BYTES` bytes, fewer only at the end of the file: its reported size may be wrong."""
     head = b""
     while more := await _apart(source.read, CHUNK_BYTES - len(head)):
         head += more
@@ -75,7 +75,7 @@ async def _head(source: FileIO) -> bytes:
 
 
 async def _chunks(source: FileIO, head: bytes, size: int | None, sent: Sent) -> AsyncIterator[bytes]:
-    """The announced `size` bytes and no more: a file may grow while it is read."""
+    """Exactly the announced `size` bytes: a file may grow while it is read."""
     left, chunk = size, head
     while chunk:
         yield chunk
@@ -88,7 +88,7 @@ async def _chunks(source: FileIO, head: bytes, size: int | None, sent: Sent) -> 
 
 
 async def _apart(call: Callable[..., T], *arguments: Any) -> T:
-    """Call in a thread that is left behind when we are cancelled: a pipe may never be written to."""
+    """Call in a thread, which is abandoned if we are cancelled: a read from a pipe may never return."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

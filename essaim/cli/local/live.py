@@ -1,4 +1,4 @@
-"""What the screen shows while Essaim runs on this machine: a `Scene` in, Rich renderables out."""
+"""The live view of Essaim on this machine: a `LocalStatus` as Rich renderables."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from essaim.cli.local.status import Process, ReleaseScene, Scene, speed
+from essaim.cli.local.status import LocalStatus, ReleaseStatus, WorkerProcess, speed
 from essaim.cli.output import printable
 from essaim.jobs.model import Job, State
 from essaim.units import duration
@@ -22,25 +22,25 @@ FIXED_LINES = 11 + WHY_LINES  # of the screen at most, besides the rows of worke
 JOBS_AT_LEAST = 3
 
 
-def screen(scene: Scene, width: int, height: int) -> RenderableType:
-    """The whole view, no taller than the terminal: some workers and jobs give way, the first ones stay."""
-    room = height - FIXED_LINES - len(scene.releases)
-    rows = max(min(len(scene.workers), room - min(len(scene.jobs), JOBS_AT_LEAST)), 1)
+def screen(status: LocalStatus, width: int, height: int) -> RenderableType:
+    """The whole view, no taller than the terminal; it shows as many workers and jobs as fit, the first ones first."""
+    room = height - FIXED_LINES - len(status.releases)
+    rows = max(min(len(status.workers), room - min(len(status.jobs), JOBS_AT_LEAST)), 1)
     return Group(
-        _title(scene),
-        *([Text(scene.hint, style="cyan")] if scene.hint else []),
+        _title(status),
+        *([Text(status.hint, style="cyan")] if status.hint else []),
         Text(),
-        _gauges(scene, width),
-        _releases(scene.releases) if scene.releases else _why(scene, width),
+        _gauges(status, width),
+        _releases(status.releases) if status.releases else _why(status, width),
         Text(),
-        _workers(scene.workers, rows, by_release=bool(scene.releases)),
+        _workers(status.workers, rows, by_release=bool(status.releases)),
         Text(),
-        _jobs(scene.jobs[: max(room - rows, 1)], scene.now, by_release=bool(scene.releases)),
+        _jobs(status.jobs[: max(room - rows, 1)], status.now, by_release=bool(status.releases)),
     )
 
 
 def spark(values: Sequence[int], width: int, top: int) -> str:
-    """The values as bars, squeezed to `width` columns by their maxima; 0 is a space and `top` the full height."""
+    """The values as bars in at most `width` columns, each the maximum of its values; 0 is a space, `top` the full height."""
     if not values or width < 1:
         return ""
     if len(values) > width:
@@ -51,36 +51,36 @@ def spark(values: Sequence[int], width: int, top: int) -> str:
     )
 
 
-def _title(scene: Scene) -> Text:
-    title = Text.assemble(("essaim", "bold"), f"  {scene.server}  ", (f"up {duration(scene.elapsed)}", "dim"))
-    if scene.speed != 1:
-        title.append(f"\n{speed(scene)}", style="yellow")
+def _title(status: LocalStatus) -> Text:
+    title = Text.assemble(("essaim", "bold"), f"  {status.server}  ", (f"up {duration(status.elapsed)}", "dim"))
+    if status.speed != 1:
+        title.append(f"\n{speed(status)}", style="yellow")
     return title
 
 
-def _gauges(scene: Scene, width: int) -> Table:
-    depth = scene.depth
+def _gauges(status: LocalStatus, width: int) -> Table:
+    depth = status.depth
     numbers = ("unknown", "") if depth is None else (f"{depth.ready} ready", f"{depth.in_flight} in flight")
     grid = Table.grid(padding=(0, 2, 0, 0))
     for column_width in (7, 10, 12):
         grid.add_column(min_width=column_width, no_wrap=True)
-    grid.add_row(Text("queue", style="bold"), *numbers, _curve(scene, "queue", "magenta", width - 35))
-    numbers = (f"{scene.running} running", f"{scene.desired} desired")
-    grid.add_row(Text("workers", style="bold"), *numbers, _curve(scene, "workers", "green", width - 35))
+    grid.add_row(Text("queue", style="bold"), *numbers, _curve(status, "queue", "magenta", width - 35))
+    numbers = (f"{status.running} running", f"{status.desired} desired")
+    grid.add_row(Text("workers", style="bold"), *numbers, _curve(status, "workers", "green", width - 35))
     return grid
 
 
-def _curve(scene: Scene, of: str, colour: str, width: int) -> Text:
-    values = [getattr(moment, of) for moment in scene.history]
+def _curve(status: LocalStatus, of: str, colour: str, width: int) -> Text:
+    values = [getattr(moment, of) for moment in status.history]
     return Text(spark(values, width, max(values, default=0)), style=colour, no_wrap=True)
 
 
-def _why(scene: Scene, width: int) -> Text:
-    lines = wrap(printable(scene.reason) or "–", max(width - 9, 10), max_lines=WHY_LINES, placeholder=" …")
+def _why(status: LocalStatus, width: int) -> Text:
+    lines = wrap(printable(status.reason) or "–", max(width - 9, 10), max_lines=WHY_LINES, placeholder=" …")
     return Text.assemble(("why      ", "bold"), ("\n         ".join(lines), "dim"), no_wrap=True, overflow="ellipsis")
 
 
-def _releases(releases: Sequence[ReleaseScene]) -> Table:
+def _releases(releases: Sequence[ReleaseStatus]) -> Table:
     table = _table("release", "requests", "ready", "in flight", "workers", "desired", "at", "why")
     for it in releases:
         waiting = ("?", "?") if it.depth is None else (str(it.depth.ready), str(it.depth.in_flight))
@@ -95,7 +95,7 @@ def _releases(releases: Sequence[ReleaseScene]) -> Table:
     return table
 
 
-def _workers(workers: Sequence[Process], rows: int, *, by_release: bool = False) -> Table:
+def _workers(workers: Sequence[WorkerProcess], rows: int, *, by_release: bool = False) -> Table:
     table = _table("worker", "pid", *(["release"] if by_release else []), "doing")
     cut = len(workers) > rows
     for worker in workers[: rows - 1 if cut else rows]:
@@ -130,7 +130,7 @@ def _jobs(jobs: Sequence[Job], now: datetime, *, by_release: bool = False) -> Ta
 
 
 def bar(progress: float, state: State) -> RenderableType:
-    """How far a job is."""
+    """The progress of a job."""
     if state in (State.FAILED, State.CANCELLED):
         return Text("")
     colour = COLOURS.get(state, "cyan")

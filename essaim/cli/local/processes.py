@@ -1,4 +1,4 @@
-"""Essaim on this machine: the API, and workers that come and go with the queue. Closed, it leaves no process behind."""
+"""Essaim on this machine: the API and workers that scale with the queue. Closing it stops every process."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from essaim.autoscaler.policy import Policy, default_path, load
 from essaim.cli.local import snapshot
 from essaim.cli.local.release import LocalRelease, environment, open_release
 from essaim.cli.local.server import address, free_port, open_server
-from essaim.cli.local.status import Moment, Process, ReleaseScene, Scene, summed
+from essaim.cli.local.status import Counts, LocalStatus, ReleaseStatus, WorkerProcess, summed
 from essaim.jobs.model import ENDED, Job, State, Worker
 from essaim.jobs.settings import Settings, load_settings
 from essaim.splitter.service_file import FILE, LocalService, revision
@@ -28,9 +28,9 @@ HISTORY = 2000
 
 @dataclass
 class Local:
-    """A running house. `server` is its URL, `token` lets its owner in; `hint` is shown with each scene.
+    """Essaim, running. `server` is its URL, `token` the first API token; `hint` is shown with each status.
 
-    `service`: where releases share the requests, what says how.
+    `service` has the split of the requests if there are several releases.
     """
 
     server: str
@@ -40,18 +40,18 @@ class Local:
     service: LocalService | None = None
     started: float = field(default_factory=time.monotonic)
     hint: str = ""
-    history: deque[Moment] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    history: deque[Counts] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
-    async def scene(self) -> Scene:
-        """What is going on now. Raises `UnavailableError`."""
+    async def status(self) -> LocalStatus:
+        """The current status. Raises `UnavailableError`."""
         doing = {worker.id: worker for worker in await self.releases[0].backends.store.workers()}
         jobs = await self._jobs()
         percents = shares(in_force(await self.service.read())) if self.service else {}
         parts = [_part(release, percents, doing) for release in self.releases]
         depth = summed([part.depth for part in parts])
         workers = [worker for part in parts for worker in part.workers]
-        self.history.append(Moment(depth.ready + depth.in_flight if depth else 0, len(workers)))
-        return Scene(
+        self.history.append(Counts(depth.ready + depth.in_flight if depth else 0, len(workers)))
+        return LocalStatus(
             server=self.server,
             elapsed=time.monotonic() - self.started,
             speed=self.speed,
@@ -66,7 +66,7 @@ class Local:
         )
 
     async def _jobs(self) -> list[Job]:
-        """Those that run first, then those that wait, then the last ones that ended."""
+        """Running jobs first, then queued ones, then those that ended last."""
         store = self.releases[0].backends.store
         jobs: list[Job] = []
         for state in (State.RUNNING, State.QUEUED):
@@ -75,9 +75,9 @@ class Local:
         return [*jobs, *sorted(ended, key=lambda job: job.ended or job.created, reverse=True)][:JOBS_SHOWN]
 
 
-def _part(release: LocalRelease, percents: Mapping[str, int], doing: Mapping[str, Worker]) -> ReleaseScene:
+def _part(release: LocalRelease, percents: Mapping[str, int], doing: Mapping[str, Worker]) -> ReleaseStatus:
     now = release.supervisor.snapshot()
-    return ReleaseScene(
+    return ReleaseStatus(
         name=release.name,
         server=release.api.url,
         percent=percents.get(revision(release.name), 0),
@@ -85,7 +85,9 @@ def _part(release: LocalRelease, percents: Mapping[str, int], doing: Mapping[str
         desired=now.desired,
         reason=now.reason,
         workers=[
-            Process(it.id, it.state, it.pid, it.restarts, doing[it.id].tasks if it.id in doing else (), release.name)
+            WorkerProcess(
+                it.id, it.state, it.pid, it.restarts, doing[it.id].tasks if it.id in doing else (), release.name
+            )
             for it in now.workers
         ],
     )
@@ -95,11 +97,10 @@ def _part(release: LocalRelease, percents: Mapping[str, int], doing: Mapping[str
 async def open_local(
     settings: Settings, policy: Policy, *, speed: float = 1.0, releases: Mapping[str, Path | None] | None = None
 ) -> AsyncIterator[Local]:
-    """Start API and supervisor; leaving drains the API, then the workers. Logs go to `<data_dir>/logs`.
+    """Start API and supervisor; on exit drain the API, then the workers. Logs go to `<data_dir>/logs`.
 
-    With `releases`, each by its name with the folder that has its code (None: this installation's), each has an API and workers
-    of its own, and a proxy that listens where the settings say splits the requests among them.
-    Raises `CliError` when an API does not come up.
+    `releases` maps names to folders with their code (None: this installation's). Each gets its own API and workers, and a
+    proxy at the configured address splits the requests among them. Raises `CliError` if an API does not start.
     """
     (settings.data_dir / "logs").mkdir(parents=True, exist_ok=True)
     settings = settings.model_copy(update={"log_dir": str(log_folder(settings))})
@@ -117,7 +118,7 @@ async def open_local(
 async def _open_split(
     settings: Settings, policy: Policy, speed: float, releases: Mapping[str, Path | None]
 ) -> AsyncIterator[tuple[str, list[LocalRelease], LocalService]]:
-    """The APIs listen on this machine only; the proxy, as the settings say."""
+    """The APIs listen on loopback, the proxy at the configured address."""
     port, service = free_port(settings.api_host, settings.api_port), LocalService(settings.data_dir / FILE)
     url = address(settings.api_host, port)
     opened: list[LocalRelease] = []
@@ -134,33 +135,30 @@ async def _open_split(
             try:
                 yield split.url, opened, service
             finally:
-                split.leave()  # all at once: what it still passes on ends where the APIs end it
+                split.leave()  # all at once: requests in the proxy end when the APIs end them
                 for release in opened:
                     release.leave()
 
 
 def rules(path: Path | None = None) -> Policy:
-    """How many workers there shall be: the ScaledObject there, or else our own.
-
-    Raises `ScaledObjectError` for one that cannot be followed.
-    """
+    """The policy of the ScaledObject at this path, or of our own. Raises `ScaledObjectError`."""
     return load(path or default_path())
 
 
 def log_folder(settings: Settings) -> Path:
-    """Where log lines are as JSON, for `essaim logs`."""
+    """The folder of the JSON log lines that `essaim logs` reads."""
     return Path(settings.log_dir or settings.data_dir / "logs")
 
 
 def private(folder: Path, **values: object) -> Settings:
-    """Settings that keep everything in the folder, whatever the environment says; `values` are further settings."""
+    """Settings that keep everything in this folder, regardless of the environment; `values` are further settings."""
     urls = dict.fromkeys(("queue_url", "store_url", "texts_url", "api_tokens"), "")
     return load_settings(data_dir=folder, api_host="127.0.0.1", api_port=0, **urls, **values)
 
 
 @contextmanager
 def _logging_to(path: Path, settings: Settings) -> Iterator[None]:
-    """The supervisor logs in this process, and the screen is taken."""
+    """Send the log of the supervisor, which runs in this process, to a file: the terminal has the live view."""
     who = {"release": settings.release, "supervisor": f"{socket.gethostname()}-{os.getpid()}"}
     logger, readable = logging.getLogger("essaim"), logging.FileHandler(path)
     readable.setFormatter(ConsoleFormatter())

@@ -1,4 +1,4 @@
-"""One release on this machine: its queue, its API, and its workers, as many as the queue asks for."""
+"""One release on this machine: its queue, its API and its workers, scaled with the queue."""
 
 import os
 from collections.abc import AsyncIterator, Collection
@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretBytes, SecretStr
 
 from essaim.autoscaler.policy import Policy
-from essaim.cli.local.server import Server, module, open_server
+from essaim.cli.local.server import ServerProcess, module, open_server
 from essaim.cli.output import note
 from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.settings import Settings
@@ -20,15 +20,15 @@ from essaim.telemetry import bound
 
 @dataclass(frozen=True)
 class LocalRelease:
-    """A running one."""
+    """The running API and supervisor of a release, and its backends."""
 
     name: str
     backends: Backends
     supervisor: Supervisor
-    api: Server
+    api: ServerProcess
 
     def leave(self) -> None:
-        """Have all of it begin to drain."""
+        """Start draining the API and the workers."""
         self.api.leave()
         self.supervisor.leave()
 
@@ -37,9 +37,9 @@ class LocalRelease:
 async def open_release(
     settings: Settings, policy: Policy, speed: float, code: Path | None = None
 ) -> AsyncIterator[LocalRelease]:
-    """Start API and supervisor; leaving drains the API, then the workers. Logs go to `<data_dir>/logs`.
+    """Start API and supervisor; on exit drain the API, then the workers. Logs go to `<data_dir>/logs`.
 
-    `code`: the folder that its packages are in, where it is one of several. Raises `CliError` when the API does not come up.
+    `code`: the folder with the packages of the release, if there are several. Raises `CliError` if the API does not start.
     """
     logs, suffix = settings.data_dir / "logs", "" if code is None else f"-{settings.release}"
     env = environment(settings)
@@ -51,8 +51,8 @@ async def open_release(
         async def busy() -> Collection[str]:
             return [worker.id for worker in await backends.store.workers() if worker.tasks]
 
-        said = nullcontext() if code is None else bound(release=settings.release)
-        with (logs / f"workers{suffix}.log").open("ab") as output, said:
+        log_fields = nullcontext() if code is None else bound(release=settings.release)
+        with (logs / f"workers{suffix}.log").open("ab") as output, log_fields:
             supervisor = Supervisor(
                 policy,
                 backends.queue.depth,
@@ -68,7 +68,7 @@ async def open_release(
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """This process's environment, but with exactly these settings, for its children."""
+    """The environment for children: this process's, with exactly these settings."""
     dumped = settings.model_dump(mode="json")
     own = {f"ESSAIM_{name.upper()}": _plain(getattr(settings, name), dumped[name]) for name in dumped}
     inherited = {name: value for name, value in os.environ.items() if name.upper() not in own}  # any case is read
@@ -76,5 +76,5 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _plain(value: object, dumped: object) -> str:
-    """As a variable has it: a secret would be dumped as asterisks."""
+    """The value for an environment variable; a secret would be dumped as asterisks."""
     return str(value.get_secret_value() if isinstance(value, SecretStr | SecretBytes) else dumped)

@@ -1,4 +1,4 @@
-"""A server as a child process: started, waited for until it answers, and drained at the end, whatever end that is."""
+"""A server as a child process: started, awaited until it answers, and always drained at the end."""
 
 import asyncio
 import os
@@ -21,8 +21,8 @@ LAST_LINES = 5
 
 
 @dataclass(frozen=True)
-class Server:
-    """Where it answers. `leave` has it begin to drain; closing the context that gave it waits for that."""
+class ServerProcess:
+    """A running server. `leave` starts draining it; closing the context of `open_server` waits until it has stopped."""
 
     url: str
     leave: Callable[[], None]
@@ -31,21 +31,21 @@ class Server:
 @asynccontextmanager
 async def open_server(
     host: str, port: int, env: Mapping[str, str], log: Path, package: str = "essaim_api"
-) -> AsyncIterator[Server]:
-    """The API, or what stands before it, answering while the context is open; `port` 0 takes a free one.
+) -> AsyncIterator[ServerProcess]:
+    """Run the API, or the proxy in front of it, while the context is open; `port` 0 picks a free one.
 
-    Raises `CliError` when the port is taken, or it does not come up.
+    Raises `CliError` if the port is taken or the server does not start.
     """
     number = free_port(host, port)
     url = address(host, number)
     with log.open("ab") as output:
         settings = {**env, "ESSAIM_API_HOST": host, "ESSAIM_API_PORT": str(number)}
-        # A replica is what we need here too: a process that dies with this one, and comes back when it crashes.
+        # Like a worker, this must be a process that dies with ours and is restarted after a crash.
         replica = Replica(package, Launch(module(package), settings, output, GRACE_SECONDS, speed=1.0))
         running = asyncio.create_task(replica.run(), name=package)
         try:
             await _answers(url, replica, log)
-            yield Server(url, replica.stop)
+            yield ServerProcess(url, replica.stop)
         finally:
             replica.stop()
             try:
@@ -57,32 +57,32 @@ async def open_server(
 
 
 def address(host: str, port: int) -> str:
-    """The URL by which this machine reaches what listens there."""
+    """The URL of a server that listens there, as seen from this machine."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # nobody binds here
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def module(name: str) -> tuple[str, ...]:
-    """The command that runs a module of ours: -P, or a folder of that name where the user stands would be run instead."""
+    """The command that runs a module of ours; without -P, a folder of that name in the working directory would run instead."""
     return sys.executable, "-P", "-m", name
 
 
 def free_port(host: str, port: int) -> int:
-    """This port, or a free one for 0. Raises `CliError` when it is taken."""
+    """This port, or a free one for 0. Raises `CliError` if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family) as listener:
             number: int = listener.getsockname()[1]
             return number
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)  # its own text says too much
+        reason = os.strerror(error.errno) if error.errno else str(error)  # the error's own text is too long
         raise CliError(f"cannot listen on {host} port {port} ({reason}): choose another with --port") from error
 
 
 async def _answers(url: str, replica: Replica, log: Path) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + START_SECONDS
-    async with httpx.AsyncClient(trust_env=False, verify=False) as http:  # noqa: S501  # no TLS on the way to ourselves
+    async with httpx.AsyncClient(trust_env=False, verify=False) as http:  # noqa: S501  # it is on loopback, without TLS
         while loop.time() < deadline:
             with suppress(httpx.TransportError):
                 if (await http.get(f"{url}/readyz")).is_success:

@@ -1,4 +1,4 @@
-"""A copy of a release's code, made when it starts: what is edited later is another release."""
+"""A copy of a release's code, made at its start: later edits do not affect it."""
 
 import shutil
 from importlib.util import find_spec
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from essaim.cli.errors import CliError
 
-# What a release's own processes import beside the workload, and where a checkout has it.
+# The packages that the processes of a release import beside the workload, and where they are in a checkout.
 PACKAGES = {"essaim": "essaim", "essaim_api": "api/essaim_api", "essaim_worker": "worker/essaim_worker"}
 MODULES = ("payload.py", "workload.py")  # of the workload
 
 
 def take(folder: Path, path: Path | None, workload: str) -> None:
-    """Fill the folder with this installation's packages and its workload, with what is under `path` in their place.
+    """Fill the folder with this installation's packages and workload, replaced by what `path` holds.
 
-    That is `payload.py` or `workload.py` of the workload, or packages as in a checkout with files that replace ours, or a
-    whole checkout. Raises `CliError` where there is none of it.
+    `path` holds `payload.py` or `workload.py` of the workload, or packages as in a checkout with files that replace ours, or a
+    whole checkout. Raises `CliError` if it holds none of these.
     """
     if path is not None and path.resolve() == folder.resolve():
-        raise CliError(f"{path} is where the copy of a release goes, which begins anew: name a folder elsewhere")
+        raise CliError(f"{path} is the folder for the copy of the release: name another one")
     shutil.rmtree(folder, ignore_errors=True)
     replaced = False
     for name, place in {**PACKAGES, workload: f"workloads/*/{workload.replace('.', '/')}"}.items():

@@ -1,4 +1,4 @@
-"""What goes on on this machine, as a value; and as plain lines, for logs and pipes."""
+"""The status of Essaim on this machine, and its changes as plain lines for logs and pipes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,20 +8,20 @@ from essaim.cli.output import printable
 from essaim.jobs.model import Depth, Job, State
 from essaim.units import plural
 
-MOST_LINES = 3  # of jobs that came to the same state at once; a burst is one line
+MOST_LINES = 3  # for jobs that entered the same state at once; more become one line
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Messages in the queue and worker processes at one time."""
+class Counts:
+    """The number of messages in the queue and of worker processes, at one time."""
 
     queue: int
     workers: int
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """A worker process on this machine: `state` is the supervisor's, `tasks` what it has said it runs."""
+class WorkerProcess:
+    """A worker process on this machine: `state` comes from the supervisor, `tasks` from its own reports."""
 
     id: str
     state: str
@@ -32,8 +32,8 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseScene:
-    """One of several releases: where it answers, its share of the requests in percent, its own queue and workers."""
+class ReleaseStatus:
+    """One of several releases: its server, its share of the requests in percent, its queue and workers."""
 
     name: str
     server: str
@@ -41,14 +41,15 @@ class ReleaseScene:
     depth: Depth | None
     desired: int
     reason: str
-    workers: Sequence[Process]
+    workers: Sequence[WorkerProcess]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Everything at one time. `elapsed` in seconds; `desired` and `reason` are the autoscaler's.
+class LocalStatus:
+    """The whole status at one time. `elapsed` in seconds; `desired` and `reason` come from the autoscaler.
 
-    `depth` is None while the queue cannot be asked. `releases` is empty where there is but one; else the numbers are sums.
+    `depth` is None while the queue cannot be reached. `releases` is empty if there is only one; with several, all other
+    numbers are sums.
     """
 
     server: str
@@ -57,11 +58,11 @@ class Scene:
     depth: Depth | None
     desired: int
     reason: str
-    workers: Sequence[Process] = ()
+    workers: Sequence[WorkerProcess] = ()
     jobs: Sequence[Job] = ()
-    history: Sequence[Moment] = ()
+    history: Sequence[Counts] = ()
     hint: str = ""
-    releases: Sequence[ReleaseScene] = ()
+    releases: Sequence[ReleaseStatus] = ()
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -70,16 +71,16 @@ class Scene:
 
 
 def summed(depths: Sequence[Depth | None]) -> Depth | None:
-    """Of several queues; None while one of them cannot be asked."""
+    """The total depth of several queues; None while one of them cannot be reached."""
     known = [depth for depth in depths if depth is not None]
     if len(known) < len(depths):
         return None
     return Depth(sum(depth.ready for depth in known), sum(depth.in_flight for depth in known))
 
 
-def line(scene: Scene) -> str:
-    """The same in a line, for logs and pipes."""
-    return f"{scene.elapsed:6.1f} s  {_numbers(scene.depth, scene.running, scene.desired)}"
+def line(status: LocalStatus) -> str:
+    """The queue and the workers in a line."""
+    return f"{status.elapsed:6.1f} s  {_numbers(status.depth, status.running, status.desired)}"
 
 
 def _numbers(depth: Depth | None, running: int, desired: int) -> str:
@@ -87,55 +88,55 @@ def _numbers(depth: Depth | None, running: int, desired: int) -> str:
     return f"queue {waiting}  workers {running:>2} (desired {desired})"
 
 
-def changes(before: Scene | None, scene: Scene) -> list[str]:
-    """Lines for what is new since the scene before: numbers that moved, jobs that began or ended."""
-    found = [f"{scene.elapsed:6.1f} s  {speed(scene)}"] if before is None and scene.speed != 1 else []
-    if scene.hint and (before is None or before.hint != scene.hint):
-        found.append(f"{scene.elapsed:6.1f} s  {scene.hint}")
-    found += _moved_releases(before, scene) if scene.releases else _moved(before, scene)
+def changes(before: LocalStatus | None, status: LocalStatus) -> list[str]:
+    """A line for each change since the previous status: queue, workers, and the states of jobs."""
+    found = [f"{status.elapsed:6.1f} s  {speed(status)}"] if before is None and status.speed != 1 else []
+    if status.hint and (before is None or before.hint != status.hint):
+        found.append(f"{status.elapsed:6.1f} s  {status.hint}")
+    found += _moved_releases(before, status) if status.releases else _moved(before, status)
     known = {job.id: job.state for job in before.jobs} if before else {}
     for state in State:
-        news = [job for job in scene.jobs if job.state is state and known.get(job.id) is not state]
+        news = [job for job in status.jobs if job.state is state and known.get(job.id) is not state]
         if len(news) > MOST_LINES:
-            found.append(f"{scene.elapsed:6.1f} s  {len(news)} jobs {state}")
+            found.append(f"{status.elapsed:6.1f} s  {len(news)} jobs {state}")
         else:
-            found += [_job_line(job, scene) for job in news]
+            found += [_job_line(job, status) for job in news]
     return found
 
 
-def _moved(before: Scene | None, scene: Scene) -> list[str]:
-    if before and (before.depth, before.running, before.desired) == (scene.depth, scene.running, scene.desired):
+def _moved(before: LocalStatus | None, status: LocalStatus) -> list[str]:
+    if before and (before.depth, before.running, before.desired) == (status.depth, status.running, status.desired):
         return []
-    moved = before is not None and before.desired != scene.desired
-    return [f"{line(scene)}{f'  {printable(scene.reason)}' if moved else ''}"]
+    moved = before is not None and before.desired != status.desired
+    return [f"{line(status)}{f'  {printable(status.reason)}' if moved else ''}"]
 
 
-def _moved_releases(before: Scene | None, scene: Scene) -> list[str]:
-    """A line for each release of which something has changed."""
+def _moved_releases(before: LocalStatus | None, status: LocalStatus) -> list[str]:
+    """A line for each release that has changed."""
     known = {release.name: release for release in before.releases} if before else {}
-    width = max(len(release.name) for release in scene.releases)
+    width = max(len(release.name) for release in status.releases)
     found = []
-    for it in scene.releases:
+    for it in status.releases:
         old = known.get(it.name)
         if old and _seen(old) == _seen(it):
             continue
         why = f"  {printable(it.reason)}" if old and old.desired != it.desired else ""
         numbers = _numbers(it.depth, len(it.workers), it.desired)
-        found.append(f"{scene.elapsed:6.1f} s  {it.name:<{width}} {it.percent:>3} %  {numbers}{why}")
+        found.append(f"{status.elapsed:6.1f} s  {it.name:<{width}} {it.percent:>3} %  {numbers}{why}")
     return found
 
 
-def _seen(release: ReleaseScene) -> tuple[object, ...]:
+def _seen(release: ReleaseStatus) -> tuple[object, ...]:
     return release.percent, release.depth, len(release.workers), release.desired
 
 
-def _job_line(job: Job, scene: Scene) -> str:
+def _job_line(job: Job, status: LocalStatus) -> str:
     tasks = "" if job.tasks is None else f"  {job.tasks_ended}/{plural(job.tasks, 'task')}"
     problem = "" if job.problem is None else f"  {printable(job.problem.detail)}"
-    release = f"  {printable(job.release)}" if scene.releases else ""
-    return f"{scene.elapsed:6.1f} s  job {job.id}{release}  {job.state}{tasks}{problem}"
+    release = f"  {printable(job.release)}" if status.releases else ""
+    return f"{status.elapsed:6.1f} s  job {job.id}{release}  {job.state}{tasks}{problem}"
 
 
-def speed(scene: Scene) -> str:
-    """What must be said wherever the numbers are shown."""
-    return f"time runs {scene.speed:g}× faster in the autoscaler"
+def speed(status: LocalStatus) -> str:
+    """The notice to show with the numbers if time runs faster."""
+    return f"time runs {status.speed:g}× faster in the autoscaler"

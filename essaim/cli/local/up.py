@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from essaim.cli.errors import CliError
-from essaim.cli.names import release_name
+from essaim.cli.options import release_name
 from essaim.cli.output import note
 from essaim.cli.running import run
 
 if TYPE_CHECKING:
     from essaim.cli.local.processes import Local
-    from essaim.cli.local.status import Scene
+    from essaim.cli.local.status import LocalStatus
 
 LIVE_SECONDS = 0.25
 LINE_SECONDS = 0.5
 T = TypeVar("T")
-Seen = Callable[["Scene"], None]
+OnStatus = Callable[["LocalStatus"], None]
 
 
 def up(
@@ -30,34 +30,45 @@ def up(
             "--port",
             min=0,
             max=65535,
-            help="Where to listen; 0 takes a free one.",
+            help="Port to listen on; 0 picks a free one.",
             show_default="ESSAIM_API_PORT or 8080",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="DIR", help="Where everything is kept.", show_default="ESSAIM_DATA_DIR or .essaim"
+            "--data", metavar="DIR", help="Folder for data and logs.", show_default="ESSAIM_DATA_DIR or .essaim"
         ),
     ] = None,
     speed: Annotated[
-        float, typer.Option("--speed", min=0.1, max=100, metavar="X", help="How fast time runs in the autoscaler.")
+        float,
+        typer.Option(
+            "--speed",
+            min=0.1,
+            max=100,
+            metavar="X",
+            help="Speed of the autoscaler's clock; 5 scales five times as fast.",
+        ),
     ] = 1.0,
     scaledobject: Annotated[
-        Path | None, typer.Option("--scaledobject", metavar="FILE", help="Rules for the number of workers (KEDA).")
+        Path | None, typer.Option("--scaledobject", metavar="FILE", help="KEDA ScaledObject to scale by.")
     ] = None,
     release: Annotated[
         list[str] | None,
         typer.Option(
-            "--release", metavar="NAME[=DIR]", help="Several side by side; the first has all requests at first."
+            "--release",
+            metavar="NAME[=DIR]",
+            help="Run this release; may be repeated. The first gets all requests at first.",
         ),
     ] = None,
-    live: Annotated[bool, typer.Option("--live/--no-live", help="A live view, in a terminal; otherwise lines.")] = True,
+    live: Annotated[
+        bool, typer.Option("--live/--no-live", help="Live view in a terminal; otherwise a line for each change.")
+    ] = True,
 ) -> None:
-    """Run Essaim on this machine: the API, and workers that come and go with the queue. Ctrl-C drains it all.
+    """Run Essaim on this machine: the API, and workers that scale with the queue. Ctrl-C drains and stops it.
 
-    Each --release has an API, a queue and workers of its own. DIR holds another payload.py or workload.py for it, or a whole
-    checkout; what is edited there later does not count. service.json in the data folder says who gets how many of the requests.
+    Each --release has its own API, queue and workers. DIR holds its payload.py or workload.py, or a whole checkout. It is
+    copied at start: later edits have no effect. service.json in the data folder sets each release's share of the requests.
 
     Example: essaim up
 
@@ -67,8 +78,8 @@ def up(
     """
     try:
         run(_up(port, data, speed, scaledobject, release or [], live))
-    except typer.Exit:  # Ctrl-C is how it is meant to end
-        note("everything is drained")
+    except typer.Exit:  # Ctrl-C is the normal way to stop it
+        note("drained")
 
 
 async def _up(
@@ -81,13 +92,13 @@ async def _up(
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     releases = folders(named)
     async with open_local(settings, rules(scaledobject), speed=speed, releases=releases) as local:
-        note(f"Essaim answers at {local.server}; a browser finds a live page there")
-        note(f"data and logs are in {settings.data_dir}; Ctrl-C ends it")
+        note(f"Essaim answers at {local.server}; open it in a browser for a live page")
+        note(f"data and logs are in {settings.data_dir}; press Ctrl-C to stop")
         if speed == 1:
-            note("workers come as slowly as on a cluster; --speed 5 scales five times as fast")
+            note("workers start as slowly as on a cluster; --speed 5 scales five times as fast")
         if local.service:
             each = ", ".join(f"{it.name} at {it.api.url}" for it in local.releases)
-            note(f"{each}; who gets how many of the requests is in {local.service.path}")
+            note(f"{each}; {local.service.path} has their shares of the requests")
         try:
             await show(local, forever(), live=live)
         finally:
@@ -95,7 +106,7 @@ async def _up(
 
 
 def folders(named: list[str]) -> dict[str, Path | None]:
-    """The folder with the code of each release, by its name. Raises `CliError` for one that comes twice, or is none."""
+    """The folder with the code of each release, by name. Raises `CliError` for a duplicate or invalid name."""
     found: dict[str, Path | None] = {}
     for name, _, path in (one.partition("=") for one in named):
         if name in found:
@@ -108,27 +119,29 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-async def show(local: "Local", work: Coroutine[Any, Any, T], *, live: bool = True, also: Seen | None = None) -> T:
-    """Do the work, and show what goes on until it is done: live in a terminal, otherwise a line for each change.
+async def show(
+    local: "Local", work: Coroutine[Any, Any, T], *, live: bool = True, on_status: OnStatus | None = None
+) -> T:
+    """Do the work and meanwhile show the status: live in a terminal, otherwise a line for each change.
 
-    `also` is called with each scene. Returns and raises what the work does.
+    `on_status` is called with each status. Returns and raises what the work does.
     """
     working = asyncio.create_task(work)
-    looking = asyncio.create_task(_live(local, also) if live and sys.stdout.isatty() else _lines(local, also))
+    looking = asyncio.create_task(_live(local, on_status) if live and sys.stdout.isatty() else _lines(local, on_status))
     try:
         await asyncio.wait({working, looking}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            await looking  # it does not end but with an error
+            await looking  # it only ends with an error
         return await working
     finally:
         working.cancel()
-        while not looking.done():  # a driver may swallow a cancellation
+        while not looking.done():  # drivers may swallow a cancellation
             looking.cancel()
             await asyncio.wait({looking}, timeout=1)
         await asyncio.gather(working, looking, return_exceptions=True)
 
 
-async def _live(local: "Local", also: Seen | None) -> None:
+async def _live(local: "Local", on_status: OnStatus | None) -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -136,31 +149,31 @@ async def _live(local: "Local", also: Seen | None) -> None:
 
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=True) as view:
-        async for scene in _scenes(local, LIVE_SECONDS, also):
-            view.update(screen(scene, console.width, console.height), refresh=True)
+        async for status in _poll(local, LIVE_SECONDS, on_status):
+            view.update(screen(status, console.width, console.height), refresh=True)
 
 
-async def _lines(local: "Local", also: Seen | None) -> None:
+async def _lines(local: "Local", on_status: OnStatus | None) -> None:
     from essaim.cli.local.status import changes
 
-    before: Scene | None = None
-    async for scene in _scenes(local, LINE_SECONDS, also):
-        for line in changes(before, scene):
+    before: LocalStatus | None = None
+    async for status in _poll(local, LINE_SECONDS, on_status):
+        for line in changes(before, status):
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
-        before = scene
+        before = status
 
 
-async def _scenes(local: "Local", pause: float, also: Seen | None) -> "AsyncIterator[Scene]":
+async def _poll(local: "Local", pause: float, on_status: OnStatus | None) -> "AsyncIterator[LocalStatus]":
     from essaim.errors import UnavailableError
 
     while True:
         try:
-            scene = await local.scene()
-        except UnavailableError:  # the store is slow or away: the autoscaler says so, and the view stands still
+            status = await local.status()
+        except UnavailableError:  # the store is unreachable: the autoscaler says so, and the view stays as it is
             pass
         else:
-            if also is not None:
-                also(scene)
-            yield scene
+            if on_status is not None:
+                on_status(status)
+            yield status
         await asyncio.sleep(pause)

@@ -1,4 +1,4 @@
-"""`essaim logs`: the story of one job, from Loki or from the files of this machine."""
+"""`essaim logs`: the timeline of one job, from Loki or from the files of this machine."""
 
 import asyncio
 import json
@@ -18,44 +18,50 @@ from essaim.cli.running import run
 
 if TYPE_CHECKING:
     from essaim.cli.jobs.follow import Patience
-    from essaim.cli.logs.timeline import Line
+    from essaim.cli.logs.timeline import LogLine
 
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 30.0  # how long a first line may take to arrive
+PATIENCE_SECONDS = 30.0  # how long the first line may take to arrive
 MARGIN = timedelta(minutes=1)  # between the clocks of two machines
-LOOK_BACK = timedelta(days=7)  # as long as jobs are kept, if nobody says otherwise
+LOOK_BACK = timedelta(days=7)  # how long jobs are kept by default
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 COLOURS = {"WARNING": typer.colors.YELLOW, "ERROR": typer.colors.RED}
 
 
 class Source(Protocol):
-    """Where log lines are."""
+    """A source of log lines."""
 
-    async def news(self) -> "list[Line]":
+    async def news(self) -> "list[LogLine]":
         """The lines since the last call, in time order."""
 
     def absence(self) -> str:
-        """Why there may be nothing about the job."""
+        """Why there may be no lines about the job."""
 
 
 def logs(
     job_id: Annotated[str, typer.Argument(metavar="ID", help="The job's id.")],
     loki: Annotated[
-        str, typer.Option("--loki", envvar="ESSAIM_LOKI_URL", metavar="URL", help="Ask this Loki, not local files.")
+        str,
+        typer.Option(
+            "--loki", envvar="ESSAIM_LOKI_URL", metavar="URL", help="Read from this Loki instead of local files."
+        ),
     ] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new lines until the job has ended.")] = False,
     since: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="Nothing older: 30m, 2h, 7d, or 2026-01-31T12:00:00Z.")
+        str,
+        typer.Option("--since", metavar="TIME", help="Only lines since then: 30m, 2h, 7d, or 2026-01-31T12:00:00Z."),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each line, with all it has.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each line as a JSON object with all its fields.")
+    ] = False,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="DIR", help="The folder of `essaim up`.", show_default="ESSAIM_DATA_DIR or .essaim"
+            "--data", metavar="DIR", help="Data folder of `essaim up`.", show_default="ESSAIM_DATA_DIR or .essaim"
         ),
     ] = None,
 ) -> None:
-    """Tell what happened to a job: submitted, claimed by whom, lost, retried, ended; and how long each took.
+    """Show what happened to a job and when: submitted, claimed (by which worker), lost, retried, ended.
 
     Example: essaim logs 0199f3a2-7c1e-7b54-a1f0-3d5c9e8b2a10 --follow
 
@@ -67,7 +73,7 @@ def logs(
 
 async def _logs(job: str, loki: str, since: datetime | None, data: Path | None, follow: bool, as_json: bool) -> None:
     async with _open(job, loki, since, data) as source:
-        await _tell(source, job, follow, as_json)
+        await _show(source, job, follow, as_json)
 
 
 @asynccontextmanager
@@ -85,37 +91,37 @@ async def _open(job: str, loki: str, since: datetime | None, data: Path | None) 
         yield LogFolder(log_folder(load_settings(**({"data_dir": data} if data else {}))), job, since)
 
 
-async def _tell(source: Source, job: str, follow: bool, as_json: bool) -> None:
-    """Show what there is; with `follow` until the job has ended and nothing more has come."""
+async def _show(source: Source, job: str, follow: bool, as_json: bool) -> None:
+    """Print the timeline; with `follow`, until the job has ended and no more lines arrive."""
     from essaim.cli.jobs.follow import Patience
-    from essaim.cli.logs.timeline import HEADING, Story
+    from essaim.cli.logs.timeline import HEADING, Timeline
 
-    story, patience, until = Story(), Patience(PATIENCE_SECONDS), time.monotonic() + PATIENCE_SECONDS
+    timeline, patience, until = Timeline(), Patience(PATIENCE_SECONDS), time.monotonic() + PATIENCE_SECONDS
     while True:
-        over, news = bool(story.end), await _news(source, patience if follow else None)
-        if news and story.begun is None and not as_json:
+        over, news = bool(timeline.end), await _news(source, patience if follow else None)
+        if news and timeline.begun is None and not as_json:
             typer.echo(HEADING)
-        for scene in story.tell(news):
+        for entry in timeline.entries(news):
             if as_json:
-                typer.echo(json.dumps(dict(scene.line.fields)))
-            elif scene.text:
-                typer.secho(scene.text, fg=COLOURS.get(str(scene.line.fields.get("level"))))
-        if not follow or (over and not news) or (story.begun is None and time.monotonic() > until):
+                typer.echo(json.dumps(dict(entry.line.fields)))
+            elif entry.text:
+                typer.secho(entry.text, fg=COLOURS.get(str(entry.line.fields.get("level"))))
+        if not follow or (over and not news) or (timeline.begun is None and time.monotonic() > until):
             break
         await asyncio.sleep(LOOK_SECONDS)
-    if story.begun is None:
-        raise CliError(f"nothing is known of job {job}: {source.absence()}")
+    if timeline.begun is None:
+        raise CliError(f"no log lines of job {job}: {source.absence()}")
     if not as_json:
-        typer.echo(story.summary())
+        typer.echo(timeline.summary())
 
 
-async def _news(source: Source, patience: "Patience | None") -> "list[Line]":
+async def _news(source: Source, patience: "Patience | None") -> "list[LogLine]":
     try:
         news = await source.news()
     except CliError as error:
         if patience is None:
             raise
-        patience.bear(error)
+        patience.tolerate(error)
         return []
     if patience is not None:
         patience.answered()
@@ -126,20 +132,20 @@ def _checked(job_id: str) -> str:
     try:
         return str(UUID(job_id))
     except ValueError:
-        raise CliError(f"no job has this id: {job_id!r}") from None
+        raise CliError(f"not a job id: {job_id!r}") from None
 
 
 def _submitted(job: str) -> datetime:
-    """The earliest that there can be a line: an id of version 7 has its time in it, one made from a key has none."""
+    """The earliest time of a line: a UUIDv7 contains its time; an id made from a key does not."""
     identity = UUID(job)
     now, seconds = datetime.now(UTC), (identity.int >> 80) / 1000
-    if identity.version != 7 or seconds > now.timestamp():  # a time to come is nobody's
+    if identity.version != 7 or seconds > now.timestamp():  # in the future: not a real time
         return now - LOOK_BACK
     return datetime.fromtimestamp(seconds, UTC) - MARGIN
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    """What `--since` says. Raises `CliError` for what is no time."""
+    """The time of `--since`. Raises `CliError` if it is not one."""
     try:
         if found := re.fullmatch(r"(\d+)([smhd])", text):
             return now - timedelta(seconds=int(found[1]) * UNITS[found[2]])

@@ -1,16 +1,16 @@
-"""Log lines about a job from the files of this machine, as `essaim up` has them written."""
+"""Log lines about a job from the local files that `essaim up` writes."""
 
 import json
 from datetime import datetime
 from pathlib import Path
 
 from essaim.cli.errors import CliError
-from essaim.cli.logs.timeline import Line
+from essaim.cli.logs.timeline import LogLine
 from essaim.telemetry.log_files import day, files
 
 
 class LogFolder:
-    """Gives lines about the job, and about workers, as they are written; `since` is None for all that there are."""
+    """Lines about the job and about workers as they are written; `since` None means all."""
 
     def __init__(self, folder: Path, job: str, since: datetime | None) -> None:
         self._folder = folder
@@ -18,9 +18,9 @@ class LogFolder:
         self._since = since
         self._read: dict[Path, int] = {}
 
-    async def news(self) -> list[Line]:
-        """What came since the last call, in time order. Raises `CliError` where no lines are kept."""
-        found: list[Line] = []
+    async def news(self) -> list[LogLine]:
+        """The lines since the last call, in time order. Raises `CliError` if there are no log files."""
+        found: list[LogLine] = []
         paths = files(self._folder)
         if not paths:
             raise CliError(
@@ -33,11 +33,11 @@ class LogFolder:
         return sorted(found, key=lambda line: line.at)
 
     def absence(self) -> str:
-        """Why there may be nothing about the job."""
+        """Why there may be no lines about the job."""
         kept = files(self._folder)
         return f"no line in {self._folder} is about it; they begin on {day(kept[0]) if kept else 'no day'}"
 
-    def _news(self, path: Path) -> list[Line]:
+    def _news(self, path: Path) -> list[LogLine]:
         found = []
         with path.open("rb") as file:
             file.seek(self._read.get(path, 0))
@@ -50,10 +50,10 @@ class LogFolder:
         return [line for line in found if line is not None and (self._since is None or line.at >= self._since)]
 
 
-def _line(text: bytes) -> Line | None:
-    """None for what a crash of the machine has left half written."""
+def _line(text: bytes) -> LogLine | None:
+    """None for a line that a crash of the machine left incomplete."""
     try:
         fields = json.loads(text)
-        return Line(datetime.fromisoformat(fields["time"]), fields)
+        return LogLine(datetime.fromisoformat(fields["time"]), fields)
     except (ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Log lines about a job from Loki, where a collector has brought them (`platform/observability`)."""
+"""Log lines about a job from Loki, which gets them from a collector (`platform/observability`)."""
 
 import json
 from collections.abc import AsyncIterator, Collection
@@ -9,7 +9,7 @@ import httpx
 
 from essaim.cli.client import open_http, reason
 from essaim.cli.errors import RefusedError, UnreachableError
-from essaim.cli.logs.timeline import OF_WORKERS, Line
+from essaim.cli.logs.timeline import OF_WORKERS, LogLine
 
 PAGE = 1000  # lines; Loki itself gives 5000 at most, if nobody says otherwise
 OVERLAP = timedelta(seconds=10)  # so much later than others may a line arrive
@@ -19,7 +19,7 @@ OURS = '{service_namespace="essaim"}'  # essaim.telemetry.otlp says so of all th
 
 
 class Loki:
-    """Gives lines about the job, and about the workers that had it, as they arrive. `since` is when to begin."""
+    """Lines about the job and the workers that had it, as they arrive, from `since` on."""
 
     def __init__(self, http: httpx.AsyncClient, url: str, job: str, since: datetime) -> None:
         self._http = http
@@ -30,8 +30,8 @@ class Loki:
         self._workers: set[str] = set()
         self._seen: set[tuple[datetime, str]] = set()
 
-    async def news(self) -> list[Line]:
-        """What came since the last call, in time order. Raises `UnreachableError` and `RefusedError`."""
+    async def news(self) -> list[LogLine]:
+        """The lines since the last call, in time order. Raises `UnreachableError` and `RefusedError`."""
         begin = self._from
         found = [line async for line in self._fresh(f"{OURS} | job={json.dumps(self._job)}", begin)]
         self._workers |= {line.who for line in found if line.event == "task.claimed"}
@@ -43,11 +43,11 @@ class Loki:
         return sorted(found, key=lambda line: line.at)
 
     def absence(self) -> str:
-        """Why there may be nothing about the job."""
+        """Why there may be no lines about the job."""
         return f"Loki at {self._url} has no line about it since {self._since:%Y-%m-%d %H:%M} UTC; --since looks further back"
 
-    async def _fresh(self, query: str, begin: datetime) -> AsyncIterator[Line]:
-        """The lines that were not seen before, page by page."""
+    async def _fresh(self, query: str, begin: datetime) -> AsyncIterator[LogLine]:
+        """The lines that are new, page by page."""
         start = _nanoseconds(begin)
         while True:
             page = await self._page(query, start)
@@ -63,7 +63,7 @@ class Loki:
             start = last if last > start else last + 1  # a page full of one moment: go on, or stay here for ever
 
     async def _page(self, query: str, start: int) -> list[tuple[int, str, dict[str, Any]]]:
-        """From then on, in time order: nanoseconds, text, and all that Loki knows of it."""
+        """The lines from then on, in time order: nanoseconds, text, and Loki's labels and metadata."""
         end = _nanoseconds(datetime.now(UTC) + AHEAD)
         asked: dict[str, str | int] = {
             "query": query,
@@ -92,12 +92,12 @@ class Loki:
 
 
 def open_loki(url: str) -> httpx.AsyncClient:
-    """HTTP with the Loki at this URL; user and password may be in it. Raises `CliError` for what is no URL."""
+    """An HTTP client for the Loki at this URL, which may contain user and password. Raises `CliError` for an invalid URL."""
     return open_http(url, advice="write --loki http://host:port")
 
 
 def _one_of(names: Collection[str]) -> str:
-    """As part of a query: `=~` and a pattern for exactly these."""
+    """A part of a query: `=~` and a pattern that matches exactly these."""
     pattern = "|".join("".join(c if c.isalnum() or c in "-_" else f"[{c}]" for c in name) for name in sorted(names))
     return f"~{json.dumps(pattern)}"
 
@@ -106,15 +106,17 @@ def _nanoseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000) * 1000
 
 
-def _line(at: int, text: str, fields: dict[str, Any]) -> Line:
+def _line(at: int, text: str, fields: dict[str, Any]) -> LogLine:
     moment = datetime.fromtimestamp(at // 1000 / 1e6, UTC)
     known = {name: _number(value) if name in NUMBERS else value for name, value in fields.items()}
     level = fields.get("severity_text") or str(fields.get("detected_level", "INFO")).upper()
-    return Line(moment, {"time": moment.isoformat(timespec="microseconds"), "level": level, **known, "message": text})
+    return LogLine(
+        moment, {"time": moment.isoformat(timespec="microseconds"), "level": level, **known, "message": text}
+    )
 
 
 def _number(value: Any) -> Any:
-    """Loki has text only."""
+    """Loki stores text only."""
     try:
         return int(value)
     except ValueError:

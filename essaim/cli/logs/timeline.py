@@ -1,4 +1,4 @@
-"""What log lines tell of one job: who had it when, for how long, and how it ended."""
+"""The timeline of one job from its log lines: which worker had it when, for how long, and how it ended."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from essaim.telemetry.log_events import EVENTS
 from essaim.units import duration, plural
 
 ENDS = {"job.succeeded": "succeeded", "job.failed": "failed", "job.cancelled": "was cancelled"}
-SPLIT = "job.announced"  # by an attempt that found several tasks, and gave its own back
+SPLIT = "job.announced"  # by an attempt that split the job and released its own claim
 ATTEMPT_ENDS = frozenset({"task.finished", "task.failed", "task.rejected", "task.stopped", SPLIT})
 GONE = frozenset({"worker.crashed", "worker.lost"})
 OF_WORKERS = GONE | {"worker.draining"}
@@ -18,8 +18,8 @@ HEADING = f"{'time, UTC':<23} {'after':>8}  {'event':<16} {'task/attempt':<12}  
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A log line: when, and its fields, `event` among them where it is one of ours."""
+class LogLine:
+    """A log line: its time and fields, with `event` among them if it is one of ours."""
 
     at: datetime
     fields: Mapping[str, object]
@@ -41,16 +41,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A line of the story, and how it reads; "" for a span, whose other lines say the same."""
+class Entry:
+    """A log line and its text; empty for a span, which repeats other lines."""
 
-    line: Line
+    line: LogLine
     text: str
 
 
 @dataclass
-class Story:
-    """Lines go in as they happened, scenes come out. `end` is the job's, "" while it has none."""
+class Timeline:
+    """Takes log lines in time order and gives entries. `end` is how the job ended, empty until then."""
 
     end: str = ""
     begun: datetime | None = None
@@ -58,24 +58,24 @@ class Story:
     lost: int = 0
     attempts: set[tuple[tuple[int, int], datetime]] = field(default_factory=set)
     workers: set[str] = field(default_factory=set)
-    _open: dict[tuple[int, int], Line] = field(default_factory=dict)
+    _open: dict[tuple[int, int], LogLine] = field(default_factory=dict)
     _orphaned: set[tuple[int, int]] = field(default_factory=set)
     _split: set[tuple[int, int]] = field(default_factory=set)
 
-    def tell(self, lines: Sequence[Line]) -> Iterator[Scene]:
-        # The next attempt may be there before this has been said.
+    def entries(self, lines: Sequence[LogLine]) -> Iterator[Entry]:
+        # The next attempt may be logged before this line.
         self._split |= {line.attempt for line in lines if line.event == SPLIT and line.attempt}
         for line in lines:
             if line.event == "span.ended":
-                yield Scene(line, "")
+                yield Entry(line, "")
             elif self._concerns(line):
                 notes = list(self._take(line))
-                yield Scene(line, self._row(line, notes))
-                if line.event in GONE:  # its next process may have the same name
+                yield Entry(line, self._row(line, notes))
+                if line.event in GONE:  # its next process may reuse the name
                     self._orphaned.update(self._held(line.who))
 
     def summary(self) -> str:
-        """The whole of it in a sentence."""
+        """The timeline in a sentence."""
         if not self.end or self.begun is None or self.last is None:
             return f"not ended yet; {self._counts()}"
         return f"{self.end} after {duration((self.last - self.begun).total_seconds())}; {self._counts()}"
@@ -86,15 +86,15 @@ class Story:
         attempts = plural(sum(attempt not in self._split for attempt, _ in self.attempts), "attempt")
         return f"{plural(tasks, 'task')}, {attempts}{lost}, on {plural(workers, 'worker')}"
 
-    def _concerns(self, line: Line) -> bool:
-        """What befalls a worker does while it has an attempt of this job."""
+    def _concerns(self, line: LogLine) -> bool:
+        """A worker's events count while it holds an attempt of this job."""
         return "job" in line.fields or (line.event in OF_WORKERS and bool(self._held(line.who)))
 
     def _held(self, worker: str) -> list[tuple[int, int]]:
         held = (attempt for attempt, claimed in self._open.items() if claimed.who == worker)
         return [attempt for attempt in held if attempt not in self._orphaned]
 
-    def _take(self, line: Line) -> Iterator[str]:
+    def _take(self, line: LogLine) -> Iterator[str]:
         self.begun = self.begun or line.at
         if "job" in line.fields:
             self.last = line.at
@@ -108,8 +108,8 @@ class Story:
         elif line.event in (ATTEMPT_ENDS | ENDS.keys()) and (claimed := self._open.pop(attempt, None)):
             yield f"after {duration((line.at - claimed.at).total_seconds())}"
 
-    def _claim(self, attempt: tuple[int, int], line: Line) -> Iterator[str]:
-        self.attempts.add((attempt, line.at))  # numbers begin again where a job starts anew
+    def _claim(self, attempt: tuple[int, int], line: LogLine) -> Iterator[str]:
+        self.attempts.add((attempt, line.at))  # numbers restart if the job starts over
         self.workers.add(line.who)
         for before in sorted(other for other in self._open if other[0] == attempt[0]):
             held = duration((line.at - self._open.pop(before).at).total_seconds())
@@ -118,16 +118,16 @@ class Story:
                 yield f"attempt {before[1]}, claimed {held} before, was lost"
         self._open[attempt] = line
 
-    def _row(self, line: Line, notes: list[str]) -> str:
+    def _row(self, line: LogLine, notes: list[str]) -> str:
         after = (line.at - (self.begun or line.at)).total_seconds()
         which = line.attempt or next(iter(self._held(line.who) if line.event in OF_WORKERS else ()), None)
         attempt = f"{which[0]}/{which[1]}" if which else ""
-        said = f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03} {after:>7.2f}s  {line.event:<16} "
-        return (said + f"{attempt:<12}  {printable(line.who):<16}  {'  '.join([*notes, *_details(line)])}").rstrip()
+        head = f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03} {after:>7.2f}s  {line.event:<16} "
+        return (head + f"{attempt:<12}  {printable(line.who):<16}  {'  '.join([*notes, *_details(line)])}").rstrip()
 
 
-def _details(line: Line) -> Iterator[str]:
-    """What the event has by its table; Loki adds a lot."""
+def _details(line: LogLine) -> Iterator[str]:
+    """The fields of the event that its table names; Loki adds many more."""
     if "exception_type" in line.fields:
         yield printable(f"{line.fields['exception_type']}: {line.fields.get('exception_message', '')}")
     for name in FIELDS.get(line.event, ("message",)):

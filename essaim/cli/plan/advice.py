@@ -1,4 +1,4 @@
-"""Which candidate to take, and why, in sentences."""
+"""Which candidate to choose, and why, in sentences."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from essaim.planning.outcome import Cause
 from essaim.planning.planning import Assessment, choose, indifferent, shortest
 from essaim.units import duration
 
-NOTABLE = 0.25  # a share of the cost that is worth one
-LITTLE = 0.05  # a share of the waiting that is not worth a sentence
+NOTABLE = 0.25  # idle time is worth a sentence above this share of the cost
+LITTLE = 0.05  # waiting is not worth a sentence below this share
 REMEDIES = {
     Cause.ASLEEP: {
         "minReplicaCount": "minReplicaCount=1 keeps one awake, and paid for",
@@ -26,16 +26,16 @@ REMEDIES = {
     },
     Cause.FULL: {"maxReplicaCount": "a higher maxReplicaCount"},
 }
-"""By the field that it is about, so that none is advised that has been tried in vain."""
+"""By field, so that fields that were tried without effect are not advised."""
 
 
 def time(seconds: float) -> str:
-    """As people say it; a job without an end takes for ever."""
+    """For people; infinite for a job that does not end."""
     return duration(seconds) if math.isfinite(seconds) else "for ever"
 
 
 def advice(assessments: Sequence[Assessment], load: Load, target: float | None) -> list[str]:
-    """The recommendation first. Without a target there is nothing to recommend, only what strikes the eye."""
+    """The recommendation first; without a target, only observations."""
     if target is None:
         first = ["Say what is wanted, as in --p95 10s, and one is recommended."] if len(assessments) > 1 else []
         return [
@@ -78,7 +78,7 @@ def _chosen(chosen: Assessment, assessments: Sequence[Assessment], target: float
 
 
 def _cheaper(chosen: Assessment, assessments: Sequence[Assessment], target: float) -> list[str]:
-    """The one that comes nearest of those that would cost less, and what is wrong with it."""
+    """The best of the cheaper candidates, and why it misses the target."""
     cheaper = [it for it in assessments if it.worst.p95 > target and it.worker_seconds < chosen.worker_seconds * 0.99]
     if not cheaper:
         return []
@@ -97,7 +97,7 @@ def _none(assessments: Sequence[Assessment], load: Load, target: float) -> list[
 
 
 def _waiting(one: Assessment, assessments: Sequence[Assessment]) -> list[str]:
-    """What would have to change for tasks to wait less."""
+    """What to change for tasks to wait less."""
     share, cause = max((one.waited(cause), cause) for cause in Cause)
     if share <= LITTLE:
         return []
@@ -114,7 +114,7 @@ def _causes(one: Assessment) -> str:
 
 
 def _idle(chosen: Assessment) -> list[str]:
-    """Why workers that are paid for do nothing: when all is done they stay, and between tasks they are let go slowly."""
+    """Why workers are idle: they stay when all is done, or scale down slowly."""
     if chosen.waste < NOTABLE:
         return []
     policy = chosen.candidate.policy

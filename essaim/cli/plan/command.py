@@ -1,4 +1,4 @@
-"""`essaim plan`: what queue and workers would do under other numbers in the ScaledObject, before anything is deployed."""
+"""`essaim plan`: simulate queue and workers with other values in the ScaledObject, before anything is deployed."""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from essaim.units import plural
 if TYPE_CHECKING:
     from essaim.planning.arrivals import Load
     from essaim.planning.candidates import Candidate
-    from essaim.planning.planning import Assessment, Place
+    from essaim.planning.planning import Assessment, ClusterAssumptions
     from essaim.planning.recording import Recording
 
 MOST_CANDIDATES = 200
@@ -42,9 +42,9 @@ def plan(
     html: given.Html = None,
     as_json: Json = False,
 ) -> None:
-    """Tell in advance what queue and workers would do, by the ScaledObject's own arithmetic. Needs no server.
+    """Simulate how queue and workers would react to load, with the arithmetic of KEDA and the HPA. Needs no server.
 
-    Exit code 1: none of the candidates meets --p95.
+    Exit code 1 means none of the candidates meets --p95.
 
     Example: essaim plan --burst 200 --work 2s
 
@@ -62,10 +62,10 @@ def plan(
     recording = read(run) if run else None
     target = seconds(p95) if p95 else None
     load = _recorded(recording) if recording else _load(rate, burst, every, duration, tasks, work)
-    place = _place(recording, start_up, concurrency, local)
-    assessments = _assess(_candidates(scaledobject, tries or []), place, load, replays)
+    assumptions = _assumptions(recording, start_up, concurrency, local)
+    assessments = _assess(_candidates(scaledobject, tries or []), assumptions, load, replays)
     chosen = choose(assessments, target) if target is not None else None
-    sentences, about = advice(assessments, load, target), f"{load.about}; {place.about}"
+    sentences, about = advice(assessments, load, target), f"{load.about}; {assumptions.about}"
     if html:
         from essaim.cli.plan.page import plan_page
 
@@ -75,7 +75,7 @@ def plan(
     else:
         _show(about, assessments, chosen, sentences)
         if html:
-            note(f"pictures: {html}")
+            note(f"charts: {html}")
     if target is not None and chosen is None:
         raise typer.Exit(1)
 
@@ -86,12 +86,10 @@ def _load(rate: str, burst: int, every: str, duration: str, tasks: int, work: st
 
     again = seconds(every) if every else inf
     if again <= 0:
-        raise CliError("--every takes a time over 0")
+        raise CliError("--every must be more than 0")
     pattern = Pattern(seconds(duration), per_second(rate), burst, again, tasks)
     if (expected := pattern.expected()) > MOST_TASKS:
-        raise CliError(
-            f"{expected:,.0f} tasks would come, and {MOST_TASKS:,} are the most that are computed: plan for less"
-        )
+        raise CliError(f"that makes {expected:,.0f} tasks, and {MOST_TASKS:,} is the most: plan for less")
     return pattern.load(distribution(work), f"{work} of work {'each' if tasks == 1 else 'a task'}")
 
 
@@ -99,16 +97,18 @@ def _recorded(recording: "Recording") -> "Load":
     from essaim.planning.arrivals import recorded
 
     if recording.run.speed != 1:
-        note(f"it was recorded with time {recording.run.speed:g}× faster in the autoscaler; here it runs as it is")
+        note(
+            f"the run was recorded with an autoscaler {recording.run.speed:g}× as fast; the simulation uses normal speed"
+        )
     return recorded(recording)
 
 
-def _place(recording: "Recording | None", start_up: str, concurrency: int, local: bool) -> "Place":
+def _assumptions(recording: "Recording | None", start_up: str, concurrency: int, local: bool) -> "ClusterAssumptions":
     from essaim.autoscaler.policy import parse
     from essaim.planning.calibration import SHOWN_SECONDS, calibrate
     from essaim.planning.durations import distribution
     from essaim.planning.forecast import USUAL_HANDOVER
-    from essaim.planning.planning import Place
+    from essaim.planning.planning import ClusterAssumptions
 
     shown, handover, usual = 0.0 if local else SHOWN_SECONDS, USUAL_HANDOVER, "2s"
     if recording is not None:
@@ -118,7 +118,7 @@ def _place(recording: "Recording | None", start_up: str, concurrency: int, local
     late = f", numbers over HTTP up to {shown:g} s late" if shown else ""
     start_up = start_up or usual
     about = f"workers start in {start_up} and take {handover * 1000:.0f} ms from task to task{late}"
-    return Place(about, distribution(start_up), handover, shown, concurrency)
+    return ClusterAssumptions(about, distribution(start_up), handover, shown, concurrency)
 
 
 def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":
@@ -131,13 +131,15 @@ def _candidates(path: Path | None, tries: Sequence[str]) -> "list[Candidate]":
     return found
 
 
-def _assess(found: "Sequence[Candidate]", place: "Place", load: "Load", replays: int) -> "list[Assessment]":
+def _assess(
+    found: "Sequence[Candidate]", assumptions: "ClusterAssumptions", load: "Load", replays: int
+) -> "list[Assessment]":
     from essaim.cli.jobs.progress import progress
     from essaim.planning.planning import assess
 
     with progress() as bars:
-        bar = bars.add_task(f"telling {plural(len(found), 'candidate')}", total=len(found) * replays, note="")
-        return [assess(candidate, place, load, replays, lambda: bars.advance(bar)) for candidate in found]
+        bar = bars.add_task(f"simulating {plural(len(found), 'candidate')}", total=len(found) * replays, note="")
+        return [assess(candidate, assumptions, load, replays, lambda: bars.advance(bar)) for candidate in found]
 
 
 def _show(

@@ -1,4 +1,4 @@
-"""A plan as a page: what to take and why, the candidates as a table, and what queue and workers would do under each."""
+"""The page of a plan: the recommendation, a table of the candidates, and charts of queue and workers for each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from essaim.planning.recording import Moment, Recording
 from essaim.runs.charts import Point, Series, chart
 from essaim.runs.page import answer, charts, page, table
 
-PICTURED, RECORDED = 5, 6  # candidates, and what was recorded: as many as there are colours
+PICTURED, RECORDED = 5, 6  # candidates, and the colour of the recorded run: as many as there are colours
 STEPS = 400
 
 
@@ -26,12 +26,12 @@ def plan_page(
     sentences: Sequence[str],
     recorded: Recording | None = None,
 ) -> str:
-    """`recorded`: the run that is replayed, to be seen beside what would be."""
+    """`recorded`: the run that was replayed, for comparison."""
     first = sorted(assessments, key=lambda it: (it is not chosen, it.worst.p95))[:PICTURED]
-    note = f"The pictures show the first {PICTURED} by p95, the table all." if len(first) < len(assessments) else ""
+    note = f"The charts show the first {PICTURED} by p95, the table all." if len(first) < len(assessments) else ""
     return page(
         "What if",
-        f"{about}. Told in advance by the ScaledObject's own arithmetic; pictures are of the replay with the worst p95.",
+        f"{about}. Simulated with the arithmetic of KEDA and the HPA; the charts show the replay with the worst p95.",
         [
             answer(sentences),
             table("Candidates", headers(assessments), rows(assessments, chosen), note),
@@ -41,19 +41,19 @@ def plan_page(
 
 
 def _pictures(shown: Sequence[Assessment], load: Load, recorded: Recording | None) -> list[str]:
-    told = [(str(it.candidate), it.forecast.moments, times_to_result(it.forecast, load)) for it in shown]
-    lines = [_lines(name, moments, took) for name, moments, took in told]
-    end = max(moments[-1].seconds for _, moments, _ in told)
+    simulated = [(str(it.candidate), it.forecast.moments, times_to_result(it.forecast, load)) for it in shown]
+    lines = [_lines(name, moments, took) for name, moments, took in simulated]
+    end = max(moments[-1].seconds for _, moments, _ in simulated)
     if recorded:
         real = _lines("recorded", recorded.moments, times_recorded(recorded))
         lines.append([replace(line, dashed=True, colour=RECORDED) for line in real])
         end = max(end, recorded.moments[-1].seconds)
     workers, waiting, times, costs = zip(*lines, strict=True)
-    late = "The share of the jobs that have their result after so long."
+    explanation = "The share of jobs that have their result after this time."
     return [
         chart("Workers", "alive", workers, end=end),
         chart("Queue", "tasks waiting", waiting, end=end),
-        chart("Time to result", "% of the jobs", times, lines=[(95.0, "95 %")], note=late),
+        chart("Time to result", "% of the jobs", times, lines=[(95.0, "95 %")], note=explanation),
         chart("Cost", "worker-seconds so far", costs, end=end),
     ]
 
@@ -68,7 +68,7 @@ def _lines(name: str, moments: Sequence[Moment], times: Sequence[float]) -> list
 
 
 def _spent(moments: Sequence[Moment]) -> list[Point]:
-    """Those that are wanted count, there or not, where that is known."""
+    """Desired workers count even before they have started, if that is known."""
     paid = [max(moment.workers, moment.replicas_desired or 0) for moment in moments]
     steps = (
         (now.seconds - before.seconds) * count for (before, now), count in zip(pairwise(moments), paid, strict=False)
@@ -77,7 +77,7 @@ def _spent(moments: Sequence[Moment]) -> list[Point]:
 
 
 def shares(times: Iterable[float]) -> list[Point]:
-    """How many percent are over after so many seconds; in no more steps than can be seen."""
+    """The percentage of jobs that have ended after each time, in at most `STEPS` steps."""
     ordered = sorted(times)
     picked = sorted({round(at * len(ordered) / STEPS) for at in range(1, STEPS + 1)} - {0})
     return [(0.0, 0.0), *((ordered[at - 1], 100 * at / len(ordered)) for at in picked if isfinite(ordered[at - 1]))]

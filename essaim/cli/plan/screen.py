@@ -1,4 +1,4 @@
-"""A plan on the terminal: a table of the candidates, and what queue and workers would do under each."""
+"""A plan in the terminal: a table of the candidates, and curves of queue and workers for each."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def headers(assessments: Sequence[Assessment]) -> list[str]:
 
 
 def rows(assessments: Sequence[Assessment], chosen: Assessment | None) -> list[list[object]]:
-    """A row each. The p95 is the worst of all replays, after the best where the two differ."""
+    """A row for each candidate. The p95 is the worst of all replays, after the best if the two differ."""
     return [
         [
             "→" if one is chosen else "",
@@ -37,7 +37,7 @@ def rows(assessments: Sequence[Assessment], chosen: Assessment | None) -> list[l
 
 
 def curves(assessments: Sequence[Assessment], width: int) -> RenderableType:
-    """Workers and queue over time, all on the same scales, so that lengths and heights can be compared."""
+    """Workers and queue over time, all on the same scales."""
     shown = [one.forecast.moments for one in assessments]
     end = max(moments[-1].seconds for moments in shown)
     most = max(moment.workers for moments in shown for moment in moments)
@@ -62,7 +62,7 @@ def _curve(label: str, values: Sequence[int], top: int, colour: str) -> Text:
 
 
 def _squeezed(times: Sequence[float], values: Sequence[int], end: float, columns: int) -> list[int]:
-    """The highest value in each column of time; the last one holds on to the next."""
+    """The highest value in each column of time; a value holds until the next."""
     found, at, value = [], 0, 0
     edges = [column * end / columns for column in range(1, columns + 1)]
     for edge in edges:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from essaim.cli.errors import CliError
-from essaim.cli.names import release_name
+from essaim.cli.options import release_name
 from essaim.rollout.errors import RolloutRefusedError
 from essaim.rollout.model import Plan
 from essaim.rollout.service import JsonObject, choose_tag, revision_name, serving_revision

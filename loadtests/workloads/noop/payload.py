@@ -1,4 +1,4 @@
-"""A workload that does nothing, to measure what the house around it costs."""
+"""A workload that does nothing, to measure what everything around it costs."""
 
 from pydantic import BaseModel
 

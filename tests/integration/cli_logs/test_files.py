@@ -160,7 +160,7 @@ def test_a_failed_job_says_why_and_retried_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["riddle"], "no job has this id: 'riddle'"),
+        (["riddle"], "not a job id: 'riddle'"),
         ([NOBODY, "--since", "noon"], "--since noon: write 30m"),
         ([NOBODY, "--since", "9999999d"], "--since 9999999d: write 30m"),
         ([NOBODY, "--since", "0001-01-01T00:00:00+02:00"], "write 30m"),
@@ -186,7 +186,7 @@ def test_a_job_that_no_line_is_about_is_exit_code_2(tmp_path: Path) -> None:
     )
     said = essaim("logs", NOBODY, "--data", str(tmp_path))
     assert said.code == 2
-    assert f"nothing is known of job {NOBODY}" in said.err
+    assert f"no log lines of job {NOBODY}" in said.err
     assert "they begin on 2026-01-31" in said.err
 
 
