@@ -18,6 +18,9 @@ from essaim_api.errors import HeadTooLargeError, MalformedError, StalledError, T
 from essaim_api.problems import MEDIA_TYPE, document
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and header fields together; proxies commonly take 8 to 32 KiB
+# Longer than proxies keep idle connections: 90 seconds in Go (Knative's queue-proxy, Traefik), 60 in nginx and AWS, 600 in
+# Google Cloud. If the server closed first, the proxy might just be sending a request, and a POST would become a 502.
+IDLE_CONNECTION_SECONDS = 620
 LINGER_BYTES = 1024**3  # as much is discarded at most from a client that goes on sending after its answer
 TOO_LARGE = f"path and header fields together have more than {MAX_HEAD_BYTES} bytes"
 CODING = "send the body with Content-Length or Transfer-Encoding: chunked; no other transfer coding is supported"
@@ -92,6 +95,7 @@ class ConnectionConfig(uvicorn.Config):
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=IDLE_CONNECTION_SECONDS,
             **options,
         )
         self.idle_seconds = settings.idle_seconds

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 from starlette.types import Scope
 
 from essaim import errors

@@ -23,9 +23,6 @@ from essaim_api.entrance import Entrance
 
 DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
 BACKLOG = 2048
-# Longer than proxies keep idle connections: 90 seconds in Go (Knative's queue-proxy, Traefik), 60 in nginx and AWS, 600 in
-# Google Cloud. If the server closed first, the proxy might just be sending a request, and a POST would become a 502.
-IDLE_CONNECTION_SECONDS = 620
 
 
 class ServerConfig(ConnectionConfig):
@@ -36,7 +33,6 @@ class ServerConfig(ConnectionConfig):
             app,
             settings,
             log_level="error",  # its warnings are about what clients send
-            timeout_keep_alive=IDLE_CONNECTION_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
 

@@ -10,10 +10,9 @@ import socket
 import sys
 from types import FrameType
 
-import h11
 import httpcore
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from essaim_api.connection import ConnectionConfig
 
 from essaim import telemetry
 from essaim.errors import EssaimError
@@ -24,21 +23,6 @@ from essaim.splitter.service_file import FILE, LocalService
 
 DRAIN_SECONDS = 6  # longer than an API, which ends its streams and waits by itself
 BACKLOG = 2048
-MAX_HEAD_BYTES = 64 * 1024  # as much as an API takes
-
-
-class Connection(H11Protocol):
-    """uvicorn's, where what is no HTTP does not spoil an answer that has begun or is still to come."""
-
-    def data_received(self, data: bytes) -> None:
-        if self.conn.their_state is not h11.MUST_CLOSE:  # nothing counts behind a `Connection: close`
-            super().data_received(data)
-
-    def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:
-            self.transport.abort()
 
 
 class SplitterServer(uvicorn.Server):
@@ -54,17 +38,10 @@ async def serve(settings: Settings) -> None:
     pool = httpcore.AsyncConnectionPool(max_connections=None, keepalive_expiry=IDLE_SECONDS)
     with socket.create_server((settings.api_host, settings.api_port), family=family, backlog=BACKLOG) as listening:
         async with pool:
-            config = uvicorn.Config(
+            config = ConnectionConfig(
                 Proxy(split, pool),
-                http=Connection,
-                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-                ws="none",
-                lifespan="off",
-                log_config=None,
+                settings,
                 log_level="critical",  # an answer that is cut off is logged where that happens
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )

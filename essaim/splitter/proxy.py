@@ -23,7 +23,7 @@ Headers = list[tuple[bytes, bytes]]
 HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"}
 HOP_BY_HOP |= {b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
 CONNECT_SECONDS = 5.0
-IDLE_SECONDS = 2.0  # an API closes after 5: a connection must not be closing when it is used again
+IDLE_SECONDS = 2.0  # far less than an API keeps one: a connection must not be closing when it is used again
 MALFORMED = "urn:problem-type:essaim:malformed", "The request cannot be read"
 AWAY = "urn:problem-type:essaim:release-away", "The release does not answer"
 BROKE_OFF = "urn:problem-type:essaim:release-broke-off", "The release broke off"
@@ -133,10 +133,8 @@ class Exchange:
         return httpcore.URL(scheme=url.scheme, host=url.hostname or "", port=url.port, target=path)
 
     def headers(self) -> Headers:
-        version, found = self._scope["http_version"].encode(), self._scope["headers"]
-        if any(name == b"transfer-encoding" for name, _ in found):  # which counts, and the length does not
-            found = [field for field in found if field[0] != b"content-length"]
-        return [*_kept(found), (b"Via", version + b" essaim")]
+        via = self._scope["http_version"].encode() + b" essaim"
+        return [*_kept(self._scope["headers"]), (b"Via", via)]
 
     def body(self) -> AsyncIterator[bytes] | None:
         names = {name for name, _ in self._scope["headers"]}

@@ -127,7 +127,7 @@ async def site(tmp_path: Path, eventually: Eventually) -> AsyncIterator[Site]:
         port, service = free(), LocalService(tmp_path / "service.json")
         addresses = {f"v{number}": f"http://127.0.0.1:{it.port}" for number, it in enumerate(releases, start=1)}
         await service.open(f"http://127.0.0.1:{port}", addresses)
-        variables = environment(ESSAIM_DATA_DIR=str(tmp_path), ESSAIM_API_PORT=str(port))
+        variables = environment(ESSAIM_DATA_DIR=str(tmp_path), ESSAIM_API_PORT=str(port), ESSAIM_IDLE_SECONDS="3")
         with (tmp_path / "split.log").open("wb") as log:
             process = subprocess.Popen([sys.executable, "-P", "-m", "essaim.splitter"], env=variables, stderr=log)
         stack.callback(process.wait)

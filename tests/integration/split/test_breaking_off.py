@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 
 import httpx
 import pytest
@@ -66,6 +67,25 @@ async def test_a_release_that_is_away_is_503(site: Site) -> None:
     }
     await site.split(0)
     assert (await site.http.get("/")).status_code == 200
+
+
+async def test_an_upload_to_a_release_that_is_away_keeps_its_answer(site: Site) -> None:
+    """The client reads only after it has sent everything, and the connection ends with the answer."""
+    addresses = {"v1": f"http://127.0.0.1:{free()}", "v2": f"http://127.0.0.1:{site.second.port}"}
+    await site.service.open(f"http://127.0.0.1:{site.port}", addresses)
+    head = b"PUT /a HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: 4000000\r\n\r\n"
+
+    def upload() -> bytes:
+        with socket.create_connection(("127.0.0.1", site.port)) as client:
+            client.settimeout(60)
+            client.sendall(head)
+            client.sendall(b"x" * 4_000_000)
+            return client.makefile("rb").read()
+
+    for _ in range(30):
+        found = await asyncio.to_thread(upload)
+        assert found.startswith(b"HTTP/1.1 503 "), found
+        assert found.endswith(b"}")
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"no HTTP at all\r\n\r\n"])

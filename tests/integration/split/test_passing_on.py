@@ -1,6 +1,7 @@
 """A request and its answer go through as they came, piece by piece."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +10,7 @@ from tests.integration.split.conftest import OK, Connection, Site
 
 
 @pytest.mark.parametrize(
-    "target", [b"/a%2Fb/%E9t%c3%a9?x=%20&y=+&y=", b"/..%2f/../a//b/./c?", b"/v1/texts/a|b^c'(d)", b"/?a=1?b#"]
+    "target", [b"/a%2Fb/%E9t%c3%a9?x=%20&y=+&y=", b"/..%2f/../a//b/./c?", b"/v1/texts/a|b^c'(d)", b"/?a=1?b"]
 )
 async def test_the_address_goes_through_as_it_came(site: Site, target: bytes) -> None:
     await site.exchange(b"GET " + target + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
@@ -128,20 +129,31 @@ async def test_an_offered_protocol_is_ignored_and_the_body_goes_through(site: Si
     assert b"".join(bodies) == b"hello"
 
 
-@pytest.mark.parametrize("fields", ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n"])
-async def test_what_is_no_request_reaches_no_release(site: Site, fields: str) -> None:
+REFUSED = {
+    "no Host": ("GET /a HTTP/1.1\r\n", 400),
+    "two Hosts": ("GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n", 400),
+    "a fragment": ("GET /a#b HTTP/1.1\r\nHost: a\r\n", 400),
+    "a length and chunks": ("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n", 400),
+    "gzip in chunks": ("PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n", 501),
+    "a long value": ("GET /a HTTP/1.1\r\nHost: a\r\nX: " + "y" * 70_000 + "\r\n", 431),
+}
+
+
+@pytest.mark.parametrize(("head", "status"), REFUSED.values(), ids=REFUSED)
+async def test_a_malformed_request_gets_a_problem_and_reaches_no_release(site: Site, head: str, status: int) -> None:
     behind = "DELETE /b HTTP/1.1\r\nHost: here\r\n\r\n"
-    assert b" 400 " in await site.exchange(f"GET /a HTTP/1.1\r\n{fields}\r\n{behind}".encode())
+    found, _, body = (await site.exchange(f"{head}\r\n{behind}".encode())).partition(b"\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 %d " % status), found
+    assert b"content-type: application/problem+json" in found
+    assert json.loads(body)["status"] == status
     assert site.first.seen == []
 
 
-async def test_chunks_count_and_a_length_beside_them_does_not(site: Site) -> None:
-    site.first.answer = lambda connection: connection.write(OK)
-    fields = b"Host: here\r\nConnection: close\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n"
-    found = await site.exchange(b"PUT / HTTP/1.1\r\n" + fields + b"\r\n1\r\nx\r\n0\r\n\r\n")
-    assert found.startswith(b"HTTP/1.1 200 ")
-    assert site.first.seen[0].headers[b"transfer-encoding"] == b"chunked"
-    assert b"content-length" not in site.first.seen[0].headers
+@pytest.mark.parametrize("beginning", [b"", b"GET /a HTTP/1.1\r\nHost: here\r\n"], ids=["nothing", "half"])
+async def test_a_head_that_is_never_completed_is_408(site: Site, beginning: bytes) -> None:
+    found = await site.exchange(beginning)
+    assert found.startswith(b"HTTP/1.1 408 "), found
+    assert b"urn:problem-type:essaim:stalled" in found
 
 
 async def test_a_client_of_http_1_0_gets_no_chunks(site: Site) -> None:
