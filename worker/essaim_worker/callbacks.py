@@ -26,7 +26,7 @@ from essaim.jobs.model import Job
 from essaim.jobs.receivers import Receivers
 from essaim.jobs.settings import Settings
 from essaim.telemetry import log, span
-from essaim_worker.settlement import Ack, Park, Retry, Settlement
+from essaim_worker.settlement import Settlement, ack, park, retry
 
 if TYPE_CHECKING:
     import httpx
@@ -63,9 +63,9 @@ class CallbackSender:
         begun = max(message.since, job.ended or message.since)
         age = max(0.0, (datetime.now(UTC) - begun).total_seconds())
         if not job.state.ended:  # the publisher has not written the end yet, or died: then another worker will
-            return Retry(self._wait(age))
+            return retry(self._wait(age))
         if job.callback is None:
-            return Ack()
+            return ack()
         return await self._call_receiver(job, job.callback, age)
 
     async def _call_receiver(self, job: Job, url: str, age: float) -> Settlement:
@@ -84,15 +84,15 @@ class CallbackSender:
         else:
             if 200 <= answer.status < 300:
                 log("callback.delivered", **fields, status=answer.status)
-                return Ack()
+                return ack()
             reason, final = f"{fields['host']} answers {answer.status}", answer.status == GONE
             after = answer.retry_after
         if final or age >= settings.callback_give_up_seconds:
             log("callback.given_up", level=logging.ERROR, **fields, reason=reason)
-            return Park(f"the end of the job could not be told: {reason}")
+            return park(f"the end of the job could not be told: {reason}")
         wait = self._wait(age, after)
         log("callback.delayed", level=logging.WARNING, **fields, reason=reason, seconds=round(wait, 1))
-        return Retry(wait)
+        return retry(wait)
 
     def _wait(self, age: float, retry_after: float | None = None) -> float:
         wanted = max(age / 2, retry_after or 0.0, self._settings.retry_seconds)

@@ -28,19 +28,12 @@ from essaim.jobs.settings import Settings
 from essaim.telemetry import bound, log, since, span
 from essaim_worker.attempt import Attempt
 from essaim_worker.runner import Reason, Runner, StoppedError, Threads
-from essaim_worker.settlement import Ack, Release, Retry, Settlement, park
+from essaim_worker.settlement import Settlement, ack, release, report_and_park, retry
 from essaim_worker.workload import load_workload
 
 EXHAUSTED = "attempts-exhausted"
-REJECTED = "job-error"
-INPUTS_CHANGED = "inputs-changed"
 OPEN = (State.QUEUED, State.RUNNING)
 TASKS_AT_ONCE = 1000  # published in one call
-
-
-@dataclass(frozen=True)
-class Split:
-    """The job has been split into several tasks, which are to be announced."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +61,23 @@ class Executor:
     async def run_job(self, job: Job) -> Settlement:
         """Publish a message for each open task, or run here what needs none: the split, the only task, the merge."""
         if job.tasks is not None and job.tasks > 1 and not job.state.ended and await self._announce(job):
-            return Ack()
+            return ack()
         return await self.claim_and_run(job, 0)
 
     async def claim_and_run(self, job: Job, number: int, *, end_published: bool = False) -> Settlement:
         """Run a task, or merge the job if all of its tasks have succeeded."""
         match await self._store.claim(job.id, number, self._worker):
             case Busy(seconds):
-                return Retry(min(seconds, self._settings.lease_seconds))
+                return retry(min(seconds, self._settings.lease_seconds))
             case Ended():
                 reason = await self._reason_to_park(job.id, number)
-                return park(reason) if reason else Ack()
+                return report_and_park(reason) if reason else ack()
             case Claimed(claim) as claimed if claim.run == job.run:
                 return await self.run_attempt(job, claimed, end_published=end_published)
             case Claimed(claim):  # retried meanwhile, perhaps by another release: the next delivery reads the job again
                 with suppress(LeaseLostError):
                     await self._store.release(claim)
-                return Release()
+                return release()
 
     async def _reason_to_park(self, job_id: str, number: int) -> str | None:
         """Why the message of this ended task must still be parked: its attempts were exhausted, and the worker that
@@ -129,11 +122,10 @@ class Executor:
                 return await self._merge(job, claimed.claim, runner, end_published)
             with span("attempt", link=job.traceparent):
                 outcome = await self._split_or_run(job, claimed, runner)
-            if not isinstance(outcome, Split):
-                return outcome
-            await self._store.release(claimed.claim)
-            await self._announce(job)
-            return Ack()
+            if outcome is None:
+                await self._store.release(claimed.claim)
+                await self._announce(job)
+            return outcome or ack()
         except StoppedError as stopped:
             return await self._stopped(stopped.reason, claimed)
         except LeaseLostError:
@@ -146,8 +138,8 @@ class Executor:
         except Exception as error:
             return await self._failed(job, claimed, error)
 
-    async def _split_or_run(self, job: Job, claimed: Claimed, runner: Runner) -> Settlement | MergeDue | Split:
-        """Split the job if it is not yet, and run the task unless there are several."""
+    async def _split_or_run(self, job: Job, claimed: Claimed, runner: Runner) -> Settlement | MergeDue | None:
+        """Split the job if it is not yet, and run its only task. None: there are several, to be announced."""
         claim, data, result, merged = claimed.claim, claimed.input, None, None
         if data is None:
             limit = self._settings.max_tasks_per_job
@@ -155,16 +147,16 @@ class Executor:
                 lambda attempt: self._workload.run_single_task(job, attempt, limit, runner.defer_plan)
             )
             if merged is not None and await self._conclude(job, claim, merged):
-                return Ack()
+                return ack()
             if await self._store.plan(job.id, claim.run, inputs) > 1:
-                return Split()
+                return None
             data = inputs[0]
         if result is None:
             result = await runner.run(lambda attempt: self._workload.run(job, data, attempt))
         packed = await self._backends.results.pack(f"{job.id}/task-{claim.number}-{claim.run}-{claim.attempt}", result)
         all_succeeded = await self._store.finish(claim, packed)
         log("task.finished")
-        return MergeDue(end_published=merged is not None) if all_succeeded else Ack()
+        return MergeDue(end_published=merged is not None) if all_succeeded else ack()
 
     async def _conclude(self, job: Job, claim: Claim, result: bytes) -> bool:
         """End a job and its only task in one write. False: that takes `finish` and a merge. Publishes `JobEnded` either way."""
@@ -202,9 +194,9 @@ class Executor:
         except (UnavailableError, JobNotFoundError, StoppedError):
             raise
         except LeaseLostError:
-            return Ack()  # another attempt has merged and ended it
+            return ack()  # another attempt has merged and ended it
         except JobError as error:
-            outcome = Problem(REJECTED, str(error))
+            outcome = Problem("job-error", str(error))
         except Exception as error:
             outcome = Problem("merge-failed", f"merging the results raised {error!r}")
             log("job.merge_failed", error=error)
@@ -212,7 +204,7 @@ class Executor:
             await publish_ended(self._backends.queue, job)
         if await self._store.complete(claim, outcome):
             self._report_ended(job, outcome)
-        return Ack()
+        return ack()
 
     def _unpacked(self, packed: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
         """For the workload's thread, one at a time: the results of a job together may be larger than memory."""
@@ -228,48 +220,39 @@ class Executor:
         log("task.stopped", reason=reason)
         match reason:
             case Reason.ENDED:
-                return Ack()
+                return ack()
             case Reason.LOST:
-                return Retry(self._settings.lease_seconds)
+                return retry(self._settings.lease_seconds)
             case Reason.DRAINING:
                 with suppress(LeaseLostError):
                     await self._store.release(claimed.claim)
-                return Release()
+                return release()
 
     async def _failed(self, job: Job, claimed: Claimed, error: Exception) -> Settlement:
-        """Retry the attempt after a delay, or fail the job: at once for a `JobError`, else when its attempts are exhausted."""
-        problem, failures = self._problem_of(error, claimed), claimed.failures + 1
-        rejected = isinstance(error, JobError)
-        if rejected:
-            log("task.rejected", reason=error)
-        else:
-            log("task.failed", level=logging.WARNING, error=error, failures=failures)
+        """Retry the task or merge later, or fail the job: at once for a `JobError`, else when the attempts are exhausted."""
+        settings, claim, failures = self._settings, claimed.claim, claimed.failures + 1
+        sentence = f"attempt {claim.attempt}: {error!r}"
         try:
-            if rejected:
-                if not await self._split_again(job, problem):
-                    await self._fail_job(job, claimed.claim, problem)
-                return Ack()
-            if problem.type == EXHAUSTED:
-                await self._fail_job(job, claimed.claim, problem)
-                return park(problem.detail)
-            await self._store.release(claimed.claim, problem)
-            return Retry(self._backoff(failures))
+            if isinstance(error, JobError):
+                log("task.rejected", reason=error)
+                inputs_changed = isinstance(error, InputsChangedError)
+                if not (inputs_changed and await self._split_again(job)):
+                    problem = Problem("inputs-changed" if inputs_changed else "job-error", str(error))
+                    await self._fail_job(job, claim, problem)
+                return ack()
+            log("task.failed", level=logging.WARNING, error=error, failures=failures)
+            if failures >= settings.max_attempts or claimed.lost >= settings.max_lost_attempts:
+                await self._fail_job(job, claim, Problem(EXHAUSTED, sentence))
+                return report_and_park(sentence)
+            await self._store.release(claim, Problem("exception", sentence))
+            delay = min(settings.retry_seconds * 2 ** (failures - 1), settings.max_retry_seconds)
+            return retry(delay * random.uniform(1.0, 1.25))  # noqa: S311  # jitter, no secret
         except LeaseLostError:
             return await self._stopped(Reason.LOST, claimed)
 
-    def _problem_of(self, error: Exception, claimed: Claimed) -> Problem:
-        if isinstance(error, JobError):
-            return Problem(INPUTS_CHANGED if isinstance(error, InputsChangedError) else REJECTED, str(error))
-        settings = self._settings
-        exhausted = claimed.failures + 1 >= settings.max_attempts or claimed.lost >= settings.max_lost_attempts
-        return Problem(EXHAUSTED if exhausted else "exception", f"attempt {claimed.claim.attempt}: {error!r}")
-
-    async def _split_again(self, job: Job, problem: Problem) -> bool:
-        """Start the job anew, in its next run, if a retry found that inputs have changed since an earlier run split it.
-
-        False: this is not such a problem.
-        """
-        if problem.type != INPUTS_CHANGED or job.split_in is None or job.split_in == job.run:
+    async def _split_again(self, job: Job) -> bool:
+        """Start the job anew, in its next run, if an earlier run than this one split it. Returns whether that was so."""
+        if job.split_in is None or job.split_in == job.run:
             return False
         retried = JobRetried(job.id, job.run + 1, taken_from=job.release, anew=True)
         await self._backends.queue.publish([to_event(retried, job.release, job.traceparent)])
@@ -285,11 +268,6 @@ class Executor:
         elif not await self._store.complete(claim, problem):
             raise LeaseLostError(f"job {job.id} has ended otherwise")
         self._report_ended(job, problem)
-
-    def _backoff(self, failures: int) -> float:
-        """Seconds until the next attempt."""
-        delay: float = min(self._settings.retry_seconds * 2 ** (failures - 1), self._settings.max_retry_seconds)
-        return delay * random.uniform(1.0, 1.25)  # noqa: S311  # jitter, no secret
 
     def _report_ended(self, job: Job, outcome: bytes | Problem) -> None:
         problem = outcome if isinstance(outcome, Problem) else None

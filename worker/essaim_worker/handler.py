@@ -1,7 +1,7 @@
 """What a worker does with one delivery: read the message, have its work done, settle the delivery.
 
-Every way out settles it once: `Ack` when nothing is left to do, `Retry` to come back later, `Release` when this worker
-leaves, `Park` when a person must look. A crash settles nothing, and the message comes back.
+Every way out settles it once: `ack` when nothing is left to do, `retry` to come back later, `release` when this worker
+leaves, `park` when a person must look. A crash settles nothing, and the message comes back.
 """
 
 import logging
@@ -18,7 +18,7 @@ from essaim.jobs.settings import Settings
 from essaim.telemetry import bound, log, span
 from essaim_worker.callbacks import CallbackSender
 from essaim_worker.execution import Executor
-from essaim_worker.settlement import Ack, Park, Release, Retry, Settlement, park
+from essaim_worker.settlement import Settlement, ack, report_and_park, retry
 
 
 class Handler:
@@ -38,21 +38,21 @@ class Handler:
         with bound(**fields), span("handle", kind="consumer", parent=parent_span(event), message=event.get_type()):
             settlement = await self._dispatch_safely(event)
             with suppress(UnavailableError):  # not settled: the message comes back
-                await _settle(delivery, settlement)
+                await settlement(delivery)
 
     async def _dispatch_safely(self, event: CloudEvent) -> Settlement:
         try:
             return await self._dispatch(event)
         except JobNotFoundError as error:  # purged since, or retried by another release: nobody here waits for it
             log("message.obsolete", reason=error)
-            return Ack()
+            return ack()
         except (UnavailableError, QueueFullError) as error:
             log("message.delayed", level=logging.WARNING, reason=error)
-            return Retry(self._settings.retry_seconds)
+            return retry(self._settings.retry_seconds)
         except MessageUnreadableError as error:
-            return park(str(error))
+            return report_and_park(str(error))
         except Exception as error:  # a bug of ours: keep the message, go on with the others
-            return park(f"unexpected {error!r}", error)
+            return report_and_park(f"unexpected {error!r}", error)
 
     async def _dispatch(self, event: CloudEvent) -> Settlement:
         match from_event(event):
@@ -73,15 +73,3 @@ class Handler:
         if job.release != self._settings.release:
             raise JobNotFoundError(f"job {job.id} is of release {job.release} now, in its run {job.run}")
         return job
-
-
-async def _settle(delivery: Delivery, settlement: Settlement) -> None:
-    match settlement:
-        case Ack():
-            await delivery.ack()
-        case Retry(seconds):
-            await delivery.retry(seconds)
-        case Release():
-            await delivery.release()
-        case Park(reason):
-            await delivery.park(reason)

@@ -1,38 +1,30 @@
-"""How a delivery is settled: by exactly one of these."""
+"""How to settle a delivery, once the work it asked for is done: `await settlement(delivery)`."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
+from essaim.jobs.ports import Delivery
 from essaim.telemetry import log
 
-
-@dataclass(frozen=True)
-class Ack:
-    """Nothing is left to do."""
+Settlement = Callable[[Delivery], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Retry:
-    """Deliver it again in about `seconds`."""
-
-    seconds: float
+def ack() -> Settlement:
+    return lambda delivery: delivery.ack()
 
 
-@dataclass(frozen=True)
-class Release:
-    """Deliver it again now, to whichever worker is free."""
+def release() -> Settlement:
+    return lambda delivery: delivery.release()
 
 
-@dataclass(frozen=True)
-class Park:
-    """Move it to the dead letters, for a person to look at."""
-
-    reason: str
+def retry(seconds: float) -> Settlement:
+    return lambda delivery: delivery.retry(seconds)
 
 
-Settlement = Ack | Retry | Release | Park
+def park(reason: str) -> Settlement:
+    return lambda delivery: delivery.park(reason)
 
 
-def park(reason: str, error: Exception | None = None) -> Park:
+def report_and_park(reason: str, error: Exception | None = None) -> Settlement:
     log("message.parked", level=logging.ERROR, reason=reason, error=error)
-    return Park(reason)
+    return park(reason)
