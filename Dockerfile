@@ -6,11 +6,11 @@ FROM ${BASE} AS build
 RUN pip install --quiet --no-cache-dir --root-user-action=ignore uv
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1
 WORKDIR /src
-# First what changes seldom. The lock also has what the build needs, so it constrains what pyproject.toml asks for.
-COPY pyproject.toml requirements.lock ./
+# First what changes seldom. The lock also has the few small packages that build the wheels.
+COPY requirements.lock ./
 RUN uv venv --quiet --python "$(command -v python3)" /opt/essaim \
  && uv pip install --quiet --python /opt/essaim/bin/python --require-hashes --only-binary :all: \
-      --constraint requirements.lock --requirement pyproject.toml --extra server ahocorasick-rs
+      --requirement requirements.lock
 COPY . .
 RUN uv build --quiet --wheel --build-constraint requirements.lock --require-hashes --out-dir /dist . \
  && uv build --quiet --wheel --build-constraint requirements.lock --require-hashes --out-dir /dist workloads/words \
