@@ -4,7 +4,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from essaim.errors import UnavailableError
-from essaim.jobs.starting import Starting
+from essaim.jobs.process import Starting
 from essaim_api.edge import Edge
 from essaim_api.errors import BusyError
 from essaim_api.problems import respond

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 from essaim.jobs.backends import open_backends
 from essaim.jobs.memory import freeze_gc
 from essaim.jobs.parent import parent_gone
+from essaim.jobs.process import Starting, unless
 from essaim.jobs.settings import Settings
-from essaim.jobs.starting import Starting, unless
 from essaim.jobs.watching import watch
 from essaim.telemetry import is_exporting, log
 from essaim_api.app import create_app

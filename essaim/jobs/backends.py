@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from essaim.errors import SettingsError
 from essaim.jobs.ports import JobQueue, JobStore, TextStore
+from essaim.jobs.process import Starting
 from essaim.jobs.results import Results
 from essaim.jobs.settings import Settings
-from essaim.jobs.starting import Starting
 
 
 @dataclass(frozen=True)

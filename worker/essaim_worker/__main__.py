@@ -12,8 +12,8 @@ from essaim.errors import EssaimError
 from essaim.jobs.backends import open_backends
 from essaim.jobs.memory import freeze_gc
 from essaim.jobs.parent import parent_gone
+from essaim.jobs.process import unless
 from essaim.jobs.settings import Settings, load_settings
-from essaim.jobs.starting import unless
 from essaim_worker.consumer import Consumer
 
 

@@ -12,8 +12,8 @@ from essaim.autoscaler.policy import Policy
 from essaim.cli.local.server import ServerProcess, module, open_server
 from essaim.cli.output import note
 from essaim.jobs.backends import Backends, open_backends
+from essaim.jobs.process import Starting
 from essaim.jobs.settings import Settings
-from essaim.jobs.starting import Starting
 from essaim.supervisor.supervisor import Supervisor
 from essaim.telemetry import bound
 

@@ -36,7 +36,7 @@ async def test_a_delivery_whose_return_was_never_sent_is_not_acknowledged_with_a
 ) -> None:
     """A frame that acknowledges all up to a delivery would take it along: to the broker it is as unsettled as the others."""
     proxy, cut_queue = proxied
-    monkeypatch.setattr("essaim.jobs.adapters.rabbitmq.session.CALL_SECONDS", 0.1)
+    monkeypatch.setattr("essaim.jobs.adapters.rabbitmq.consumer.CALL_SECONDS", 0.1)
 
     async def never(*_: object, **__: object) -> None:
         await asyncio.Event().wait()

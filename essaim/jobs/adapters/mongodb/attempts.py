@@ -6,9 +6,9 @@ from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.mongodb import merging
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import Document, problem_to, readable, run_of, stamp
-from essaim.jobs.adapters.mongodb.job_steps import fail, head, is_ended
+from essaim.jobs.adapters.mongodb.first_attempt import settle
+from essaim.jobs.adapters.mongodb.jobs import fail, head, is_ended
 from essaim.jobs.adapters.mongodb.progress import all_succeeded
-from essaim.jobs.adapters.mongodb.sole_tasks import settle
 from essaim.jobs.adapters.mongodb.task_documents import task_id, task_state
 from essaim.jobs.model import MERGE, Claim, Problem, State
 

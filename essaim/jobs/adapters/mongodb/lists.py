@@ -12,9 +12,9 @@ from pymongo import ASCENDING, DESCENDING
 from essaim.errors import CursorInvalidError, JobNotFoundError, LeaseLostError
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, run_of
-from essaim.jobs.adapters.mongodb.job_steps import is_ended, known_head, with_tallies
+from essaim.jobs.adapters.mongodb.first_attempt import first_task
+from essaim.jobs.adapters.mongodb.jobs import is_ended, known_head, with_tallies
 from essaim.jobs.adapters.mongodb.progress import plans_of
-from essaim.jobs.adapters.mongodb.sole_tasks import first_task
 from essaim.jobs.adapters.mongodb.task_documents import number_id, task_from, task_id
 from essaim.jobs.model import Page, State, Task
 

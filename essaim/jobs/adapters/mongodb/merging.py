@@ -6,7 +6,7 @@ from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import OPEN, Document, problem_to, readable, run_of, stamp
-from essaim.jobs.adapters.mongodb.job_steps import head, is_ended, known_head
+from essaim.jobs.adapters.mongodb.jobs import head, is_ended, known_head
 from essaim.jobs.adapters.mongodb.progress import plans_of
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Problem
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from essaim.jobs.adapters.batches import Batches
-from essaim.jobs.adapters.mongodb import attempts, claims, job_steps, lists, merging, sole_tasks
+from essaim.jobs.adapters.mongodb import attempts, first_attempt, jobs, lists, merging, tasks
 from essaim.jobs.adapters.mongodb.database import Database, open_database
 from essaim.jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -35,9 +35,11 @@ class MongoStore:
     def __init__(self, database: Database, lease: timedelta) -> None:
         self._database = database
         self._lease = lease
-        self._submissions = Batches[Job, Job](lambda jobs: self._do(job_steps.submit, jobs))
-        self._begun = Batches[tuple[Job, str], Claimed | None](lambda asked: self._do(sole_tasks.begin, asked, lease))
-        self._concluded = Batches[tuple[Claim, bytes], bool](lambda asked: self._do(sole_tasks.conclude, asked))
+        self._submissions = Batches[Job, Job](lambda asked: self._do(jobs.submit, asked))
+        self._begun = Batches[tuple[Job, str], Claimed | None](
+            lambda asked: self._do(first_attempt.begin, asked, lease)
+        )
+        self._concluded = Batches[tuple[Claim, bytes], bool](lambda asked: self._do(first_attempt.conclude, asked))
 
     async def submit(self, job: Job) -> Job:
         return await self._submissions.ask(job)
@@ -50,10 +52,10 @@ class MongoStore:
         return await self._concluded.ask((claim, result))
 
     async def get(self, job_id: str) -> Job:
-        return await self._do(job_steps.get, job_id)
+        return await self._do(jobs.get, job_id)
 
     async def plan(self, job_id: str, run: int, inputs: Sequence[bytes]) -> int:
-        return await self._do(claims.plan, job_id, run, inputs)
+        return await self._do(tasks.plan, job_id, run, inputs)
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
@@ -61,7 +63,7 @@ class MongoStore:
         return await self._do(lists.tasks, job_id, states, after, limit)
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
-        return await self._do(claims.claim, job_id, number, worker, self._lease)
+        return await self._do(tasks.claim, job_id, number, worker, self._lease)
 
     async def beat(self, claim: Claim, progress: float | None = None, checkpoint: bytes | None = None) -> bool:
         return await self._do(attempts.beat, claim, progress, checkpoint, self._lease)
@@ -83,15 +85,15 @@ class MongoStore:
         return await self._do(merging.complete, claim, outcome)
 
     async def cancel(self, job_id: str) -> Job:
-        return await self._do(job_steps.cancel, job_id)
+        return await self._do(jobs.cancel, job_id)
 
     async def revive(
         self, job_id: str, run: int, release: str, taken_from: str | None = None, *, anew: bool = False
     ) -> Job:
-        return await self._do(job_steps.revive, job_id, run, release, taken_from, anew)
+        return await self._do(jobs.revive, job_id, run, release, taken_from, anew)
 
     async def counts(self) -> dict[str, dict[State, int]]:
-        return await self._do(job_steps.counts)
+        return await self._do(jobs.counts)
 
     async def report(self, worker: Worker, *, gone: bool = False) -> None:
         await self._do(_report, worker, gone, FORGET_LEASES * self._lease)
@@ -100,7 +102,7 @@ class MongoStore:
         return await self._do(_workers, self._lease)
 
     async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
-        return await self._do(job_steps.purge, before, limit)
+        return await self._do(jobs.purge, before, limit)
 
     async def list(
         self,

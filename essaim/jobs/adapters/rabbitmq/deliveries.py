@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 
 from essaim.errors import UnavailableError
-from essaim.jobs.adapters.rabbitmq.session import Outlet, RabbitDelivery, Session
+from essaim.jobs.adapters.rabbitmq.consumer import Outlet, RabbitDelivery, Session
 from essaim.telemetry import log
 
 FIRST_PAUSE = 0.1  # seconds before the first attempt to consume again; doubles

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
-from essaim.jobs.adapters.sqlite import job_transactions
+from essaim.jobs.adapters.sqlite import jobs
 from essaim.jobs.adapters.sqlite.database import stamp
 from essaim.jobs.model import ENDED, MERGE, Busy, Claim, Claimed, Problem
 
@@ -45,7 +45,7 @@ def release(db: sqlite3.Connection, claim: Claim) -> None:
 def complete(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> bool:
     if not _is_open(db, claim):
         return False
-    job_transactions.end(db, claim.job_id, outcome)
+    jobs.end(db, claim.job_id, outcome)
     return True
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import timedelta
 
-from essaim.jobs.adapters.sqlite import job_transactions, task_transactions
+from essaim.jobs.adapters.sqlite import jobs, tasks
 from essaim.jobs.model import Claim, Claimed, Job, State
 
 
@@ -15,10 +15,10 @@ def begin(db: sqlite3.Connection, job: Job, worker: str, lease: timedelta) -> Cl
     )
     row = db.execute(sql, (job.release, job.id)).fetchone()
     if row is None:
-        job_transactions.insert(db, job)
+        jobs.insert(db, job)
     elif not row["untouched"]:
         return None
-    claimed = task_transactions.claim(db, job.id, 0, worker, lease)
+    claimed = tasks.claim(db, job.id, 0, worker, lease)
     return claimed if isinstance(claimed, Claimed) else None
 
 
@@ -31,6 +31,6 @@ def conclude(db: sqlite3.Connection, claim: Claim, result: bytes) -> bool:
     if row is None or row["task_state"] != State.RUNNING or row["tasks"] is not None:
         return row is not None and row["state"] == State.SUCCEEDED and row["tasks"] == 1  # said again
     db.execute("UPDATE jobs SET tasks = 1 WHERE id = ?", (claim.job_id,))
-    task_transactions.finish(db, claim, result)
-    job_transactions.end(db, claim.job_id, result)
+    tasks.finish(db, claim, result)
+    jobs.end(db, claim.job_id, result)
     return True

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from essaim.jobs.adapters.sqlite import job_transactions, merging, sole_tasks, task_transactions
+from essaim.jobs.adapters.sqlite import jobs, merging, sole_tasks, tasks
 from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
 from essaim.jobs.adapters.sqlite.rows import worker_from
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -32,7 +32,7 @@ class SqliteStore:
         self._lease = lease
 
     async def submit(self, job: Job) -> Job:
-        return await self._database.write(job_transactions.submit, job)
+        return await self._database.write(jobs.submit, job)
 
     async def begin(self, job: Job, worker: str) -> Claimed | None:
         return await self._database.write(sole_tasks.begin, job, worker, self._lease)
@@ -41,31 +41,31 @@ class SqliteStore:
         return await self._database.write(sole_tasks.conclude, claim, result, durable=True)
 
     async def get(self, job_id: str) -> Job:
-        return await self._database.read(job_transactions.get, job_id)
+        return await self._database.read(jobs.get, job_id)
 
     async def plan(self, job_id: str, run: int, inputs: Sequence[bytes]) -> int:
-        return await self._database.write(task_transactions.plan, job_id, run, inputs, durable=True)
+        return await self._database.write(tasks.plan, job_id, run, inputs, durable=True)
 
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
     ) -> Sequence[Task]:
-        return await self._database.read(task_transactions.tasks, job_id, states, after, limit)
+        return await self._database.read(tasks.tasks, job_id, states, after, limit)
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
-        return await self._database.write(task_transactions.claim, job_id, number, worker, self._lease)
+        return await self._database.write(tasks.claim, job_id, number, worker, self._lease)
 
     async def beat(self, claim: Claim, progress: float | None = None, checkpoint: bytes | None = None) -> bool:
-        return await self._database.write(task_transactions.beat, claim, progress, checkpoint, self._lease)
+        return await self._database.write(tasks.beat, claim, progress, checkpoint, self._lease)
 
     async def release(self, claim: Claim, problem: Problem | None = None) -> None:
-        await self._database.write(task_transactions.release, claim, problem)
+        await self._database.write(tasks.release, claim, problem)
 
     async def finish(self, claim: Claim, outcome: bytes | Problem) -> bool:
-        return await self._database.write(task_transactions.finish, claim, outcome, durable=True)
+        return await self._database.write(tasks.finish, claim, outcome, durable=True)
 
     async def results(self, job_id: str) -> AsyncIterator[bytes]:
         after = -1
-        while page := await self._database.read(task_transactions.results, job_id, after, RESULTS_AT_ONCE):
+        while page := await self._database.read(tasks.results, job_id, after, RESULTS_AT_ONCE):
             for _, result in page:
                 yield result
             after = page[-1][0]
@@ -74,15 +74,15 @@ class SqliteStore:
         return await self._database.write(merging.complete, claim, outcome, durable=True)
 
     async def cancel(self, job_id: str) -> Job:
-        return await self._database.write(job_transactions.cancel, job_id, durable=True)
+        return await self._database.write(jobs.cancel, job_id, durable=True)
 
     async def revive(
         self, job_id: str, run: int, release: str, taken_from: str | None = None, *, anew: bool = False
     ) -> Job:
-        return await self._database.write(job_transactions.revive, job_id, run, release, taken_from, anew, durable=True)
+        return await self._database.write(jobs.revive, job_id, run, release, taken_from, anew, durable=True)
 
     async def counts(self) -> dict[str, dict[State, int]]:
-        return await self._database.read(job_transactions.counts)
+        return await self._database.read(jobs.counts)
 
     async def report(self, worker: Worker, *, gone: bool = False) -> None:
         await self._database.write(self._report, worker, gone)
@@ -96,8 +96,8 @@ class SqliteStore:
 
     async def purge(self, before: datetime, limit: int = 1000) -> Sequence[str]:
         """A transaction for each job, so that thousands of tasks to delete keep nobody waiting."""
-        ended = await self._database.read(job_transactions.ended_before, before, limit)
-        return [job_id for job_id in ended if await self._database.write(job_transactions.delete, job_id, before)]
+        ended = await self._database.read(jobs.ended_before, before, limit)
+        return [job_id for job_id in ended if await self._database.write(jobs.delete, job_id, before)]
 
     async def list(
         self,
@@ -107,7 +107,7 @@ class SqliteStore:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        return await self._database.read(job_transactions.list_page, states, release, limit, cursor)
+        return await self._database.read(jobs.list_page, states, release, limit, cursor)
 
     def _report(self, db: sqlite3.Connection, worker: Worker, gone: bool) -> None:
         now, forget = datetime.now(UTC), FORGET_LEASES * self._lease

@@ -8,7 +8,7 @@ from essaim.errors import JobNotFoundError, LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.sqlite import merging
 from essaim.jobs.adapters.sqlite.database import stamp
-from essaim.jobs.adapters.sqlite.job_transactions import cancel_tasks
+from essaim.jobs.adapters.sqlite.jobs import cancel_tasks
 from essaim.jobs.adapters.sqlite.rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Problem, State, Task
 

@@ -16,9 +16,9 @@ from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.mongodb import merging
 from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from essaim.jobs.adapters.mongodb.documents import OPEN, Document, bytes_from, readable, run_of, stamp
-from essaim.jobs.adapters.mongodb.job_steps import fail, is_ended, known_head
+from essaim.jobs.adapters.mongodb.first_attempt import first_claim, settle, take
+from essaim.jobs.adapters.mongodb.jobs import fail, is_ended, known_head
 from essaim.jobs.adapters.mongodb.progress import all_succeeded
-from essaim.jobs.adapters.mongodb.sole_tasks import first_claim, settle, take
 from essaim.jobs.adapters.mongodb.task_documents import is_current, new_task, plan_of, task_id, task_state
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, State
 

@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError
 
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import Document, job_to, readable, stamp
-from essaim.jobs.adapters.mongodb.job_steps import is_ended, known_head
+from essaim.jobs.adapters.mongodb.jobs import is_ended, known_head
 from essaim.jobs.adapters.mongodb.task_documents import new_task
 from essaim.jobs.model import Claim, Claimed, Job, State
 
