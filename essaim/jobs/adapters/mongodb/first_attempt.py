@@ -1,9 +1,9 @@
-"""Most jobs have one task, and its first attempt succeeds. Of such a job only its own document is written: with its
-submission, its claim and its end.
+"""The first attempt of a job with one task. Most jobs need no other: then only the job's document is written, three times:
+submitted, claimed, ended.
 
-That first attempt is the field `first` of the job. While it is there, it is task 0, whatever is in `tasks`, and it never
-changes. Whatever else happens to the task (a beat, a plan, another claim, a failure) first moves it among the others:
-`settle`. So attempt 1 can end the job in one write exactly as long as nobody else has had to do with it.
+The first attempt is the field `first` of the job. While it exists it is task 0, whatever is in `tasks`, and it never
+changes. Anything else that happens to the task (a beat, a plan, another claim, a failure) first turns it into a document
+of its own: `materialise_first_task`. So attempt 1 can end the job in one write exactly as long as nothing else has happened.
 """
 
 import asyncio
@@ -16,10 +16,9 @@ from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from essaim.jobs.adapters.mongodb.database import Database
-from essaim.jobs.adapters.mongodb.documents import Document, job_to, readable, stamp
+from essaim.jobs.adapters.mongodb.documents import Document, first_task, job_to, readable, stamp
 from essaim.jobs.adapters.mongodb.jobs import is_ended, known_head
-from essaim.jobs.adapters.mongodb.task_documents import new_task
-from essaim.jobs.model import Claim, Claimed, Job, State
+from essaim.jobs.model import Claim, Claimed, Job
 
 UNTOUCHED: Document = {"state": "queued", "run": 1, "tasks": None, "first": None}
 
@@ -27,7 +26,7 @@ UNTOUCHED: Document = {"state": "queued", "run": 1, "tasks": None, "first": None
 async def begin(
     db: Database, asked: Sequence[tuple[Job, str]], lease: timedelta
 ) -> Sequence[Claimed | BaseException | None]:
-    """By one write for all. Where that has not claimed all, each is looked at: it may not be there yet."""
+    """Claim all in one write. If that has not claimed all, check each: it may not be inserted yet."""
     changes = [(job, _taken(worker, lease)) for job, worker in asked]
     updates = [UpdateOne(_untouched(job), {"$set": fields}) for job, fields in changes]
     taken = (await db.jobs.bulk_write(updates, ordered=False)).matched_count
@@ -43,7 +42,7 @@ async def begin(
 
 
 async def take(db: Database, job_id: str, worker: str, lease: timedelta) -> bool:
-    """Begin a job that is there, if nobody has."""
+    """Claim a job that exists, if nobody has."""
     return (await db.jobs.update_one({"_id": job_id, **UNTOUCHED}, {"$set": _taken(worker, lease)})).matched_count > 0
 
 
@@ -52,7 +51,7 @@ def first_claim(job_id: str, worker: str) -> Claimed:
 
 
 async def conclude(db: Database, asked: Sequence[tuple[Claim, bytes]]) -> list[bool]:
-    """By one write for all. Where that has not ended all, each is looked at: perhaps an earlier one has, unheard."""
+    """End all in one write. If that has not ended all, check each: an earlier call whose answer was lost may have."""
     fields = {"state": "succeeded", "tasks": 1, "progress": 1.0, "ended": stamp()}
     updates = [
         UpdateOne({**_held(claim), "state": "running", "tasks": None}, {"$set": {**fields, "result": readable(result)}})
@@ -64,31 +63,16 @@ async def conclude(db: Database, asked: Sequence[tuple[Claim, bytes]]) -> list[b
     return [found is not None for found in await asyncio.gather(*(db.jobs.find_one(one, {"_id": 1}) for one in ended))]
 
 
-async def settle(db: Database, job: Document) -> Document:
-    """Task 0 is a task like the others from now on. Returns what decides about the job, as it is then."""
+async def materialise_first_task(db: Database, job: Document) -> Document:
+    """Store task 0 as a document like the others. Returns the job's head as it is then."""
     if job.get("first") is None or is_ended(job):
         return job
-    with suppress(DuplicateKeyError):  # somebody else does the same
+    with suppress(DuplicateKeyError):  # another process does the same
         await db.tasks.insert_one(first_task(job))
     seen = {"_id": job["_id"], "first": job["first"], "state": "running"}
     if (await db.jobs.update_one(seen, {"$set": {"first": None}})).matched_count:
         return {**job, "first": None}
     return await known_head(db, job["_id"])
-
-
-def first_task(job: Document) -> Document:
-    """What `first` says, as the document of a task."""
-    first = job["first"]
-    fields = {
-        **new_task(job, 0, "", None),
-        "attempts": 1,
-        "splits": 1,
-        "worker": first["worker"],
-        "started": first["started"],
-    }
-    if job["state"] == State.SUCCEEDED:
-        return {**fields, "state": "succeeded", "progress": 1.0, "ended": job["ended"]}
-    return {**fields, "state": "running", "lease_until": first["lease_until"]}
 
 
 def _taken(worker: str, lease: timedelta) -> Document:
@@ -98,7 +82,7 @@ def _taken(worker: str, lease: timedelta) -> Document:
 
 
 def _held(claim: Claim) -> Document:
-    """While `first` is there it is attempt 1 of run 1, and no other."""
+    """While `first` exists it is attempt 1 of run 1, and no other."""
     return {"_id": claim.job_id, "first.worker": claim.worker, "run": 1 if claim.run == claim.attempt == 1 else None}
 
 
@@ -107,13 +91,13 @@ def _untouched(job: Job) -> Document:
 
 
 async def _is_mine(db: Database, job: Job, fields: Document, perhaps: bool) -> bool:
-    """Whether the write for all has claimed it. If it was not there to be claimed, it is inserted, claimed."""
+    """Whether the write for all has claimed it. If it did not exist, insert it as claimed."""
     if perhaps:
         key = {"_id": job.id, "first.claim": fields["first"]["claim"]}
         if await db.jobs.find_one(key, {"_id": 1}) is not None:
             return True
     try:
         await db.jobs.insert_one({**job_to(job), **fields})
-    except DuplicateKeyError:  # it is there: was it inserted only just now?
+    except DuplicateKeyError:  # it exists: was it inserted only just now?
         return (await db.jobs.update_one(_untouched(job), {"$set": fields})).matched_count > 0
     return True

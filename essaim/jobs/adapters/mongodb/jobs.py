@@ -1,14 +1,21 @@
-"""What happens to jobs, each by the change of one document."""
+"""Jobs: each changes by one write, to its own document.
+
+Progress is computed from the tasks: there is no counter that a crash could leave wrong.
+"""
 
 import asyncio
-from collections.abc import Sequence
+import base64
+import binascii
+import json
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from pymongo import DESCENDING
 from pymongo.errors import BulkWriteError
 
-from essaim.errors import JobNotFoundError, UnavailableError
+from essaim.errors import CursorInvalidError, JobNotFoundError, UnavailableError
 from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from essaim.jobs.adapters.mongodb.documents import (
     OPEN,
@@ -16,11 +23,12 @@ from essaim.jobs.adapters.mongodb.documents import (
     Tally,
     job_from,
     job_to,
+    plan_id,
     run_of,
     stamp,
+    task_id,
 )
-from essaim.jobs.adapters.mongodb.progress import tallies, tally
-from essaim.jobs.model import Job, State
+from essaim.jobs.model import Job, Page, State
 
 HEAD = {
     "state": 1,
@@ -34,10 +42,11 @@ HEAD = {
     "anew": 1,
     "merge": 1,
 }
+SHOWN = {"result": 0, "first_input": 0}
 
 
 async def submit(db: Database, jobs: Sequence[Job]) -> list[Job]:
-    """All in one write. The earlier one is the answer where the id is there."""
+    """Insert all in one write. Where the id exists, the answer is the earlier job."""
     there: set[int] = set()
     try:
         await db.jobs.insert_many([job_to(job) for job in jobs], ordered=False)
@@ -47,12 +56,12 @@ async def submit(db: Database, jobs: Sequence[Job]) -> list[Job]:
 
 
 async def _earlier(db: Database, job_id: str) -> Job:
-    """It can be there before a majority has it, and so before it can be read: never say that it is not found."""
+    """It may exist before a majority has it, and so before it can be read: retry instead of saying that there is none."""
     for _ in range(TRIES):
         with suppress(JobNotFoundError):
             return await get(db, job_id)
         await asyncio.sleep(PAUSE_SECONDS)
-    raise UnavailableError(f"job {job_id} is there but cannot be read yet")
+    raise UnavailableError(f"job {job_id} exists but cannot be read yet")
 
 
 async def get(db: Database, job_id: str) -> Job:
@@ -61,7 +70,7 @@ async def get(db: Database, job_id: str) -> Job:
 
 
 async def head(db: Database, job_id: str, **more: int) -> Document | None:
-    """What decides about the tasks of a job."""
+    """The fields that decide about the tasks of a job."""
     return await db.jobs.find_one({"_id": job_id}, {**HEAD, **more})
 
 
@@ -87,12 +96,12 @@ async def cancel(db: Database, job_id: str) -> Job:
 
 
 async def fail(db: Database, job: Document, problem: str | None) -> None:
-    """A task of the job has failed in its run: so has the job, unless it has ended otherwise."""
+    """Fail the job, because one of its tasks has failed in this run, unless it has ended already."""
     await _end(db, job, {"state": "failed", "problem": problem})
 
 
 async def revive(db: Database, job_id: str, run: int, release: str, taken_from: str | None, anew: bool) -> Job:
-    """Tasks that did not succeed are of an earlier run now, so they are queued."""
+    """Tasks that did not succeed now belong to an earlier run, which makes them queued."""
     before = await known_head(db, job_id, release=1)
     failed = before["state"] == State.FAILED
     if failed or (before["state"] in OPEN and before["release"] == taken_from):
@@ -110,7 +119,7 @@ async def revive(db: Database, job_id: str, run: int, release: str, taken_from: 
 
 
 async def counts(db: Database) -> dict[str, dict[State, int]]:
-    """Exact: counted in the index of releases and states, of which the sort makes the server choose it."""
+    """Exact counts, from the index of releases and states: the sort makes the server choose that index."""
     pipeline: list[dict[str, Any]] = [
         {"$sort": {"release": 1, "state": 1}},
         {"$group": {"_id": {"release": "$release", "state": "$state"}, "jobs": {"$sum": 1}}},
@@ -122,7 +131,7 @@ async def counts(db: Database) -> dict[str, dict[State, int]]:
 
 
 async def purge(db: Database, before: datetime, limit: int) -> list[str]:
-    """Marked first, so that none is revived while its tasks go; a crash leaves the mark, and the next purge goes on."""
+    """Mark the jobs first, so that none is revived while its tasks are deleted. After a crash the next purge continues."""
     old = {"ended": {"$lt": stamp(before)}}
     ids = [job["_id"] async for job in db.jobs.find(old, {"_id": 1}).sort("ended", 1).limit(limit)]
     if not ids:
@@ -135,9 +144,84 @@ async def purge(db: Database, before: datetime, limit: int) -> list[str]:
     return marked
 
 
-async def with_tallies(db: Database, jobs: list[Document]) -> list[Job]:
+async def list_page(
+    db: Database, states: Collection[State], release: str | None, limit: int, cursor: str | None
+) -> Page:
+    """With a release and no states, the query names all states: only then does the index of releases return them in order."""
+    query: Document = {}
+    if states or release is not None:
+        query["state"] = {"$in": [state.value for state in set(states or State)]}
+    if release is not None:
+        query["release"] = release
+    if cursor is not None:
+        created, job_id = _parse(cursor)
+        query["created"] = {"$lte": created}
+        query["$or"] = [{"created": {"$lt": created}}, {"_id": {"$lt": job_id}}]
+    newest_first = [("created", DESCENDING), ("_id", DESCENDING)]
+    found = await db.jobs.find(query, SHOWN).sort(newest_first).limit(limit + 1).to_list()
+    chosen = found[:limit]
+    more = len(found) > limit
+    return Page(await _with_tallies(db, chosen), _cursor_at(chosen[-1]) if more else None)
+
+
+async def tally(db: Database, job: Document) -> Tally:
+    return (await tallies(db, [job])).get(job["_id"], Tally())
+
+
+async def tallies(db: Database, jobs: Sequence[Document]) -> dict[str, Tally]:
+    """By job id; jobs whose tasks have no progress yet are left out."""
+    telling = [job for job in jobs if job["state"] in OPEN and not _is_untouched(job)]
+    if len(telling) == 1 and (telling[0].get("tasks") or 1) == 1:
+        return await _of_single_task(db, telling[0])
+    owners = {plan: job["_id"] for job in telling for plan in plans_of(job)}
+    found: dict[str, Tally] = {}
+    if not owners:
+        return found
+    # Grouped by all three keys of the index, so that the server reads the index alone, however large the tasks are.
+    pipeline: list[Document] = [
+        {"$match": {"plan": {"$in": list(owners)}}},
+        {"$group": {"_id": {"plan": "$plan", "state": "$state", "progress": "$progress"}, "tasks": {"$sum": 1}}},
+    ]
+    async for group in await db.tasks.aggregate(pipeline):
+        kind, tasks = group["_id"], group["tasks"]
+        owner = owners[kind["plan"]]
+        ended, progress = found.get(owner, Tally())
+        ended += tasks if kind["state"] == State.SUCCEEDED else 0
+        found[owner] = Tally(ended, progress + tasks * (kind.get("progress") or 0.0))
+    return found
+
+
+async def all_succeeded(db: Database, job: Document) -> bool:
+    """Whether the job is planned and all its tasks have succeeded."""
+    if job.get("tasks") is None:
+        return False
+    if job["tasks"] == 1:
+        first = await db.tasks.find_one({"_id": task_id(job, 0, "")}, {"state": 1})
+        return first is not None and first["state"] == State.SUCCEEDED
+    left = [State.QUEUED.value, State.RUNNING.value, State.FAILED.value]
+    return await db.tasks.find_one({"plan": {"$in": plans_of(job)}, "state": {"$in": left}}, {"_id": 1}) is None
+
+
+def plans_of(job: Document) -> list[str]:
+    """The values of `plan` in the tasks of this job: task 0 has one of its own."""
+    return [plan_id(job, plan) for plan in {"", job.get("plan") or ""}]
+
+
+def _is_untouched(job: Document) -> bool:
+    """No task of it has any progress yet."""
+    return (job["state"] == State.QUEUED and run_of(job) == 1) or job.get("first") is not None
+
+
+async def _with_tallies(db: Database, jobs: list[Document]) -> list[Job]:
     found = await tallies(db, jobs)
     return [job_from(job, found.get(job["_id"], Tally())) for job in jobs]
+
+
+async def _of_single_task(db: Database, job: Document) -> dict[str, Tally]:
+    first = await db.tasks.find_one({"_id": task_id(job, 0, "")}, {"state": 1, "progress": 1})
+    if first is None:
+        return {}
+    return {job["_id"]: Tally(int(first["state"] == State.SUCCEEDED), first.get("progress", 0.0))}
 
 
 async def _whole(db: Database, job_id: str) -> Document:
@@ -155,3 +239,17 @@ async def _end(db: Database, job: Document, fields: Document) -> bool:
 async def _change_open(db: Database, job: Document, fields: Document) -> bool:
     wanted = {"_id": job["_id"], "run": run_of(job), "state": {"$in": OPEN}}
     return (await db.jobs.update_one(wanted, {"$set": fields})).matched_count > 0
+
+
+def _cursor_at(job: Document) -> str:
+    return base64.urlsafe_b64encode(json.dumps([job["created"], job["_id"]]).encode()).decode().rstrip("=")
+
+
+def _parse(cursor: str) -> tuple[str, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        created, job_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        datetime.fromisoformat(created)
+        return created, str(job_id)
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+        raise CursorInvalidError(f"{cursor!r} is no cursor of this service") from error

@@ -1,4 +1,4 @@
-"""The lease of whoever merges a job: the field `merge` of its document, there once somebody has begun."""
+"""The claim to merge a job: the field `merge` of its document."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,13 +6,12 @@ from essaim.errors import LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import OPEN, Document, problem_to, readable, run_of, stamp
-from essaim.jobs.adapters.mongodb.jobs import head, is_ended, known_head
-from essaim.jobs.adapters.mongodb.progress import plans_of
+from essaim.jobs.adapters.mongodb.jobs import head, is_ended, known_head, plans_of
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Problem
 
 
 async def claim(db: Database, job: Document, worker: str, lease: timedelta) -> Claimed | Busy | None:
-    """The tasks of the job have all succeeded. None: somebody was faster, so look again."""
+    """Call this when all tasks have succeeded. None: another worker was faster, so read the job again."""
     now, before = datetime.now(UTC), job.get("merge") or {}
     until = before.get("lease_until")
     if until and (seconds := seconds_left(until, now, lease)):
@@ -38,7 +37,7 @@ async def release(db: Database, claim: Claim) -> None:
 
 
 async def complete(db: Database, claim: Claim, outcome: bytes | Problem) -> bool:
-    """The results of the tasks are in the job's now; those of a job that failed are merged again when it is retried."""
+    """Delete the results of the tasks if the job has succeeded; if it has failed, a retry merges them again."""
     fields: Document = {"ended": stamp(), "progress": 1.0}
     if isinstance(outcome, Problem):
         return await _change(db, claim, {**fields, "state": "failed", "problem": problem_to(outcome)})

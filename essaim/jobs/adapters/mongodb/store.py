@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from essaim.jobs.adapters.batches import Batches
-from essaim.jobs.adapters.mongodb import attempts, first_attempt, jobs, lists, merging, tasks
+from essaim.jobs.adapters.mongodb import first_attempt, jobs, merging, tasks
 from essaim.jobs.adapters.mongodb.database import Database, open_database
 from essaim.jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -60,23 +60,23 @@ class MongoStore:
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
     ) -> Sequence[Task]:
-        return await self._do(lists.tasks, job_id, states, after, limit)
+        return await self._do(tasks.list_page, job_id, states, after, limit)
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
         return await self._do(tasks.claim, job_id, number, worker, self._lease)
 
     async def beat(self, claim: Claim, progress: float | None = None, checkpoint: bytes | None = None) -> bool:
-        return await self._do(attempts.beat, claim, progress, checkpoint, self._lease)
+        return await self._do(tasks.beat, claim, progress, checkpoint, self._lease)
 
     async def release(self, claim: Claim, problem: Problem | None = None) -> None:
-        await self._do(attempts.release, claim, problem)
+        await self._do(tasks.release, claim, problem)
 
     async def finish(self, claim: Claim, outcome: bytes | Problem) -> bool:
-        return await self._do(attempts.finish, claim, outcome)
+        return await self._do(tasks.finish, claim, outcome)
 
     async def results(self, job_id: str) -> AsyncIterator[bytes]:
         after = -1
-        while page := await self._do(lists.results, job_id, after, RESULTS_AT_ONCE):
+        while page := await self._do(tasks.results, job_id, after, RESULTS_AT_ONCE):
             for _, result in page:
                 yield result
             after = page[-1][0]
@@ -112,7 +112,7 @@ class MongoStore:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        return await self._do(lists.list_page, states, release, limit, cursor)
+        return await self._do(jobs.list_page, states, release, limit, cursor)
 
     async def _do(self, step: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._database.answering():
