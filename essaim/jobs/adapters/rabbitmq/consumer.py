@@ -1,8 +1,12 @@
-"""One consumer on one channel, and what was delivered on it. A delivery can only be settled where it came from."""
+"""Deliveries to this process, over connections that come and go. A delivery can be settled only on the channel it came from."""
 
 import asyncio
 import logging
+import random
+import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aio_pika.abc import AbstractChannel
@@ -13,19 +17,21 @@ from cloudevents.core.v1.event import CloudEvent
 from essaim.errors import EssaimError, MessageUnreadableError, UnavailableError
 from essaim.jobs.adapters.batches import Batches
 from essaim.jobs.adapters.rabbitmq import messages
-from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, Topology, close_quietly
 from essaim.jobs.adapters.rabbitmq.messages import Message
 from essaim.jobs.adapters.rabbitmq.publisher import Publisher
-from essaim.jobs.adapters.rabbitmq.topology import Topology
 from essaim.telemetry import log
+
+FIRST_PAUSE = 0.1  # seconds before the first attempt to consume again; doubles
+LONGEST_PAUSE = 10.0
 
 
 @dataclass(frozen=True)
 class Outlet:
-    """What consumers of a queue share. `changed` is called whenever `in_hand` has changed.
+    """What the consumers of a queue share. `changed` is called whenever `in_hand` has changed.
 
-    `in_hand`: the deliveries that this process has not settled yet. One that the broker has taken back stays among them
-    while its work goes on. `settled` is set whenever one has left.
+    `in_hand`: the deliveries that this process has not settled yet, including those that the broker has taken back while
+    their work continues. `settled` is set whenever one has left.
     """
 
     connection: RabbitConnection
@@ -37,7 +43,7 @@ class Outlet:
 
 
 class RabbitDelivery:
-    """A message of one session. When its channel is lost, it comes back: to this process, then this delivery adopts it."""
+    """A message of one session. If its channel is lost and this process gets the message again, this delivery adopts it."""
 
     def __init__(self, event: CloudEvent, message: DeliveredMessage, session: "Session") -> None:
         self._event = event
@@ -51,7 +57,7 @@ class RabbitDelivery:
 
     @property
     def astray(self) -> bool:
-        """Its consumer is gone, and perhaps the broker has delivered the message to somebody else."""
+        """Its consumer is gone, so the broker may have delivered the message to another one."""
         return self.session.lost.is_set()
 
     async def ack(self) -> None:
@@ -67,7 +73,7 @@ class RabbitDelivery:
         await self._settle(lambda: self.session.park(self._message, reason))
 
     def adopt(self, again: "RabbitDelivery") -> bool:
-        """Take the place of `again` if that is this one's message, which the broker had taken back and delivered anew."""
+        """Take the place of `again` if it is this message, which the broker had taken back and delivered again."""
         if self._settled or not self.astray or self._event.get_id() != again._event.get_id():
             return False
         self.session.forget(self._message)
@@ -89,13 +95,15 @@ class RabbitDelivery:
 
 
 class Session:
-    """A consumer until it is `lost`, and its channel until all that came over it is settled."""
+    """A consumer until it is `lost`, and its channel until all its deliveries are settled."""
 
     def __init__(self, outlet: Outlet, channel: AbstractChannel, arrive: Callable[[RabbitDelivery], None]) -> None:
         self.outlet = outlet
         self.lost = asyncio.Event()
         self.unsettled: set[int] = set()
-        self._astray: set[int] = set()  # of these the broker may not have heard: they come back with the channel
+        self._astray: set[int] = (
+            set()
+        )  # settled, but perhaps not received by the broker: redelivered if the channel is lost
         self._channel = channel
         self._arrive = arrive
         self._driver: Driver | None = None
@@ -119,7 +127,7 @@ class Session:
         return session
 
     async def stop(self) -> None:
-        """Take nothing more."""
+        """Stop consuming."""
         self._stopped = True
         if self._driver is not None and not self._channel.is_closed:
             try:
@@ -129,7 +137,7 @@ class Session:
                 await close_quietly(self._channel)
 
     def forget(self, message: DeliveredMessage) -> None:
-        """The broker has delivered this one elsewhere: nobody will settle it here."""
+        """Drop a message that was delivered again elsewhere: it will not be settled here."""
         self.unsettled.discard(messages.tag_of(message))
         self._close_if_settled()
 
@@ -151,9 +159,9 @@ class Session:
         await self._move(message, self.outlet.topology.dead_queue, messages.parked_copy(message, reason))
 
     async def _move(self, message: DeliveredMessage, queue: Callable[[], Awaitable[str]], copy: Message) -> None:
-        """First there, then gone from here: a crash in between makes two of it, never none.
+        """Publish the copy, then ack: a crash in between duplicates the message, never loses it.
 
-        One that the broker has taken back comes again, so a copy would be a second one.
+        A message that the broker has taken back is not copied: it is delivered again anyway.
         """
         self._held(message)
         try:
@@ -164,7 +172,7 @@ class Session:
         await self.ack(message)
 
     def _held(self, message: DeliveredMessage) -> int:
-        """The tag of a delivery that can be settled here. Raises `UnavailableError`."""
+        """The tag of the delivery. Raises `UnavailableError` if it can no longer be settled here."""
         tag = messages.tag_of(message)
         if tag not in self.unsettled:
             raise UnavailableError(f"RabbitMQ at {self.outlet.connection.address} has taken this delivery back")
@@ -183,9 +191,9 @@ class Session:
             self._close_if_settled()
 
     async def _ack(self, tags: Sequence[int]) -> list[None]:
-        """One frame for all up to the oldest delivery that is not settled, and one for each of the others.
+        """One frame for all up to the oldest unsettled delivery, and one for each of the others.
 
-        None waits until it is written (`wait`): the broker answers nothing, and what is lost with the connection comes back.
+        Do not wait until they are written (`wait`): the broker sends no answer, and messages whose ack is lost come back.
         """
         driver = await self._channel.get_underlay_channel()
         oldest = min((self.unsettled | self._astray).difference(tags), default=max(tags) + 1)
@@ -222,7 +230,7 @@ class Session:
             log("delivery.came_back", level=logging.WARNING, reason=error)
 
     def _lose(self, *_: object) -> None:
-        """The channel is gone, and with it the right to settle anything."""
+        """The channel is gone: its deliveries can no longer be settled."""
         self.unsettled.clear()
         self.lost.set()
 
@@ -230,3 +238,111 @@ class Session:
         if self._stopped and not self.unsettled and self._closing is None:
             self._closing = asyncio.create_task(close_quietly(self._channel))
             self._closing.add_done_callback(self._lose)
+
+
+def ignores_timeout(version: str) -> bool:
+    """Whether this version ignores the queue argument `x-consumer-timeout` (RabbitMQ before 3.11.15)."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    return bool(numbers) and numbers < (3, 11, 15)
+
+
+class RabbitDeliveries:
+    """An iterator of deliveries, at most `prefetch` unsettled at a time. It reconnects when its consumer is lost.
+
+    A broker may take back deliveries that were held for too long. Their work continues and counts against `prefetch`:
+    further deliveries are given back, and consuming stops until there is room.
+    """
+
+    def __init__(self, outlet: Outlet, prefetch: int) -> None:
+        self._outlet = outlet
+        self._prefetch = prefetch
+        self._session: Session | None = None
+        self._waiting: deque[RabbitDelivery] = deque()
+        self._arrived = asyncio.Event()
+        self._closed = False
+        self._overfull = False
+        self._watching: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        self._session = await self._consume()
+        version = await self._outlet.connection.server_version()
+        if ignores_timeout(version):
+            log("queue.timeout_ignored", level=logging.WARNING, version=version)
+        self._watching = asyncio.create_task(self._watch())
+
+    def __aiter__(self) -> "RabbitDeliveries":
+        return self
+
+    async def __anext__(self) -> RabbitDelivery:
+        while not self._closed:
+            if self._waiting and not self._crowded():
+                return self._waiting.popleft()
+            self._arrived.clear()
+            await self._arrived.wait()
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Hand out no more, and give back what was not handed out."""
+        self._closed = True
+        self._arrived.set()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+        await self._leave()
+
+    async def _consume(self) -> Session:
+        return await Session.open(self._outlet, self._prefetch, self._arrive)
+
+    def _arrive(self, delivery: RabbitDelivery) -> None:
+        if any(held.adopt(delivery) for held in self._outlet.in_hand - {delivery}):
+            log("delivery.adopted", queue=self._outlet.topology.main)
+            return
+        self._waiting.append(delivery)
+        self._arrived.set()
+        if self._crowded():
+            self._overfull = True
+            delivery.session.lost.set()
+
+    def _crowded(self) -> bool:
+        """More has arrived than there is room for, because work continues on deliveries that the broker has taken back."""
+        in_hand = self._outlet.in_hand
+        return len(in_hand) > self._prefetch and any(delivery.astray for delivery in in_hand)
+
+    async def _watch(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                if self._session is None:
+                    self._session = await self._consume()
+                    log("queue.consuming_again", queue=self._outlet.topology.main)
+                    pause = FIRST_PAUSE
+                await self._session.lost.wait()
+                if not self._overfull:
+                    log("queue.consumer_lost", level=logging.WARNING, queue=self._outlet.topology.main)
+            except UnavailableError as error:
+                log("queue.unavailable", level=logging.WARNING, reason=error)
+            await self._leave()
+            if self._overfull:
+                await self._room()
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # so that not all reconnect at once
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _room(self) -> None:
+        """Wait until there is room for another delivery."""
+        while len(self._outlet.in_hand) >= self._prefetch:
+            self._outlet.settled.clear()
+            await self._outlet.settled.wait()
+        self._overfull = False
+
+    async def _leave(self) -> None:
+        """Give back what has arrived and was not handed out. (A lost channel has done so already.)"""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        await session.stop()
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for delivery in waiting:
+            with suppress(UnavailableError):
+                await delivery.release()
+        session.close_when_settled()

@@ -12,9 +12,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from essaim.errors import EssaimError, MessageUnreadableError
 from essaim.jobs.adapters.rabbitmq import messages
-from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, Topology
 from essaim.jobs.adapters.rabbitmq.publisher import Publisher
-from essaim.jobs.adapters.rabbitmq.topology import Topology
 from essaim.jobs.model import DeadLetter
 
 REPLAY_BATCH = 30  # a quorum queue forgets what a closing channel has settled beyond 32 that it has not heard of yet

@@ -13,8 +13,7 @@ from contextlib import suppress
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from essaim.errors import UnavailableError
-from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, close_quietly
-from essaim.jobs.adapters.rabbitmq.topology import Topology
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, RabbitConnection, Topology, close_quietly
 from essaim.telemetry import log
 
 SETTLE_SECONDS = 0.1  # between two adjustments: short jobs in quick succession cost none

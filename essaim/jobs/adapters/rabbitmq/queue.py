@@ -8,14 +8,11 @@ from cloudevents.core.v1.event import CloudEvent
 
 from essaim.errors import SettingsError, UnavailableError
 from essaim.jobs.adapters.rabbitmq import messages
-from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, REFUSALS, RabbitConnection
-from essaim.jobs.adapters.rabbitmq.consumer import Outlet, RabbitDelivery
+from essaim.jobs.adapters.rabbitmq.connection import CALL_SECONDS, REFUSALS, RabbitConnection, Topology
+from essaim.jobs.adapters.rabbitmq.consumer import Outlet, RabbitDeliveries, RabbitDelivery
 from essaim.jobs.adapters.rabbitmq.dead_letters import DeadLetters
-from essaim.jobs.adapters.rabbitmq.deliveries import RabbitDeliveries
 from essaim.jobs.adapters.rabbitmq.in_flight import InFlight
-from essaim.jobs.adapters.rabbitmq.notifier import Notifier
-from essaim.jobs.adapters.rabbitmq.publisher import Publisher
-from essaim.jobs.adapters.rabbitmq.topology import Topology
+from essaim.jobs.adapters.rabbitmq.publisher import Notifier, Publisher
 from essaim.jobs.model import DeadLetter, Depth
 
 
