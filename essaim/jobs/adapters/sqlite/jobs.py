@@ -67,7 +67,7 @@ def list_page(
 
 
 def end(db: sqlite3.Connection, job_id: str, outcome: bytes | Problem) -> None:
-    """The results of the tasks are in the job's now; those of a job that failed are merged again when it is retried."""
+    """Delete the results of the tasks if the job has succeeded; if it has failed, a retry merges them again."""
     state, problem = (State.FAILED, outcome) if isinstance(outcome, Problem) else (State.SUCCEEDED, None)
     sql = "UPDATE jobs SET state = ?, problem = ?, ended = ? WHERE id = ?"
     db.execute(sql, (state, problem_to_json(problem), stamp(), job_id))
@@ -84,7 +84,7 @@ def cancel(db: sqlite3.Connection, job_id: str) -> Job:
 
 
 def cancel_tasks(db: sqlite3.Connection, job_id: str) -> None:
-    """End what has not ended. Checkpoints stay, for a retry."""
+    """Cancel the tasks that have not ended. Checkpoints stay, for a retry."""
     sql = (
         "UPDATE tasks SET state = 'cancelled', ended = ?, lease_until = NULL "
         "WHERE job_id = ? AND state IN ('queued', 'running')"

@@ -1,4 +1,4 @@
-"""The lease of whoever merges a job, each function inside one transaction."""
+"""The claim to merge a job, each function inside one transaction."""
 
 import sqlite3
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Jobs, tasks and workers as rows. What a row holds beyond the named columns is none of this version's business."""
+"""Jobs, tasks and workers as rows. Unknown columns are left alone."""
 
 import json
 import sqlite3

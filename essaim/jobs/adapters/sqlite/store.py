@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from essaim.jobs.adapters.sqlite import jobs, merging, sole_tasks, tasks
+from essaim.jobs.adapters.sqlite import jobs, merging, tasks
 from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
 from essaim.jobs.adapters.sqlite.rows import worker_from
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
@@ -35,10 +35,10 @@ class SqliteStore:
         return await self._database.write(jobs.submit, job)
 
     async def begin(self, job: Job, worker: str) -> Claimed | None:
-        return await self._database.write(sole_tasks.begin, job, worker, self._lease)
+        return await self._database.write(tasks.begin, job, worker, self._lease)
 
     async def conclude(self, claim: Claim, result: bytes) -> bool:
-        return await self._database.write(sole_tasks.conclude, claim, result, durable=True)
+        return await self._database.write(tasks.conclude, claim, result, durable=True)
 
     async def get(self, job_id: str) -> Job:
         return await self._database.read(jobs.get, job_id)
@@ -49,7 +49,7 @@ class SqliteStore:
     async def tasks(
         self, job_id: str, *, states: Collection[State] = (), after: int = -1, limit: int = 100
     ) -> Sequence[Task]:
-        return await self._database.read(tasks.tasks, job_id, states, after, limit)
+        return await self._database.read(tasks.list_page, job_id, states, after, limit)
 
     async def claim(self, job_id: str, number: int, worker: str) -> Claimed | Busy | Ended:
         return await self._database.write(tasks.claim, job_id, number, worker, self._lease)

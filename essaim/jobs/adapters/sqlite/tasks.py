@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from essaim.errors import JobNotFoundError, LeaseLostError
 from essaim.jobs.adapters.leases import seconds_left
-from essaim.jobs.adapters.sqlite import merging
+from essaim.jobs.adapters.sqlite import jobs, merging
 from essaim.jobs.adapters.sqlite.database import stamp
-from essaim.jobs.adapters.sqlite.jobs import cancel_tasks
 from essaim.jobs.adapters.sqlite.rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
-from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Problem, State, Task
+from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State, Task
 
 _TASKS = (
     f"SELECT {TASK_COLUMNS} FROM tasks WHERE job_id = :id AND number > :after "  # noqa: S608  # constants
@@ -27,7 +26,7 @@ def plan(db: sqlite3.Connection, job_id: str, run: int, inputs: Sequence[bytes])
     if job["tasks"] is None and not State(job["state"]).ended:
         db.executemany(
             "INSERT INTO tasks (job_id, number, input) VALUES (?, ?, ?) "
-            "ON CONFLICT (job_id, number) DO UPDATE SET input = excluded.input",  # task 0 is there: it was claimed
+            "ON CONFLICT (job_id, number) DO UPDATE SET input = excluded.input",  # task 0 exists: it was claimed
             [(job_id, number, data) for number, data in enumerate(inputs)],
         )
         db.execute("UPDATE jobs SET tasks = ?, split_in = run WHERE id = ?", (len(inputs), job_id))
@@ -36,7 +35,7 @@ def plan(db: sqlite3.Connection, job_id: str, run: int, inputs: Sequence[bytes])
     return _job(db, job_id)["tasks"] or 0
 
 
-def tasks(db: sqlite3.Connection, job_id: str, states: Collection[State], after: int, limit: int) -> list[Task]:
+def list_page(db: sqlite3.Connection, job_id: str, states: Collection[State], after: int, limit: int) -> list[Task]:
     _job(db, job_id)
     values = {"id": job_id, "after": after, "states": states_to_json(states), "limit": limit}
     return [task_from(row) for row in db.execute(_TASKS, values)]
@@ -111,7 +110,7 @@ def release(db: sqlite3.Connection, claim: Claim, problem: Problem | None) -> No
 
 
 def finish(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> bool:
-    """Said twice by the same attempt, because it did not hear the answer, it is answered twice and done once."""
+    """Idempotent: an attempt that did not get the answer asks again and gets the same one."""
     row = _attempt(db, claim)
     wanted = State.FAILED if isinstance(outcome, Problem) else State.SUCCEEDED
     if row["state"] != wanted:
@@ -122,7 +121,7 @@ def finish(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> bo
 
 
 def results(db: sqlite3.Connection, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
-    """Whoever still merges a job that is complete must not take what is gone for the end of the list."""
+    """A worker that still merges a completed job must not take deleted results for the end of the list."""
     _job(db, job_id)
     sql = (
         "SELECT number, result FROM tasks WHERE job_id = ? AND number > ? AND state = 'succeeded' "
@@ -132,6 +131,35 @@ def results(db: sqlite3.Connection, job_id: str, after: int, limit: int) -> list
     if any(result is None for _, result in rows):
         raise LeaseLostError(f"job {job_id} was completed by somebody else, and the results of its tasks are gone")
     return rows
+
+
+def begin(db: sqlite3.Connection, job: Job, worker: str, lease: timedelta) -> Claimed | None:
+    sql = (
+        "SELECT jobs.state = 'queued' AND jobs.run = 1 AND jobs.release = ? AND jobs.tasks IS NULL AND number IS NULL "
+        "AS untouched FROM jobs "
+        "LEFT JOIN tasks ON tasks.job_id = jobs.id AND number = 0 WHERE jobs.id = ?"
+    )
+    row = db.execute(sql, (job.release, job.id)).fetchone()
+    if row is None:
+        jobs.insert(db, job)
+    elif not row["untouched"]:
+        return None
+    claimed = claim(db, job.id, 0, worker, lease)
+    return claimed if isinstance(claimed, Claimed) else None
+
+
+def conclude(db: sqlite3.Connection, claim: Claim, result: bytes) -> bool:
+    sql = (
+        "SELECT jobs.state, jobs.tasks, tasks.state AS task_state FROM jobs JOIN tasks ON tasks.job_id = jobs.id "
+        "WHERE jobs.id = ? AND number = 0 AND run = ? AND attempts = ?"
+    )
+    row = db.execute(sql, (claim.job_id, claim.run, claim.attempt)).fetchone()
+    if row is None or row["task_state"] != State.RUNNING or row["tasks"] is not None:
+        return row is not None and row["state"] == State.SUCCEEDED and row["tasks"] == 1  # the same call, repeated
+    db.execute("UPDATE jobs SET tasks = 1 WHERE id = ?", (claim.job_id,))
+    finish(db, claim, result)
+    jobs.end(db, claim.job_id, result)
+    return True
 
 
 def _end(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> None:
@@ -146,7 +174,7 @@ def _end(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> None
         db.execute(sql, (now, problem, *key))
         sql = "UPDATE jobs SET state = 'failed', ended = ?, problem = ? WHERE id = ?"
         db.execute(sql, (now, problem, claim.job_id))
-        cancel_tasks(db, claim.job_id)
+        jobs.cancel_tasks(db, claim.job_id)
     else:
         sql = (
             "UPDATE tasks SET state = 'succeeded', ended = ?, lease_until = NULL, problem = NULL, progress = 1, "
@@ -165,7 +193,7 @@ def _job(db: sqlite3.Connection, job_id: str) -> sqlite3.Row:
 
 
 def _attempt(db: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
-    """The task and its job, if no newer attempt holds it, in this run or a later one."""
+    """The task and its job, unless a newer attempt holds it, in this run or a later one."""
     sql = (
         "SELECT tasks.state, attempts, jobs.state AS job_state, jobs.run, jobs.tasks, tasks_ended "
         "FROM tasks JOIN jobs ON jobs.id = job_id WHERE job_id = ? AND number = ?"
@@ -177,7 +205,7 @@ def _attempt(db: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
 
 
 def _must_run(row: sqlite3.Row, claim: Claim) -> None:
-    """A task that was released, revived or ended runs no more; when a job ends, so do its tasks."""
+    """Raises `LeaseLostError` if the task was released, revived or ended. When a job ends, so do its tasks."""
     if row["state"] != State.RUNNING:
         raise _lost(claim)
 

@@ -1,4 +1,4 @@
-"""What obstore and the file system raise and return, in the words of this project."""
+"""From the errors and metadata of obstore and the file system to those of this project."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def translated(name: str, *, missing: bool = False) -> Iterator[None]:
-    """The one place where foreign errors become ours. With `missing`, what is not found is the text of this name."""
+    """Raises our errors for foreign ones. With `missing`, a file that is not found is the text of this name."""
     try:
         yield
     except PreconditionError as error:
@@ -30,7 +30,7 @@ def translated(name: str, *, missing: bool = False) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Without the paths and addresses before it, which are not for clients."""
+    """The message without the paths and addresses before it, which are not for clients."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     line = (str(error).splitlines() or [type(error).__name__])[0]

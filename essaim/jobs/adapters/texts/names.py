@@ -1,4 +1,4 @@
-"""Which names a text may have, and which of them a glob means."""
+"""Valid names of texts, and globs that match them."""
 
 import re
 from functools import cached_property
@@ -15,7 +15,7 @@ FOLDERS = re.compile(r"((?:^|(?<=/))\*\*+/|\*\*+)")
 
 
 def fault(name: str) -> str | None:
-    """What is wrong with a name, as half a sentence; None if it is a good one."""
+    """What is wrong with a name, as half a sentence; None if it is valid."""
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

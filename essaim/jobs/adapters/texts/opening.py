@@ -1,4 +1,4 @@
-"""From a URL to a text store: a local folder, or a bucket in S3."""
+"""Opens the text store that a URL names: a local folder, or a bucket in S3."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ from essaim.jobs.adapters.texts.folder import open_folder
 from essaim.jobs.adapters.texts.store import ObjectTexts
 
 CONNECT, ANSWER, RETRY = timedelta(seconds=3), timedelta(seconds=60), timedelta(seconds=30)
-# What S3 answers, in XML within the driver's sentence, to what stays wrong however often it is tried.
+# S3 answers that no retry can help; XML within the driver's message.
 REFUSAL = re.compile(
     r"<Code>(NoSuchBucket|AccessDenied|InvalidAccessKeyId|InvalidBucketName|SignatureDoesNotMatch)</Code>"
 )
@@ -26,7 +26,7 @@ REFUSAL = re.compile(
 
 @asynccontextmanager
 async def open_texts(url: str, folder: str) -> AsyncIterator[ObjectTexts]:
-    """The texts at `<url>/<folder>`; a local one is made if it is not there. Raises `SettingsError`, `UnavailableError`.
+    """The texts at `<url>/<folder>`; a local folder is created if it is missing. Raises `SettingsError`, `UnavailableError`.
 
     S3 takes its keys, region and endpoint from the usual `AWS_…` variables.
     """

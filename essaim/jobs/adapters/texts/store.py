@@ -17,8 +17,7 @@ from essaim.errors import (
     UnavailableError,
 )
 from essaim.jobs.adapters.texts.errors import text_of, translated
-from essaim.jobs.adapters.texts.file import read_file
-from essaim.jobs.adapters.texts.folder import Folder
+from essaim.jobs.adapters.texts.folder import Folder, read_file
 from essaim.jobs.adapters.texts.names import Glob, check_name, fault, quoted
 from essaim.jobs.adapters.texts.writing import TextWriter
 from essaim.jobs.model import Text
