@@ -11,9 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from essaim.jobs.backends import open_backends
-from essaim.jobs.memory import freeze_gc
-from essaim.jobs.parent import parent_gone
-from essaim.jobs.process import Starting, unless
+from essaim.jobs.process import Starting, freeze_gc, parent_gone, unless
 from essaim.jobs.settings import Settings
 from essaim.jobs.watching import watch
 from essaim.telemetry import is_exporting, log

@@ -16,7 +16,7 @@ from essaim_api.connection import ConnectionConfig
 
 from essaim import telemetry
 from essaim.errors import EssaimError
-from essaim.jobs.parent import parent_gone
+from essaim.jobs.process import parent_gone
 from essaim.jobs.settings import Settings, load_settings
 from essaim.splitter.proxy import IDLE_SECONDS, Proxy, Split
 from essaim.splitter.service_file import FILE, LocalService

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO
 
-from essaim.jobs.parent import PARENT_FD
+from essaim.jobs.process import PARENT_FD
 from essaim.telemetry import log
 
 WORKER_ID = "ESSAIM_WORKER_ID"

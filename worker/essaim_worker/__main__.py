@@ -10,9 +10,7 @@ from contextlib import AsyncExitStack
 from essaim import telemetry
 from essaim.errors import EssaimError
 from essaim.jobs.backends import open_backends
-from essaim.jobs.memory import freeze_gc
-from essaim.jobs.parent import parent_gone
-from essaim.jobs.process import unless
+from essaim.jobs.process import freeze_gc, parent_gone, unless
 from essaim.jobs.settings import Settings, load_settings
 from essaim_worker.consumer import Consumer
 

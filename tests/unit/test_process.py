@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CODE = """
 import gc, sys, weakref
-from essaim.jobs.memory import freeze_gc
+from essaim.jobs.process import freeze_gc
 
 class Cycle: pass
 
