@@ -1,4 +1,4 @@
-"""From settings to open backends: the one place where a URL picks an adapter, opened together and closed together."""
+"""Opens and closes the configured backends together. The only module where a URL picks an adapter."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,10 +25,10 @@ class Backends:
 
 @asynccontextmanager
 async def open_backends(settings: Settings, starting: Starting | None = None) -> AsyncIterator[Backends]:
-    """Open what the settings name, all at once; wait `start_seconds` for what does not answer yet.
+    """Open all backends concurrently, and wait `start_seconds` for those that do not answer yet.
 
     Raises `SettingsError` at once for a URL that cannot be right, `UnavailableError` for one that is not reached in time.
-    `starting` tells meanwhile what is missing.
+    Meanwhile `starting` says what is missing.
     """
     start, seconds = starting or Starting(), settings.start_seconds
     async with AsyncExitStack() as stack:
@@ -39,8 +39,9 @@ async def open_backends(settings: Settings, starting: Starting | None = None) ->
                 store = group.create_task(start.reach("store", seconds, lambda: enter(_open_store(settings))))
                 texts = group.create_task(start.reach("texts", seconds, lambda: enter(_open_texts(settings))))
         except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the others are of those that failed in the same moment
-        yield Backends(queue.result(), store.result(), texts.result()[0], Results(texts.result()[1], settings))
+            raise errors.exceptions[0] from None  # any others failed at the same moment
+        opened, blobs = texts.result()
+        yield Backends(queue.result(), store.result(), opened, Results(blobs, settings))
 
 
 # Adapters are imported here and not above: a process loads only the drivers that its URLs name (cold start).
@@ -85,9 +86,9 @@ async def _open_texts(settings: Settings) -> AsyncIterator[tuple[TextStore, Text
 
             async with (
                 open_texts(settings.texts_url, "texts") as texts,
-                open_texts(settings.texts_url, "results") as large,
+                open_texts(settings.texts_url, "results") as blobs,
             ):
-                yield texts, large
+                yield texts, blobs
         case scheme:
             raise SettingsError(
                 f"ESSAIM_TEXTS_URL: {scheme!r} is no text store; use file:///path or s3://bucket/folder"
