@@ -75,7 +75,7 @@ class RabbitConnection:
             if self._failed is not None and time.monotonic() - self._failed[0] < REST_SECONDS:
                 raise UnavailableError(str(self._failed[1]))
             try:
-                with self.told():
+                with self.translating_errors():
                     async with asyncio.timeout(CONNECT_SECONDS):
                         self._current = await aio_pika.connect(self._url)
             except UnavailableError as error:
@@ -92,7 +92,7 @@ class RabbitConnection:
     async def open_channel(self, *, confirms: bool = False) -> AbstractChannel:
         """A new channel, for the caller to close."""
         connection = await self.get()
-        with self.told():
+        with self.translating_errors():
             async with asyncio.timeout(CALL_SECONDS):
                 return await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
 
@@ -101,7 +101,7 @@ class RabbitConnection:
         """A channel for a few calls, not shared: a call that fails or is cancelled closes its channel."""
         channel = await self.open_channel()
         try:
-            with self.told():
+            with self.translating_errors():
                 yield channel
         finally:
             await close_quietly(channel)
@@ -109,12 +109,12 @@ class RabbitConnection:
     async def close(self) -> None:
         self._closed = True
         if self._current is not None:
-            with suppress(UnavailableError), self.told():
+            with suppress(UnavailableError), self.translating_errors():
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self._current.close()
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def translating_errors(self) -> Iterator[None]:
         """Raises `UnavailableError` for whatever the driver raises."""
         try:
             yield

@@ -117,7 +117,7 @@ class Session:
         await outlet.topology.declare()
         session = cls(outlet, await outlet.connection.open_channel(), arrive)
         try:
-            with outlet.connection.told():
+            with outlet.connection.translating_errors():
                 await session._consume(prefetch)
         except BaseException:
             outlet.topology.forget()
@@ -131,7 +131,7 @@ class Session:
         self._stopped = True
         if self._driver is not None and not self._channel.is_closed:
             try:
-                with self.outlet.connection.told():
+                with self.outlet.connection.translating_errors():
                     await self._driver.basic_cancel(self._tag, timeout=CALL_SECONDS)
             except UnavailableError:
                 await close_quietly(self._channel)
@@ -182,7 +182,7 @@ class Session:
         tag = self._held(message)
         self._astray.add(tag)
         try:
-            with self.outlet.connection.told():
+            with self.outlet.connection.translating_errors():
                 async with asyncio.timeout(CALL_SECONDS):
                     await how(tag)
             self._astray.discard(tag)

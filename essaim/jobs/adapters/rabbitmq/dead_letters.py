@@ -1,4 +1,4 @@
-"""The queue of parked messages: looked at and put back, or replayed."""
+"""The queue of parked messages: listed, replayed and purged."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ Revise = Callable[[CloudEvent], CloudEvent]
 
 
 class DeadLetters:
-    """AMQP cannot look without taking: while somebody lists or replays, others do not see what is taken."""
+    """AMQP cannot read a message without taking it: while one process lists or replays, others do not see what it took."""
 
     def __init__(self, connection: RabbitConnection, topology: Topology, publisher: Publisher) -> None:
         self._connection = connection
@@ -80,7 +80,7 @@ class DeadLetters:
         return purged
 
     async def _give_back(self, channel: AbstractChannel, taken: Sequence[DeliveredMessage]) -> None:
-        """All at once, which keeps their order; on this channel nothing else is unsettled. Return when they are back."""
+        """Return all in one frame, which keeps their order (nothing else on this channel is unsettled), and wait for it."""
         if not taken:
             return
         driver = await channel.get_underlay_channel()
@@ -95,7 +95,7 @@ class DeadLetters:
         return queue.declaration_result.message_count or 0
 
     async def _take(self, channel: AbstractChannel, limit: int) -> list[DeliveredMessage]:
-        """The oldest. By a consumer and not one by one, since the broker settles by consumer."""
+        """Take the oldest, by a consumer rather than one by one, since the broker settles by consumer."""
         most = min(limit, await self._count(channel), MOST_AT_ONCE)
         taken: list[DeliveredMessage] = []
         if most <= 0:

@@ -1,8 +1,8 @@
-"""How much is being worked on, for everybody to see without the management API.
+"""The number of deliveries in flight, visible to all processes without the management API.
 
-AMQP tells how many messages of a queue are ready and how many consumers it has, not how many messages are with them.
-So each process keeps as many consumers on a queue without messages as it has unsettled deliveries. They vanish with its
-connection, at the same time as what it had goes back.
+AMQP says how many messages of a queue are ready and how many consumers it has, but not how many messages they hold.
+So each process keeps as many consumers on an empty queue as it has unsettled deliveries. They vanish with its connection,
+at the moment when its deliveries return to the queue.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ SETTLE_SECONDS = 0.1  # between two adjustments: short jobs in quick succession 
 
 
 class InFlight:
-    """This process among those that work. `count` tells how many deliveries it has unsettled."""
+    """The share of this process. `count` returns the number of its unsettled deliveries."""
 
     def __init__(self, connection: RabbitConnection, topology: Topology, count: Callable[[], int]) -> None:
         self._connection = connection
@@ -34,13 +34,13 @@ class InFlight:
         self._adjusting: asyncio.Task[None] | None = None
 
     def changed(self) -> None:
-        """To be called whenever `count` has changed."""
+        """Call this whenever `count` has changed."""
         self._changed.set()
         if self._adjusting is None:
             self._adjusting = asyncio.create_task(self._keep_adjusting())
 
     async def adjust(self) -> None:
-        """Show now what `count` says."""
+        """Publish the value of `count` now."""
         if self._count() or self._tags:
             adjusting = asyncio.create_task(self._adjust())
             adjusting.add_done_callback(lambda task: task.cancelled() or task.exception())  # its caller may have left
@@ -76,7 +76,7 @@ class InFlight:
                 driver = await self._channel.get_underlay_channel()
                 driver.on_consumer_cancel_callbacks.add(self._cancel)
             try:
-                with self._connection.told():
+                with self._connection.translating_errors():
                     await self._adjust_on(self._channel)
             except UnavailableError:
                 self._topology.forget()
@@ -97,6 +97,6 @@ class InFlight:
 
 
 async def _nothing(message: AbstractIncomingMessage) -> None:
-    """Nobody publishes there; what somebody did by mistake shall not stay."""
+    """Nothing is published to this queue; a message that arrives by mistake is removed."""
     with suppress(Exception):
         await message.ack()

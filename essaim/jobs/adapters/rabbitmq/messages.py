@@ -24,7 +24,7 @@ MAX_REASON = 4000  # characters: all headers of a message must fit into one fram
 
 
 class Message(NamedTuple):
-    """What is published."""
+    """A message to publish."""
 
     body: bytes
     properties: Basic.Properties
@@ -56,7 +56,7 @@ def read_json(message: DeliveredMessage) -> bytes:
 
 
 def copy(message: DeliveredMessage, *, expiration: float | None = None) -> Message:
-    """The same message, without the traces of its way."""
+    """The same message, without the headers that brokers added."""
     return _message(message.body, message.header.properties.content_type, _own(message), expiration=expiration)
 
 
@@ -69,7 +69,7 @@ def parked_copy(message: DeliveredMessage, reason: str) -> Message:
 
 @dataclass(frozen=True)
 class Parking:
-    """Which dead letter it is, and why and when it became one."""
+    """The identity of a dead letter, and why and when it was parked."""
 
     id: str
     reason: str
@@ -77,7 +77,7 @@ class Parking:
 
 
 def parking(message: DeliveredMessage) -> Parking:
-    """As this adapter has written it, or as the broker has, where it was the one who gave up."""
+    """As written by this adapter, or by the broker if the broker gave the message up."""
     id_ = message.header.properties.message_id or sha256(message.body).hexdigest()[:32]
     headers = message.header.properties.headers or {}
     if PARKED in headers:
@@ -90,7 +90,7 @@ def parking(message: DeliveredMessage) -> Parking:
 
 
 def tag_of(message: DeliveredMessage) -> int:
-    """What it is settled by."""
+    """The delivery tag, by which the message is settled."""
     assert message.delivery_tag is not None  # noqa: S101  # a message that was delivered has one
     return message.delivery_tag
 
@@ -111,6 +111,6 @@ def _structured(message: DeliveredMessage) -> bool:
 
 
 def _own(message: DeliveredMessage) -> FieldTable:
-    """The event's headers, and no others: the broker's history would make it think of a cycle."""
+    """The headers of the event only: with its own `x-death` header the broker would detect a cycle."""
     headers = message.header.properties.headers or {}
     return {name: value for name, value in headers.items() if name.lower().startswith("ce-")}

@@ -148,7 +148,7 @@ class Notifier:
 
     async def _send(self) -> None:
         try:
-            with self._connection.told():
+            with self._connection.translating_errors():
                 async with asyncio.timeout(CALL_SECONDS):
                     driver = await self._open()
                 while self._waiting:

@@ -1,4 +1,4 @@
-"""Who holds messages: a row for each consuming process. Whoever does not renew it is taken for dead."""
+"""The processes that hold messages, a row for each. One that does not renew its row counts as dead."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ DEAD_SECONDS = 5.0  # without renewal; a stalled process is no harm, since the l
 
 
 class Hold(NamedTuple):
-    """A message in the hands of a consumer."""
+    """A message held by a consumer."""
 
     message: int
     consumer: str
@@ -38,7 +38,7 @@ class SqliteConsumer:
             self._renewing = asyncio.create_task(self._renew())
 
     async def leave(self) -> None:
-        """Give back at once all that is unsettled."""
+        """Give back all unsettled messages at once."""
         if self._renewing is None:
             return
         self._renewing.cancel()
@@ -55,7 +55,7 @@ class SqliteConsumer:
         return hold
 
     def let_go(self, hold: Hold) -> None:
-        """The message is settled or, if that went wrong, comes back with the next renewal."""
+        """The message is settled or, if settling failed, returns to the queue with the next renewal."""
         self._holds.discard(hold)
 
     async def _renew(self) -> None:
@@ -78,7 +78,7 @@ class SqliteConsumer:
         db.execute("DELETE FROM consumers WHERE seen NOT BETWEEN ? AND ?", signs_of_life())
 
     def _sign_in(self, db: sqlite3.Connection) -> str:
-        """If the others have given up this consumer, what it held is not its own any more, so it gets a new name."""
+        """If others have declared this consumer dead, it no longer owns its messages, so it gets a new name."""
         if not db.execute("UPDATE consumers SET seen = ? WHERE id = ?", (stamp(), self._id)).rowcount:
             self._id = uuid4().hex
             db.execute("INSERT INTO consumers (id, seen) VALUES (?, ?)", (self._id, stamp()))
@@ -89,6 +89,6 @@ class SqliteConsumer:
 
 
 def signs_of_life() -> tuple[str, str]:
-    """Consumers not seen between these times are dead: one seen in the future has not renewed since the clock was set back."""
+    """A consumer last seen outside these times is dead: one seen in the future has not renewed since a clock was set back."""
     now, dead = datetime.now(UTC), timedelta(seconds=DEAD_SECONDS)
     return stamp(now - dead), stamp(now + dead)

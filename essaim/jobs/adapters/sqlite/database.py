@@ -1,4 +1,4 @@
-"""One SQLite file for queue and store, used by many processes at once: how it is read and written.
+"""Reads and writes of one SQLite file for queue and store, which many processes use at once.
 
 A transaction is one function, run from BEGIN to COMMIT on the thread of its connection. So the event loop never waits
 for the disk or for another process, and a caller that is cancelled leaves no transaction half done. Reads have a
@@ -27,7 +27,7 @@ CHECKPOINT_CHANGES = 2000  # rows this process changes between two checkpoints: 
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator["Database"]:
-    """Open `sqlite:///relative/path` or `sqlite:////absolute/path`, made with its folders where absent.
+    """Open `sqlite:///relative/path` or `sqlite:////absolute/path`, created with its folders if missing.
 
     Raises `SettingsError` for what can never be opened, `UnavailableError` for what cannot be opened now.
     """
@@ -63,7 +63,7 @@ class Database:
         self._writing.shutdown()
 
     async def read(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        """What `work(connection, *args)` makes of one consistent state of the file."""
+        """The result of `work(connection, *args)` on one consistent state of the file."""
         return await self._run(self._reading, lambda: self._read(lambda: work(self._reader, *args)))
 
     async def write(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts, durable: bool = False) -> T:
@@ -77,7 +77,7 @@ class Database:
         return answer
 
     def version(self) -> int | None:
-        """A number that changes with every write, by whatever process; None if it cannot be told now.
+        """A number that changes with every write, by any process; None if it cannot be read now.
 
         It takes microseconds and waits for nobody, so the event loop can ask often; a thread would cost 50 times as much.
         """
@@ -107,7 +107,7 @@ class Database:
                 connection.close()
 
     def _read(self, work: Callable[[], T]) -> T:
-        with self._told():
+        with self._translating_errors():
             self._must_be_there()
             self._reader.execute("BEGIN")
             with self._reader:
@@ -118,7 +118,7 @@ class Database:
         return await self._run(self._writing, lambda: self._write([work for work, _ in asked], durable))
 
     def _write(self, works: Sequence[Callable[[], Any]], durable: bool) -> Sequence[Any | BaseException]:
-        with self._told():
+        with self._translating_errors():
             self._must_be_there()
             self._writer.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
             self._writer.execute("BEGIN IMMEDIATE")
@@ -131,10 +131,10 @@ class Database:
         return answers
 
     def _apart(self, work: Callable[[], Any]) -> Any | BaseException:
-        """What it returns or raises. What it did before it raised is undone, and nothing else is."""
+        """What it returns or raises. If it raises, its own changes are undone, and no others."""
         self._writer.execute("SAVEPOINT apart")
         try:
-            with self._told():
+            with self._translating_errors():
                 answer = work()
         except Exception as error:
             answer = error
@@ -143,7 +143,7 @@ class Database:
         return answer
 
     def _must_be_there(self) -> None:
-        """A deleted file can still be read and written, but only by those that have it open: nobody would find a job again."""
+        """A deleted file can still be read and written by processes that have it open, but its jobs would be lost."""
         try:
             if os.path.samestat(self._file, os.stat(self._path)):
                 return
@@ -153,7 +153,7 @@ class Database:
         raise UnavailableError(reason, lasting=True)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):

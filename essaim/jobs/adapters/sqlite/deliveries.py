@@ -1,4 +1,4 @@
-"""Messages on their way to one consumer."""
+"""Deliveries to one consumer."""
 
 import asyncio
 import sqlite3
@@ -15,16 +15,16 @@ from essaim.jobs.events import load
 
 POLL_SECONDS = 0.05  # a message waits half of it on average
 
-# Also what was delayed at a later time than now: the clock was set back since, and nobody knows by how much.
+# Also due: messages whose delay began in the future. A clock was set back since, and nobody knows by how much.
 _DUE = "release = :release AND due IS NOT NULL AND (due <= :now OR delayed > :now)"
 
 Statement = tuple[str, tuple[object, ...]]
 
 
 class SqliteDelivery:
-    """A held message. Every statement names the holder again: what it does not hold any more, it cannot settle.
+    """A held message. Every statement is conditional on the holder, so it settles nothing that it no longer holds.
 
-    When settling fails, the message comes back by itself, as if its process had died.
+    When settling fails, the message is delivered again, as if its process had died.
     """
 
     def __init__(self, event: CloudEvent, hold: Hold, database: Database, over: Callable[[Hold], None]) -> None:
@@ -96,7 +96,7 @@ class SqliteDeliveries:
             return delivery
 
     async def close(self) -> None:
-        """Hand out nothing new, and give back what was not handed out."""
+        """Hand out no more, and give back what was not handed out."""
         self._closed = True
         self._moved.set()
         if self._pending is not None:
@@ -133,7 +133,7 @@ class SqliteDeliveries:
         self._moved.set()
 
     async def _something_ready(self) -> bool:
-        """Look closer only if somebody has written since the last look, or the first delayed message is due."""
+        """Query only if the file has changed since the last query, or the first delayed message is due."""
         version, now = self._database.version(), stamp()
         if version is not None and version == self._version and (self._due is None or self._looked <= now < self._due):
             return False

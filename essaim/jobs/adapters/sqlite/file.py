@@ -1,4 +1,4 @@
-"""From a URL to an open connection: the file is made, checked and brought to this version's tables."""
+"""Opens the file that a URL names: it is created or checked, and its tables are brought to this version."""
 
 import sqlite3
 import time
@@ -23,12 +23,12 @@ def path_of(url: str) -> Path:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, made with its folders where absent. Any thread may use the connection, one at a time.
+    """Open the file; it and its folders are created if missing. Any thread may use the connection, one at a time.
 
     Raises `SettingsError` for a file that can never be opened, `UnavailableError` for one that cannot be opened now.
     """
     deadline = time.monotonic() + BUSY_SECONDS
-    with _told(path):
+    with _translating_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
@@ -41,7 +41,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _translating_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

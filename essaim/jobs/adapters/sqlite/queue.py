@@ -89,7 +89,7 @@ class SqliteQueue:
         return row["length"] if row else 0
 
     def _depth(self, db: sqlite3.Connection) -> Depth:
-        """What dead consumers hold is ready, even if nobody is there yet to notice."""
+        """Messages of dead consumers count as ready, even before any process has freed them."""
         sql = (
             "SELECT count(*) FROM consumers JOIN messages ON messages.consumer = consumers.id "
             "WHERE consumers.seen BETWEEN ? AND ? AND messages.release = ?"
@@ -112,7 +112,7 @@ class SqliteQueue:
         return last
 
     def _move(self, db: sqlite3.Connection, revised: Sequence[tuple[int, bytes]]) -> int:
-        """Back into the queue, but for those that somebody else has replayed meanwhile."""
+        """Put them back into the queue, except those that another process has replayed meanwhile."""
         bodies = [body for id_, body in revised if db.execute("DELETE FROM dead_letters WHERE id = ?", (id_,)).rowcount]
         self._insert(db, bodies)
         return len(bodies)
