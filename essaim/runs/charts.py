@@ -1,4 +1,4 @@
-"""Pictures of numbers over time, as SVG that stands in a page; what is under the pointer, `static/page.js` says."""
+"""Time series as inline SVG. `static/page.js` shows the values under the pointer."""
 
 import json
 import math
@@ -30,7 +30,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Where a value stands in the picture."""
+    """Maps values to positions in the chart."""
 
     start: float
     end: float
@@ -52,7 +52,7 @@ def chart(
     lines: Sequence[tuple[float, str]] = (),
     end: float | None = None,
 ) -> str:
-    """A figure of one unit over seconds. `lines` are values worth a line of their own; `end` makes several agree."""
+    """A chart of one unit over seconds. `lines` are marked values; a common `end` aligns several charts."""
     shown = [replace(it, colour=it.colour or 1 + place % COLOURS) for place, it in enumerate(series) if it.points]
     values = [value for it in shown for _, value in it.points if value is not None] + [value for value, _ in lines]
     times = [seconds for it in shown for seconds, _ in it.points]
@@ -60,7 +60,7 @@ def chart(
     plane = Plane(min([0.0, *times]), end or max(times, default=1), steps[-1])
     legend = "".join(f'<span class="c{it.colour}">{escape(it.name)}</span>' for it in shown)
     drawn = "".join(_drawn(it, plane) for it in shown)
-    data = json.dumps([{"name": it.name, "colour": it.colour, "points": _said(it)} for it in shown])
+    data = json.dumps([{"name": it.name, "colour": it.colour, "points": _simplified(it)} for it in shown])
     caption = f'<p class="quiet">{escape(note)}</p>' if note else ""
     return (
         f'<figure class="chart"><figcaption><b>{escape(title)}</b> <i>{escape(unit)}</i>'
@@ -73,19 +73,19 @@ def chart(
 
 
 def ticks(most: float, wanted: int = 4) -> list[float]:
-    """Round numbers from 0 to the first that is no less than `most`."""
+    """Round numbers from 0 up to at least `most`."""
     most = most if most > 0 else 1
     magnitude = 10 ** math.floor(math.log10(most / wanted))
     step = next(magnitude * factor for factor in (1, 2, 5, 10) if magnitude * factor * wanted >= most * 0.999)
     return [round(step * number, 10) for number in range(math.ceil(most / step * 0.999) + 1)]
 
 
-def _said(series: Series) -> list[Point]:
+def _simplified(series: Series) -> list[Point]:
     return [(round(seconds, 2), None if value is None else round(value, 3)) for seconds, value in _thin(series)]
 
 
 def _thin(series: Series) -> list[Point]:
-    """Without what changes nothing: a value between two equal ones."""
+    """The points without those between two equal values."""
     points = series.points
     if series.kind == "dots":
         return list(points)

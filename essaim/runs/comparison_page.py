@@ -1,4 +1,4 @@
-"""Two recorded runs beside each other: the page that says what changed."""
+"""The page that compares two recorded runs."""
 
 from essaim.runs import page
 from essaim.runs.figures import Percentiles
@@ -11,7 +11,7 @@ Row = tuple[str, str, str, str]
 
 
 def comparison_page(first: Measured, second: Measured) -> str:
-    """`first` is A, in the first colour of each picture; `second` is B."""
+    """`first` is A, in the first colour of each chart; `second` is B."""
     runs = [(f"A  {first.name}", first), (f"B  {second.name}", second)]
     return page.page(
         f"Load: {first.name} and {second.name}",
@@ -27,7 +27,7 @@ def comparison_page(first: Measured, second: Measured) -> str:
 
 
 def differences(first: Measured, second: Measured) -> list[Row]:
-    """What, in A, in B, and how much more or less that is."""
+    """Rows of name, A, B and the difference."""
     a, b = first.figures, second.figures
     rows: list[Row] = [("jobs", f"{a.jobs:,}", f"{b.jobs:,}", ""), *_states(first, second)]
     rows += _times("accept", a.accept, b.accept) + _times("result", a.result, b.result)
@@ -60,7 +60,7 @@ def _states(first: Measured, second: Measured) -> list[Row]:
 
 
 def _ratio(a: float | None, b: float | None) -> str:
-    """How many percent more or less the second is."""
+    """The difference in percent."""
     if not a or b is None:
         return ""
     change = round((b / a - 1) * 100)

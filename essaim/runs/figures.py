@@ -1,4 +1,4 @@
-"""What a recorded run comes to, in a few numbers; and what a reader of these numbers must be told."""
+"""The key figures of a recorded run, and warnings about them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ GAP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """In seconds; by nearest rank, so each is one that was measured."""
+    """In seconds, by nearest rank: each is a measured value."""
 
     p50: float
     p95: float
@@ -48,7 +48,7 @@ class Figures:
 
     @property
     def waste(self) -> float:
-        """Idle worker-seconds over all."""
+        """The share of worker-seconds that were idle."""
         return self.idle_seconds / self.worker_seconds if self.worker_seconds else 0.0
 
 
@@ -75,7 +75,7 @@ def percentiles(values: Iterable[float]) -> Percentiles | None:
 
 
 def generator_share(footprints: Sequence[Footprint], since: float) -> tuple[float, float]:
-    """The share of one core that the load generator took from then on: the mean, and in its busiest five seconds."""
+    """The share of one core that the load generator used from then on: the mean, and the busiest five seconds."""
     own = [it for it in footprints if it.role == GENERATOR]
     spans = [(now.seconds - before.seconds, now) for before, now in pairwise(own) if now.seconds > since]
     if not spans:
@@ -117,7 +117,7 @@ def memory_of(footprints: Sequence[Footprint], start: float, end: float) -> list
 
 
 def warnings_of(recording: Recording, footprints: Sequence[Footprint], traffic: Sequence[Traffic]) -> list[str]:
-    """Sentences about what makes the numbers less than they seem."""
+    """Sentences about what makes the figures less reliable."""
     found = []
     _, busiest = generator_share(footprints, min((job.submitted for job in recording.jobs), default=0.0))
     if busiest >= BUSY_SHARE:
@@ -146,7 +146,7 @@ def warnings_of(recording: Recording, footprints: Sequence[Footprint], traffic: 
 
 
 def gaps_in(times: Sequence[float]) -> tuple[tuple[float, float], ...]:
-    """From when to when there is nothing for too long."""
+    """The times, from and to, that are too long without a sample."""
     return tuple((before, now) for before, now in pairwise(times) if now - before >= GAP_SECONDS)
 
 

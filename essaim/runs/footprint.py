@@ -1,4 +1,4 @@
-"""What each process took while a run was recorded: a table beside it, where the processes were on the same machine."""
+"""CPU and memory of each process during a recorded run, if the processes were on the recording machine."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +28,6 @@ def write(folder: Path, footprints: Iterable[Footprint]) -> None:
 
 
 def read(folder: Path) -> tuple[Footprint, ...]:
-    """None at all where none were recorded."""
+    """Empty if none were recorded."""
     path = folder / PROCESSES
     return read_table(path, Footprint) if path.exists() else ()

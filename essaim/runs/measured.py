@@ -1,4 +1,4 @@
-"""A recorded run with all that was measured beside it, and what it comes to."""
+"""A recorded run with all other measurements and its key figures."""
 
 import csv
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from essaim.runs.traffic import PREFIX, Failure, Traffic, read_failures, read_tr
 
 @dataclass(frozen=True)
 class Measured:
-    """`name` is its folder's. `footprints`, `traffic` and `failures` are empty where they were not recorded."""
+    """`name` is that of the folder. `footprints`, `traffic` and `failures` are empty if not recorded."""
 
     name: str
     recording: Recording
@@ -30,7 +30,7 @@ class Measured:
 
     @cached_property
     def memory(self) -> list[Memory]:
-        """While there were jobs."""
+        """The memory of processes while there were jobs."""
         jobs = self.recording.jobs
         ends = [job.ended for job in jobs if job.ended is not None]
         return memory_of(self.footprints, jobs[0].submitted, max(ends)) if ends else []

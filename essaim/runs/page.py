@@ -1,4 +1,4 @@
-"""A page that is one file: styles, script and pictures are in it, and it asks no network for anything."""
+"""A self-contained HTML page: one file with styles, script and charts, without network access."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -20,7 +20,7 @@ def page(title: str, lead: str, parts: Iterable[str]) -> str:
 
 
 def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
-    """The few numbers that matter most: what, how much, and a word on it."""
+    """The most important figures: name, value and a remark."""
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd><small>{escape(word)}</small></div>"
         for name, value, word in entries
@@ -29,7 +29,7 @@ def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
 
 
 def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> str:
-    """A section with a table; the first column is what the others, numbers mostly, are about."""
+    """A section with a table; the first column has the row headers."""
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
     body = "".join(
         f'<tr><th scope="row">{escape(str(first))}</th>{"".join(f"<td>{escape(str(cell))}</td>" for cell in rest)}</tr>'
@@ -43,7 +43,7 @@ def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[object]], 
 
 
 def notice(sentences: Sequence[str], *, bad: bool = False) -> str:
-    """What a reader must not miss; nothing for no sentences."""
+    """A box of warnings; nothing if there are none."""
     if not sentences:
         return ""
     lines = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
@@ -51,11 +51,11 @@ def notice(sentences: Sequence[str], *, bad: bool = False) -> str:
 
 
 def answer(sentences: Sequence[str]) -> str:
-    """What the page is about; the first sentence before all."""
+    """The conclusions of the page, the main one first."""
     first, *others = sentences or [""]
     return f"<section><h2>{escape(first)}</h2>{''.join(f'<p>{escape(sentence)}</p>' for sentence in others)}</section>"
 
 
 def charts(figures: Iterable[str]) -> str:
-    """Pictures side by side, where there is room."""
+    """Charts side by side, if there is room."""
     return f'<div class="charts">{"".join(figures)}</div>'

@@ -1,4 +1,4 @@
-"""The page of a recorded run: what must not be missed, the few numbers that count, pictures, and all of it in tables."""
+"""The page of a recorded run: warnings, key figures, charts and tables."""
 
 from collections.abc import Sequence
 
@@ -31,11 +31,9 @@ def run_page(run: Measured) -> str:
 
 
 def lead(run: Measured) -> str:
-    told = run.recording.run
-    speed = f", time {told.speed:g}× faster in the autoscaler" if told.speed != 1 else ""
-    return (
-        f"{told.shape} at {told.server}, {told.started:%Y-%m-%d %H:%M:%S} UTC, {duration(run.figures.seconds)}{speed}."
-    )
+    it = run.recording.run
+    speed = f", time {it.speed:g}× faster in the autoscaler" if it.speed != 1 else ""
+    return f"{it.shape} at {it.server}, {it.started:%Y-%m-%d %H:%M:%S} UTC, {duration(run.figures.seconds)}{speed}."
 
 
 def _tiles(run: Measured) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""The pictures of a recorded run: load, queue, workers, time to result, and what the processes took."""
+"""The charts of a recorded run: load, queue, workers, times to result, CPU and memory."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -45,7 +45,7 @@ def pictures(run: Measured) -> list[str]:
 
 
 def footprints(run: Measured) -> list[str]:
-    """Memory and CPU, where the processes were on the machine that recorded."""
+    """Memory and CPU, if the processes were on the recording machine."""
     if not run.footprints:
         return []
     memory, cpu, end = [], [], _end(run)
@@ -63,7 +63,7 @@ def footprints(run: Measured) -> list[str]:
 
 
 def _with_gaps(points: Iterable[Point]) -> list[Point]:
-    """Nothing between two looks that are far apart: there was no such process."""
+    """A gap between two samples that are far apart: the process did not exist."""
     found: list[Point] = []
     for seconds, value in points:
         if found and seconds - found[-1][0] > GAP_SECONDS:
@@ -73,7 +73,7 @@ def _with_gaps(points: Iterable[Point]) -> list[Point]:
 
 
 def compared(runs: Sequence[tuple[str, Measured]]) -> list[str]:
-    """The same of each, over each other: the first in the first colour, the second in the second."""
+    """Both runs in the same charts, each in its own colour."""
     last = max(_end(run) for _, run in runs)
 
     def over(title: str, unit: str, points: Callable[[Measured], list[Point]], dots: bool = False) -> str:
@@ -105,7 +105,7 @@ def _over_time(run: Measured, value: Callable[[Moment], int | None]) -> list[Poi
 
 
 def _calm(points: Sequence[Point]) -> list[Point]:
-    """Of a long run, means of a few looks each: what changes every second would be a solid block."""
+    """For a long run, means of several samples: changes every second would be a solid block."""
     group = -(-len(points) // MOST_POINTS)
     if group <= 1:
         return list(points)
@@ -127,7 +127,7 @@ def _by_state(run: Measured) -> list[tuple[str, list[Point]]]:
 
 
 def _rate(times: Iterable[float], end: float) -> list[Point]:
-    """How many a second, in bins that are whole seconds."""
+    """The rate per second, in bins of whole seconds."""
     width = max(1.0, float(-(-int(end) // BINS)))
     counts = [0] * (int(end / width) + 1)
     for seconds in times:

@@ -1,4 +1,4 @@
-"""What locust counted of each kind of request: its own CSV files beside a recorded run, where it was locust that ran."""
+"""Requests by kind, from the CSV files that locust writes beside a recorded run."""
 
 import csv
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong how often."""
+    """An error and its count."""
 
     name: str
     error: str

@@ -26,7 +26,7 @@ BACKLOG = 2048
 
 
 class SplitterServer(uvicorn.Server):
-    """Leaves in good order, which is a success: unlike uvicorn's own, it does not raise the signal again in the end."""
+    """Stops gracefully with exit code 0; uvicorn's own raises the signal again at the end."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True

@@ -1,4 +1,4 @@
-"""Passes each request on to one release, byte for byte, and its answer back as it comes.
+"""Forwards each request to one release, byte for byte, and streams its response back.
 
 For one machine: in a cluster, Knative's own ingress does it. It adds nothing but `Via`, and keeps nothing.
 """
@@ -30,11 +30,11 @@ BROKE_OFF = "urn:problem-type:essaim:release-broke-off", "The release broke off"
 
 
 class GoneError(Exception):
-    """The client is not there any more."""
+    """The client has disconnected."""
 
 
 class Split:
-    """Picks the release of each request by the current file. While it cannot be read, the last split stays."""
+    """Picks the release of each request as the file says. While the file cannot be read, the last split stays."""
 
     def __init__(self, service: LocalService) -> None:
         self._service = service
@@ -44,7 +44,7 @@ class Split:
         self._look()
 
     def next(self, method: str) -> tuple[str, str]:
-        """A revision and its URL. Submissions are dealt by themselves, so that no other request upsets their shares."""
+        """A revision and its URL. Submissions are dealt separately, so that other requests do not distort their shares."""
         self._look()
         name = self._decks[method == "POST"].deal()
         return name, self._addresses[name]
@@ -56,7 +56,7 @@ class Split:
             if seen == self._seen:
                 return
             self._seen = seen
-            service = self._service.look()
+            service = self._service.read_now()
             found, addresses = shares(in_force(service)), dict(service["status"]["addresses"])
             decks = {submitting: Deck(found) for submitting in (True, False)}
         except (OSError, EssaimError, AttributeError, KeyError, TypeError) as error:
@@ -67,7 +67,7 @@ class Split:
 
 
 class Proxy:
-    """An ASGI app. Connections to the releases are the pool's, which whoever made it closes."""
+    """An ASGI app. The caller closes the pool of connections to the releases."""
 
     def __init__(self, split: Split, pool: httpcore.AsyncConnectionPool) -> None:
         self._split = split
@@ -126,7 +126,7 @@ class Exchange:
         self.answered = False
 
     def target(self, address: str) -> httpcore.URL:
-        """The path and query exactly as they came: an escape that is undone may name something else."""
+        """The path and query exactly as received: decoding an escape could change the meaning."""
         url = urlsplit(address)
         query = self._scope["query_string"]
         path = self._scope["raw_path"] + (b"?" + query if query else b"")
@@ -155,7 +155,7 @@ class Exchange:
         self._read.set()
 
     async def gone(self) -> None:
-        """Return once the client has gone. Until the body is read, whoever reads it finds out."""
+        """Return once the client has disconnected. Until the body is read, its reader notices instead."""
         await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -180,7 +180,7 @@ class Exchange:
 
 
 def _kept(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Without what is only for the connection that they came on, and what `Connection` says is that too."""
+    """The headers without hop-by-hop fields, including those that `Connection` names."""
     found = [(name.lower(), value) for name, value in headers]
     named = {part.strip().lower() for name, value in found if name == b"connection" for part in value.split(b",")}
     return [(name, value) for name, value in found if name not in HOP_BY_HOP and name not in named]

@@ -1,4 +1,4 @@
-"""A file that replaces the Knative Service on one machine: it holds the share of the requests of each release.
+"""A file that replaces the Knative Service on one machine: it has each release's share of the requests.
 
 The proxy of `essaim up` reads it with each request, so a change is in force at once.
 """
@@ -26,13 +26,13 @@ FILE = "service.json"
 
 
 def revision(release: str) -> str:
-    """Its name here."""
+    """The name of a release's revision on one machine."""
     return f"{NAME}-{release}"
 
 
 @dataclass(frozen=True)
 class LocalService:
-    """By the contract of `essaim.rollout.service.Service`, over the file at `path`. Processes may share it.
+    """Implements the contract of `essaim.rollout.service.Service` over the file at `path`. Processes may share it.
 
     Beside that contract, `status.addresses` has the URL of each revision, with a tag or without. A split that cannot be
     raises `RolloutRefusedError`. What is written to `status` does not stay.
@@ -41,17 +41,17 @@ class LocalService:
     path: Path
 
     async def read(self) -> JsonObject:
-        return await asyncio.to_thread(self.look)
+        return await asyncio.to_thread(self.read_now)
 
     async def patch(self, operations: Sequence[JsonObject]) -> JsonObject:
         return await asyncio.to_thread(self._change, lambda service: _patched(service, operations))
 
     async def open(self, url: str, addresses: Mapping[str, str]) -> JsonObject:
-        """Begin anew: `url` is where all of it answers, `addresses` where each release does. The first has all requests."""
+        """Write a new file: `url` is that of the proxy, `addresses` are those of the releases. The first gets all requests."""
         return await asyncio.to_thread(self._change, lambda _: _opened(url, addresses))
 
-    def look(self) -> JsonObject:
-        """The file as it is, read at once. Raises `UnavailableError` where there is none that can be read."""
+    def read_now(self) -> JsonObject:
+        """Read the file now. Raises `UnavailableError` if it cannot be read."""
         try:
             found: JsonObject = json.loads(self.path.read_bytes())
             if not _whole(found):
@@ -64,7 +64,7 @@ class LocalService:
 
     def _change(self, change: Callable[[JsonObject | None], JsonObject]) -> JsonObject:
         with self._locked():
-            before = self.look() if self.path.exists() else None
+            before = self.read_now() if self.path.exists() else None
             after = _reconciled(before, change(before))
             if after != before:
                 self._write(after)

@@ -32,7 +32,7 @@ def in_force(service: JsonObject) -> Entries:
 
 
 def shares(traffic: Sequence[JsonObject]) -> dict[str, int]:
-    """Percent by revision, of those that get any."""
+    """Percent by revision, without those at 0."""
     found: dict[str, int] = {}
     for entry in traffic:
         if percent := entry.get("percent", 0):
@@ -41,7 +41,7 @@ def shares(traffic: Sequence[JsonObject]) -> dict[str, int]:
 
 
 class Deck:
-    """Deals revisions: shuffled, and each deck has them exactly as often as their shares say.
+    """Deals revisions like shuffled cards: each deck has them exactly in proportion to their shares.
 
     So 1 % is one in every hundred, not one in a hundred on average; and since nobody knows which, a client that sends two
     kinds of jobs in turn does not send each kind to one release. A deck is as small as the shares allow: 10 for 10 : 90.

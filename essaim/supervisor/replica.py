@@ -1,4 +1,4 @@
-"""One replica on this machine: a worker process, and the next one when it ends unasked."""
+"""One replica on this machine: a worker process that is restarted when it exits unexpectedly."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ class Launch:
 
 
 class WorkerState(StrEnum):
-    """`crashed`: it ended unasked, and waits for its next start."""
+    """`crashed`: it exited unexpectedly, and waits for its restart."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -39,7 +39,7 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker as the supervisor sees it. `last_exit` as Python has it: negative is a signal, 127 no process at all."""
+    """A worker as the supervisor sees it. `last_exit`: an exit code, or minus the signal; 127 if it could not be started."""
 
     id: str
     state: WorkerState
@@ -62,7 +62,7 @@ class Backoff:
         self._restarted = 0.0
 
     def next(self, ended: float) -> float:
-        """Seconds to wait before the next start of what ended then."""
+        """Seconds to wait before the next start."""
         if self._delay == 0 or ended - self._restarted > self.FORGET:
             delay, self._delay = 0.0, self.FIRST
         else:
@@ -100,11 +100,11 @@ class Replica:
         return WorkerStatus(self.id, state, self._pid, self._restarts, self._last_exit)
 
     def stop(self) -> None:
-        """Ask it to drain and leave: SIGTERM now, SIGKILL after the grace period. `run` returns when it has left."""
+        """Stop the process: SIGTERM now, SIGKILL after the grace period. `run` returns when it has exited."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Until stopped. When cancelled, the process is killed at once."""
+        """Run until stopped. If cancelled, the process is killed at once."""
         backoff, loop, speed = Backoff(), asyncio.get_running_loop(), self._launch.speed
         while True:
             self._state = WorkerState.STARTING
@@ -122,7 +122,7 @@ class Replica:
             self._restarts += 1
 
     async def _live(self) -> int:
-        """One process, from start to end. Returns its exit code."""
+        """Run one process to its end. Returns its exit code."""
         ours, theirs = self._pipe()
         try:
             try:

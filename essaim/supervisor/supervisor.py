@@ -1,4 +1,4 @@
-"""Local workers, as many as the ScaledObject asks for: what KEDA, the HPA, the ReplicaSet and the kubelet do, in one."""
+"""Local workers, scaled by the ScaledObject: does the work of KEDA, the HPA, the ReplicaSet and the kubelet."""
 
 import asyncio
 import itertools
@@ -21,12 +21,12 @@ from essaim.supervisor.replica import Launch, Replica, WorkerStatus
 from essaim.telemetry import log
 
 ASK_SECONDS = 3.0
-"""How long a question may take before it has failed; as KEDA's own HTTP timeout."""
+"""Timeout of a query of the queue; as KEDA's own HTTP timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is going on now. `depth` is None while the queue cannot be asked, `metric` (the formula's value) likewise.
+    """The current numbers. `depth` is None while the queue cannot be reached, `metric` (the formula's value) likewise.
 
     `speed`: simulated seconds per real second, so that a display can say so. `reason` counts simulated seconds.
     """
@@ -44,7 +44,7 @@ async def _nobody() -> Collection[str]:
 
 
 class Supervisor:
-    """Keeps worker processes at the wanted count while its context is open; leaving it drains and ends them all.
+    """Keeps the desired number of worker processes while its context is open; on exit drains and stops all of them.
 
     `depth` tells the queue's depth: if it raises, that is a failed trigger, and the policy decides. `busy` tells the ids
     of the workers that run something now, so that idle ones are stopped first. `command` starts one worker; it gets
@@ -96,13 +96,13 @@ class Supervisor:
             raise fault
 
     def leave(self) -> None:
-        """Begin to drain; leaving the context waits for that."""
+        """Start draining; closing the context waits until it is done."""
         if not self._leaving:  # a second time would mean that there is no time left
             self._leaving = True
             self._task.cancel()
 
     def snapshot(self) -> Snapshot:
-        """The latest numbers, and every worker that has not left yet."""
+        """The latest numbers, and every worker that has not exited yet."""
         workers = tuple(replica.status() for replica in self._replicas)
         decision = self._decision
         reason = why(decision, self._policy)
@@ -151,7 +151,7 @@ class Supervisor:
         return self._policy.metrics(self._depth)
 
     async def _reconcile(self, replicas: int) -> None:
-        """The ReplicaSet's work. One that is stopping counts no more, so a new one may start beside it."""
+        """Does the ReplicaSet's work. Stopping workers do not count, so new ones may start beside them."""
         kept = [replica for replica in self._replicas if not replica.stopping]
         for _ in range(replicas - len(kept)):
             replica = Replica(next(self._ids), self._launch)

@@ -10,7 +10,7 @@ PROTOCOLS = ("http/protobuf", "grpc")
 
 def protocol(signal: str) -> str:
     """One of `PROTOCOLS`: for the signal, else for all, else the first."""
-    name, value = _said(signal, "PROTOCOL")
+    name, value = _setting(signal, "PROTOCOL")
     if value and value not in PROTOCOLS:
         raise SettingsError(f"{name} is {value!r}: it must be {' or '.join(PROTOCOLS)}")
     return value or PROTOCOLS[0]
@@ -21,7 +21,7 @@ def is_wanted(signal: str) -> bool:
 
     Raises `SettingsError` for one that nothing could ever be sent to.
     """
-    name, value = _said(signal, "ENDPOINT")
+    name, value = _setting(signal, "ENDPOINT")
     if not value or os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") == "none":
         return False
     if not _is_endpoint(value, may_be_bare=protocol(signal) == "grpc"):
@@ -29,7 +29,7 @@ def is_wanted(signal: str) -> bool:
     return True
 
 
-def _said(signal: str, what: str) -> tuple[str, str]:
+def _setting(signal: str, what: str) -> tuple[str, str]:
     """The variable that counts, and what it says; for the signal alone, or for all."""
     own, common = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{what}", f"OTEL_EXPORTER_OTLP_{what}"
     name = own if os.environ.get(own) else common

@@ -50,7 +50,7 @@ class LogFiles(logging.Handler):
             if at.date() != self._day:
                 self._turn(at.date())
             line = {"time": at.isoformat(timespec="microseconds"), "level": record.levelname}
-            fields = {**line, **dict(_said(record)), **self._fields, **getattr(record, "fields", {})}
+            fields = {**line, **dict(_message_fields(record)), **self._fields, **getattr(record, "fields", {})}
             text = json.dumps({name: plain(value) for name, value in fields.items()})
             data = self._torn + text.encode() + b"\n"
             self._torn = b"" if os.write(self._file, data) == len(data) else b"\n"
@@ -83,7 +83,7 @@ class LogFiles(logging.Handler):
                 path.unlink(missing_ok=True)
 
 
-def _said(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+def _message_fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
     """Names are as Loki has them."""
     if record.name == "essaim":
         yield "event", record.msg

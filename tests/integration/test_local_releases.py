@@ -41,7 +41,7 @@ class Site:
         return LocalService(self.folder / "service.json")
 
     def tag(self, name: str) -> str:
-        url: str = self.service.look()["status"]["addresses"][f"essaim-{name}"]
+        url: str = self.service.read_now()["status"]["addresses"][f"essaim-{name}"]
         return url
 
     def split(self, first: int) -> None:

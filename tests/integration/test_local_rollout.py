@@ -62,7 +62,7 @@ def test_a_release_takes_over_or_goes_back_by_what_becomes_of_its_jobs(folder: P
         with load(site, 3, -4) as ids:  # the second release fails at negative numbers
             code, said = rolled_out(site)
         assert code == 1, said
-        assert site.service.look()["spec"]["traffic"][0] == {"revisionName": "essaim-v1", "percent": 100}
+        assert site.service.read_now()["spec"]["traffic"][0] == {"revisionName": "essaim-v1", "percent": 100}
         done = [site.ended(job_id) for job_id in ids]
         assert {(job["state"], job["release"]) for job in done} <= {("succeeded", "v1"), ("succeeded", "v2")}
         assert any(job["run"] > 1 for job in done)

@@ -177,4 +177,4 @@ def test_what_a_person_wrote_by_hand_counts(tmp_path: Path) -> None:
     found = json.loads(service.path.read_text())
     found["spec"]["traffic"][0]["percent"], found["spec"]["traffic"][1]["percent"] = 75, 25
     service.path.write_text(json.dumps(found))
-    assert shares(in_force(service.look())) == {"essaim-v1": 75, "essaim-v2": 25}
+    assert shares(in_force(service.read_now())) == {"essaim-v1": 75, "essaim-v2": 25}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from essaim.errors import (
+    BackendError,
     InputsChangedError,
     JobError,
     JobNotFoundError,
@@ -130,7 +131,7 @@ class Executor:
             return await self._stopped(stopped.reason, claimed)
         except LeaseLostError:
             return await self._stopped(Reason.LOST, claimed)
-        except (UnavailableError, QueueFullError):
+        except BackendError:
             if is_merge:  # nothing to resume: let the next attempt begin before the lease ends
                 with suppress(LeaseLostError, UnavailableError):
                     await self._store.release(claimed.claim)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from cloudevents.core.v1.event import CloudEvent
 
-from essaim.errors import JobNotFoundError, MessageUnreadableError, QueueFullError, UnavailableError
+from essaim.errors import BackendError, JobNotFoundError, MessageUnreadableError, UnavailableError
 from essaim.jobs.backends import Backends
 from essaim.jobs.events import JobEnded, JobRetried, JobSubmitted, TaskReady, from_event, parent_span
 from essaim.jobs.model import Job
@@ -46,7 +46,7 @@ class Handler:
         except JobNotFoundError as error:  # purged since, or retried by another release: nobody here waits for it
             log("message.obsolete", reason=error)
             return ack()
-        except (UnavailableError, QueueFullError) as error:
+        except BackendError as error:
             log("message.delayed", level=logging.WARNING, reason=error)
             return retry(self._settings.retry_seconds)
         except MessageUnreadableError as error:

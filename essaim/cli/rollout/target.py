@@ -49,7 +49,7 @@ class Target:
 
 @asynccontextmanager
 async def open_target(options: TargetOptions) -> AsyncIterator[Target]:
-    """Raises `SettingsError` where no cluster is known."""
+    """Raises `SettingsError` if no cluster is configured."""
     if options.local:
         from essaim.splitter.service_file import FILE, LocalService
 
