@@ -107,9 +107,11 @@ async def watched(backends: Backends, jobs: list[Job]) -> tuple[list[int], list[
     """How many jobs ran, how many deliveries were in flight by the queue, and how many tasks the worker reported, look by
     look, until all have succeeded.
 
-    The depth is looked at between two looks at the jobs, and the smaller of these counts.
+    The depth is looked at between two looks at the jobs. A job counts as running if it ran at both and at the look before,
+    since other processes see a delivery as in flight a little late.
     """
     running, depths, reported = [], [], []
+    earlier = [job.state for job in jobs]
     while True:
         before = [(await backends.store.get(job.id)).state for job in jobs]
         if all(state is State.SUCCEEDED for state in before):
@@ -117,8 +119,8 @@ async def watched(backends: Backends, jobs: list[Job]) -> tuple[list[int], list[
         depth = (await backends.queue.depth()).in_flight
         after = [(await backends.store.get(job.id)).state for job in jobs]
         assert not {State.FAILED, State.CANCELLED} & {*before, *after}
-        both = zip(before, after, strict=True)
-        running.append(sum(pair == (State.RUNNING, State.RUNNING) for pair in both))
+        running.append(sum({*looks} == {State.RUNNING} for looks in zip(earlier, before, after, strict=True)))
+        earlier = after
         depths.append(depth)
         reported.append(sum(len(worker.tasks) for worker in await backends.store.workers()))
         await asyncio.sleep(0.3)
