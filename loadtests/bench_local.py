@@ -19,11 +19,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from essaim_words.payload import Request
-
 from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import Settings, load_settings
+from essaim_words.payload import Request
 
 MB = 1_000_000
 WORDS = ["import", "return", "error", "value", "string", "class", "object", "number", "index", "default"]

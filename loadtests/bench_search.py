@@ -27,12 +27,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from essaim.jobs.adapters.texts.opening import open_texts
+from essaim.jobs.adapters.texts.store import ObjectTexts
 from essaim_words.payload import MIB, Request, Result, TaskResult
 from essaim_words.workload import merge, run, split
 from essaim_worker.attempt import Attempt, Texts
-
-from essaim.jobs.adapters.texts.opening import open_texts
-from essaim.jobs.adapters.texts.store import ObjectTexts
 
 RIPGREP = Path(sys.executable).with_name("rg")
 MB = 1_000_000

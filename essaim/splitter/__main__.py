@@ -12,7 +12,6 @@ from types import FrameType
 
 import httpcore
 import uvicorn
-from essaim_api.connection import ConnectionConfig
 
 from essaim import telemetry
 from essaim.errors import EssaimError
@@ -20,6 +19,7 @@ from essaim.jobs.process import parent_gone
 from essaim.jobs.settings import Settings, load_settings
 from essaim.splitter.proxy import IDLE_SECONDS, Proxy, Split
 from essaim.splitter.service_file import FILE, LocalService
+from essaim_api.connection import ConnectionConfig
 
 DRAIN_SECONDS = 6  # longer than an API, which ends its streams and waits by itself
 BACKLOG = 2048

@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from essaim_api.app import create_app
-from essaim_api.server import HttpServer, ServerConfig, address, listen
 
 from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.model import Claimed, Job
 from essaim.jobs.settings import Settings, load_settings
+from essaim_api.app import create_app
+from essaim_api.server import HttpServer, ServerConfig, address, listen
 from tests.api_server import ApiServer, api_server
 from tests.integration.otlp_receiver import Collected, receiving
 from tests.integration.submissions import REQUEST

@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from essaim_api.conditions import not_modified
-from essaim_api.connection import MAX_HEAD_BYTES
-from essaim_api.streams import LOOK_SECONDS
 from starlette.datastructures import Headers
 
 from essaim.jobs.model import Text
+from essaim_api.conditions import not_modified
+from essaim_api.connection import MAX_HEAD_BYTES
+from essaim_api.streams import LOOK_SECONDS
 from tests.integration.conftest import Serving, Site
 
 Eventually = Callable[..., Awaitable[Any]]

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from essaim_api import readiness
 
 from essaim.errors import UnavailableError
 from essaim.jobs.backends import Backends
+from essaim_api import readiness
 from tests.integration.conftest import Serving
 
 

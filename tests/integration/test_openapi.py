@@ -10,12 +10,12 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+
+from essaim.jobs.payload import load_payload
 from essaim_api.app import register
 from essaim_api.openapi import Api
 from essaim_api.problems import KINDS
 from essaim_words.payload import Request
-
-from essaim.jobs.payload import load_payload
 
 HERE = Path(__file__).parent
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from essaim_words.payload import Request
-from essaim_worker.consumer import Consumer
-from essaim_worker.pod import ANNOTATION, PodCost
 
 from essaim.jobs.backends import open_backends
 from essaim.jobs.model import State
 from essaim.jobs.service import JobService
 from essaim.jobs.settings import Settings, load_settings
 from essaim.kubernetes.cluster import Cluster, own_cluster
+from essaim_words.payload import Request
+from essaim_worker.consumer import Consumer
+from essaim_worker.pod import ANNOTATION, PodCost
 from tests.api_server import ApiServer
 
 Eventually = Callable[..., Awaitable[Any]]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
-from essaim_words.payload import Request
 
 from essaim.errors import JobNotFoundError, TextNotFoundError
 from essaim.jobs.model import Job, State
 from essaim.jobs.service import JobService
+from essaim_words.payload import Request
 from tests.conftest import House
 
 NOBODYS = {"id": "1", "type": "of.nobody", "source": "/tests", "datacontenttype": "application/json"}

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from essaim_words.payload import MIB, Request
 
 from essaim.jobs.backends import Backends
 from essaim.jobs.model import Job, State
 from essaim.jobs.service import JobService
+from essaim_words.payload import MIB, Request
 from tests.conftest import House
 
 Eventually = Callable[..., Awaitable[Any]]

@@ -6,11 +6,11 @@ import re
 import sys
 from collections import defaultdict
 
-import essaim_api
-import essaim_worker
 import pytest
 
 import essaim
+import essaim_api
+import essaim_worker
 from essaim.errors import EssaimError
 
 BRANCH = re.compile(r"^(?P<indent>(?:│   |    )*)[├└]── (?P<name>\w+)", re.MULTILINE)

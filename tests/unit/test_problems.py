@@ -2,11 +2,10 @@
 
 import json
 
-from essaim_api import errors as http_errors
-from essaim_api.problems import KINDS, TYPE_PREFIX, document, kind_of, respond, responses
-
 from essaim import errors
 from essaim.errors import EssaimError, QueueFullError, RequestInvalidError, UnavailableError
+from essaim_api import errors as http_errors
+from essaim_api.problems import KINDS, TYPE_PREFIX, document, kind_of, respond, responses
 
 SCOPE = {"type": "http", "raw_path": b"/v1/jobs"}
 

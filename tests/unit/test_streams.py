@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import cast
 
 import pytest
-from essaim_api import streams
-from essaim_api.context import AppContext
 from fastapi import Request
 
 from essaim.jobs.model import Job, State
+from essaim_api import streams
+from essaim_api.context import AppContext
 
 JOB = Job("j", "ada", "v1", {}, "f", datetime(2026, 1, 31, tzinfo=UTC))
 

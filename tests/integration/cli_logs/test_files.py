@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 from cloudevents.core.v1.event import CloudEvent
-from essaim_words.payload import Request
 
 from essaim.cli.logs.folder import LogFolder
 from essaim.jobs.backends import open_backends
@@ -21,6 +20,7 @@ from essaim.jobs.service import JobService
 from essaim.jobs.settings import load_settings
 from essaim.telemetry import complete, log, logger
 from essaim.telemetry.log_files import LogFiles
+from essaim_words.payload import Request
 from tests.integration.cli_logs.story import NOBODY, told
 from tests.integration.essaim_command import essaim, house, running, wait_until
 from tests.integration.submissions import REQUEST

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-from essaim_worker.attempt import Attempt, Texts
-
 from essaim.errors import JobError
+from essaim_worker.attempt import Attempt, Texts
 
 from .payload import Request, Result, TaskInput, TaskResult
 

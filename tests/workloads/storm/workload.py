@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from essaim_worker.attempt import Attempt, Texts
-
 from essaim.errors import JobError
+from essaim_worker.attempt import Attempt, Texts
 
 from .payload import Checkpoint, Request, Result, TaskInput, TaskResult
 

@@ -6,12 +6,12 @@ again with what it last saved; `split` and `merge` are simply called again.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from essaim_worker.attempt import Attempt, Texts
 from pydantic import BaseModel
 
 from essaim.errors import JobError, TextChangedError, TooManyTasksError
 from essaim_words.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
 from essaim_words.payload import MIB, Position, Request, Result, TaskInput, TaskResult, TextMatches, WordMatches
+from essaim_worker.attempt import Attempt, Texts
 
 _CHUNK = 8 * MIB  # read at a time, and at most done again by the next attempt
 _NAP = 1.0  # seconds of a pause between two checkpoints

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
-from essaim_words.payload import Request, Result, TaskInput, TaskResult
-from essaim_words.workload import merge, run, split
-from essaim_worker.attempt import Attempt, AttemptStopped, Texts
 
 from essaim.jobs.adapters.texts.opening import open_texts
 from essaim.jobs.model import Text
 from essaim.jobs.ports import TextStore
+from essaim_words.payload import Request, Result, TaskInput, TaskResult
+from essaim_words.workload import merge, run, split
+from essaim_worker.attempt import Attempt, AttemptStopped, Texts
 
 T = TypeVar("T")
 

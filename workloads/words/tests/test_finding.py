@@ -1,11 +1,11 @@
 """What a job finds, whatever its texts are cut into."""
 
 import pytest
+
+from essaim.errors import TextChangedError, TextNotFoundError
 from essaim_words.payload import MIB, Position, Request, WordMatches
 from essaim_words.workload import split
 from essaim_worker.attempt import Attempt
-
-from essaim.errors import TextChangedError, TextNotFoundError
 from workloads.words.tests.conftest import Library, chunks
 
 

@@ -4,11 +4,11 @@ import threading
 from typing import Any
 
 import pytest
+
 from essaim_words.matching import MARK_BYTES
 from essaim_words.payload import MIB, Request
 from essaim_words.workload import Checkpoint, run, split
 from essaim_worker.attempt import Attempt, AttemptStopped
-
 from workloads.words.tests.conftest import Library, running_loop
 
 CHUNK = 8 * MIB

@@ -8,13 +8,13 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from essaim_words.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
-from essaim_words.matching.folding import Folding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from essaim.errors import JobError
+from essaim_words.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
+from essaim_words.matching.folding import Folding
 from workloads.words.tests.obvious_search import Found, Options, Report, fold_case, is_accent, slowly
 
 JSON = TypeAdapter(Tally)

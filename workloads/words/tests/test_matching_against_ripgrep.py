@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+
 from essaim_words.matching import MARK_BYTES, Encoding, Piece, Tally, Words, search
 from essaim_words.matching.folding import Folding, is_word
 

@@ -1,10 +1,10 @@
 """A job becomes tasks: texts in the order asked for, long ones in pieces."""
 
 import pytest
-from essaim_words.payload import MIB, Request, TaskInput
-from essaim_words.workload import split
 
 from essaim.errors import JobError, TooManyTasksError
+from essaim_words.payload import MIB, Request, TaskInput
+from essaim_words.workload import split
 from workloads.words.tests.conftest import Library
 
 
