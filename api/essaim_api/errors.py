@@ -9,6 +9,7 @@ EssaimError
 │   ├── TransferCodingError        the body has a transfer coding other than `chunked`
 │   ├── AnonymousError             the token is missing or unknown
 │   ├── RouteNotFoundError
+│   ├── FileChangedError           a file of the live page has another version
 │   ├── MethodError                the path does not take this method
 │   └── RequestInvalidError
 │       └── ParameterInvalidError  a parameter or a header field does not fit
@@ -50,6 +51,10 @@ class AnonymousError(RequestError):
 
 class RouteNotFoundError(RequestError):
     """Nothing has this path."""
+
+
+class FileChangedError(RequestError):
+    """A file of the live page has another version."""
 
 
 class MethodError(RequestError):

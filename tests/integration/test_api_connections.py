@@ -1,20 +1,13 @@
-"""What is on the wire: offers of other protocols, heads that HTTP refuses, several requests on one connection, dates."""
+"""What is on the wire: offers of other protocols, heads that HTTP refuses, several requests on one connection."""
 
 import asyncio
 import re
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
-import httpx
 import pytest
-from starlette.datastructures import Headers
 
-from essaim.jobs.model import Text
-from essaim_api.conditions import not_modified
 from essaim_api.connection import MAX_HEAD_BYTES
 from essaim_api.streams import LOOK_SECONDS
 from tests.integration.conftest import Serving, Site
@@ -178,81 +171,3 @@ async def test_a_head_behind_an_open_request_has_its_time_after_the_answer(servi
         assert re.findall(rb"HTTP/1\.1 (\d+)", await reader.read()) == [b"200"]
         writer.close()
         await writer.wait_closed()
-
-
-async def test_a_condition_may_come_in_several_lines(site: Site) -> None:
-    await dates(site)
-    tag = (await site.http.head("/v1/texts/dated")).headers["etag"]
-    for method, field, status in (
-        ("PUT", "If-None-Match", 412),
-        ("GET", "If-None-Match", 304),
-        ("GET", "If-Match", 200),
-    ):
-        lines = [(field, '"other"'), (field, tag)]
-        content = b"next" if method == "PUT" else None
-        answered = await site.http.request(method, "/v1/texts/dated", headers=lines, content=content)
-        assert answered.status_code == status, (method, field)
-
-
-def test_every_form_of_a_date_is_in_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "Pacific/Auckland")
-    time.tzset()
-    try:
-        text = Text(name="a", size=1, etag="1", modified=datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC))
-        for date in ("Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"):
-            assert not_modified(Headers({"if-modified-since": date}), text)
-            assert not not_modified(Headers({"if-modified-since": date.replace(":37", ":36")}), text)
-    finally:
-        monkeypatch.undo()
-        time.tzset()
-
-
-async def dates(site: Site) -> tuple[str, str]:
-    """When a text was stored, and a second before, as HTTP writes dates."""
-    await site.http.put("/v1/texts/dated", content=b"first")
-    modified = (await site.http.head("/v1/texts/dated")).headers["last-modified"]
-    moment = parsedate_to_datetime(modified)
-    return modified, format_datetime(moment.replace(year=moment.year - 1), usegmt=True)
-
-
-@pytest.mark.parametrize(
-    ("method", "field", "now", "before"),
-    [
-        ("PUT", "If-Unmodified-Since", 200, 412),
-        ("DELETE", "If-Unmodified-Since", 204, 412),
-        ("GET", "If-Unmodified-Since", 200, 412),
-        ("HEAD", "If-Unmodified-Since", 200, 412),
-        ("GET", "If-Modified-Since", 304, 200),
-        ("HEAD", "If-Modified-Since", 304, 200),
-        ("PUT", "If-Modified-Since", 200, 200),
-    ],
-)
-async def test_a_condition_by_date_is_kept(site: Site, method: str, field: str, now: int, before: int) -> None:
-    modified, earlier = await dates(site)
-    assert (await asked(site, method, {field: earlier})).status_code == before
-    assert (await asked(site, method, {field: modified})).status_code == now
-
-
-@pytest.mark.parametrize("date", ["yesterday", "", "Thu, 99 Foo 2020 00:00:00 GMT", "1" * 400])
-async def test_what_is_no_date_is_no_condition(site: Site, date: str) -> None:
-    await dates(site)
-    for field in ("If-Unmodified-Since", "If-Modified-Since"):
-        assert (await asked(site, "GET", {field: date})).status_code == 200
-
-
-async def test_entity_tags_go_before_dates(site: Site) -> None:
-    modified, earlier = await dates(site)
-    tag = (await site.http.head("/v1/texts/dated")).headers["etag"]
-    assert (await asked(site, "GET", {"If-Match": tag, "If-Unmodified-Since": earlier})).status_code == 200
-    assert (await asked(site, "GET", {"If-None-Match": '"other"', "If-Modified-Since": modified})).status_code == 200
-
-
-async def test_a_range_may_depend_on_a_date(site: Site) -> None:
-    modified, earlier = await dates(site)
-    assert (await asked(site, "GET", {"Range": "bytes=0-1", "If-Range": modified})).status_code == 206
-    assert (await asked(site, "GET", {"Range": "bytes=0-1", "If-Range": earlier})).status_code == 200
-
-
-async def asked(site: Site, method: str, headers: dict[str, str]) -> httpx.Response:
-    content = b"next" if method == "PUT" else None
-    return await site.http.request(method, "/v1/texts/dated", headers=headers, content=content)

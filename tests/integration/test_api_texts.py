@@ -115,11 +115,6 @@ async def test_only_the_version_that_was_asked_for_will_do(site: Site, method: s
     assert taken.is_success
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_what_is_not_there_is_no_version(site: Site, method: str) -> None:
-    assert (await site.http.request(method, "/v1/texts/none", headers={"if-match": "*"})).status_code == 412
-
-
 async def test_a_text_that_is_there_is_not_replaced_against_the_clients_will(site: Site) -> None:
     new = {"if-none-match": "*"}
     assert (await site.http.put("/v1/texts/a.txt", content=b"mine", headers=new)).status_code == 201

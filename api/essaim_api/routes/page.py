@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fastapi import Request, Response
 
-from essaim_api.conditions import ENTITY_TAG
-from essaim_api.errors import RouteNotFoundError
+from essaim_api.conditions import names
+from essaim_api.errors import FileChangedError, RouteNotFoundError
 
 FOLDER = Path(__file__).parents[1] / "static"
 TYPES = {
@@ -48,8 +48,9 @@ def _answer(request: Request, name: str) -> Response:
         raise RouteNotFoundError(f"no route leads to {request.scope['path']}")
     content, tag = _read(name)
     headers = {**HEADERS, "ETag": tag}
-    known = request.headers.get("if-none-match", "")
-    if known.strip() == "*" or tag in (found.removeprefix("W/") for found in ENTITY_TAG.findall(known)):
+    if "if-match" in request.headers and not names(request.headers, "if-match", tag, weak=False):
+        raise FileChangedError(f"{name} is now version {tag}")
+    if names(request.headers, "if-none-match", tag, weak=True):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=TYPES[Path(name).suffix])
 

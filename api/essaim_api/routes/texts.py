@@ -59,7 +59,10 @@ async def put(name: TextName, request: Request, response: Response, context: Con
     """Store the body as a text, atomically. With `If-None-Match: *`, never replace one."""
     if "content-range" in request.headers:
         raise MalformedError("texts are stored whole; send no Content-Range")
-    before = await _find(context, name)
+    try:
+        before = await context.backends.texts.stat(name)
+    except TextNotFoundError:
+        before = None
     check_before_write(request.headers, before)
     limit, idle = context.settings.max_text_bytes, context.settings.idle_seconds
     chunks = received(request, limit=limit, idle=idle, refuse=TextTooLargeError)
@@ -119,7 +122,7 @@ async def head(name: TextName, request: Request, context: Context) -> Response:
 @endpoint(204, errors=[TextNameError, TextNotFoundError, TextExistsError, TextChangedError])
 async def delete(name: TextName, request: Request, context: Context) -> None:
     """Delete the text; with `If-Match` or `If-Unmodified-Since`, only that version."""
-    check_before_write(request.headers, await _find(context, name))
+    check_before_write(request.headers, await context.backends.texts.stat(name))
     await context.backends.texts.delete(name)
 
 
@@ -144,13 +147,6 @@ async def index(
     following = page[-1].name if len(found) > limit else None
     next_page(request, response, cursor=following)
     return TextPage(texts=page, cursor=following)
-
-
-async def _find(context: AppContext, name: str) -> Text | None:
-    try:
-        return await context.backends.texts.stat(name)
-    except TextNotFoundError:
-        return None
 
 
 async def _type(context: AppContext, text: Text) -> str:
