@@ -29,16 +29,28 @@ ABSOLUTE = re.compile(rb"https?://(?P<host>" + HOST + rb")(?P<target>[/?].*)?", 
 
 
 class RequestParser(h11.Connection):
-    """h11 that keeps the last `error`, and also refuses what h11 lets through: RFC 9110 §7, RFC 9112 §3 and §6.1."""
+    """h11 that keeps the last `error`, ignores an empty line before a request (RFC 9112 §2.2), and also refuses
+    what h11 lets through: RFC 9110 §7, RFC 9112 §3 and §6.1."""
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MAX_HEAD_BYTES)
         self.error: EssaimError | None = None
+        self._skipped = False
 
     def next_event(self) -> Any:
         try:
+            if self.their_state is h11.IDLE and not self._skipped:  # one empty line before a request is ignored
+                begin = self.trailing_data[0][:3]
+                if begin in (b"\r", b"\r\n"):
+                    return h11.NEED_DATA
+                if begin.startswith(b"\r\n"):
+                    self._skipped = True
+                    self._receive_buffer.maybe_extract_at_most(2)
             event = super().next_event()
-            return checked(event) if isinstance(event, h11.Request) else event
+            if isinstance(event, h11.Request):
+                self._skipped = False
+                return checked(event)
+            return event
         except h11.RemoteProtocolError as error:
             match error.error_status_hint:
                 case 431:

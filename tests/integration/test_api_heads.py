@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import h11
 import httpx
 import pytest
+from essaim_api.connection import RequestParser
 
 from tests.integration.essaim_command import environment
 
@@ -75,6 +77,12 @@ HEADS = {
     "a path in Host": ("GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
     "a user in Host": ("GET /livez HTTP/1.1\r\nHost: u@a\r\n\r\n", 400),
     "a port that is no number": ("GET /livez HTTP/1.1\r\nHost: a:b\r\n\r\n", 400),
+    "an empty line before": ("\r\n" + GET + CLOSE, 200),
+    "two empty lines before": ("\r\n\r\n" + GET + CLOSE, 400),
+    "an empty line and no more": ("\r\n", 408),
+    "a carriage return and no more": ("\r", 408),
+    "a carriage return before": ("\r" + GET + CLOSE, 400),
+    "a bare LF before": ("\n" + GET + CLOSE, 400),
     "white space before a colon": (GET + "X : y\r\n\r\n", 400),
     "no colon": (GET + "X\r\n\r\n", 400),
     "no name": (GET + ": y\r\n\r\n", 400),
@@ -133,6 +141,21 @@ def test_a_request_line_field_or_body_as_the_rfcs_have_it(port: int, message: st
     if message.startswith("PUT"):
         stored = exchange(port, "GET /v1/texts/p HTTP/1.1\r\nHost: x\r\n" + CLOSE)
         assert stored.endswith(b"\r\n\r\n" + (b"x" if status == 200 else b"-"))
+
+
+def test_an_empty_line_before_each_request_is_ignored(port: int) -> None:
+    put = PUT.replace("Connection: close", "X: y") + "Content-Length: 1\r\n\r\nx\r\n"
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", exchange(port, put * 3 + GET + CLOSE))
+    assert statuses[1:] == [b"200"] * 3
+
+
+def test_an_empty_line_may_come_in_two_pieces() -> None:
+    parser = RequestParser()
+    for piece in (b"\r", b"\n"):
+        parser.receive_data(piece)
+        assert parser.next_event() is h11.NEED_DATA
+    parser.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert isinstance(parser.next_event(), h11.Request)
 
 
 def test_only_a_body_that_is_wanted_is_asked_for(port: int) -> None:
