@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import h11
 import httpx
 import pytest
-from essaim_api.connection import RequestParser
 
+from essaim_api.connection import RequestParser
 from tests.integration.essaim_command import environment
 
 GET = "GET /livez HTTP/1.1\r\nHost: x\r\n"
