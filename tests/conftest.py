@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -63,9 +63,13 @@ class House:
             process.wait()
 
 
+class BuildHouse(Protocol):
+    def __call__(self, workload: str | None, **settings: object) -> House:
+        """`workload` is one of `tests/workloads`, by name, or None for the word search."""
+
+
 @pytest.fixture
-def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Build a house: `workload` is one of `tests/workloads`, by name, or None for the built-in one."""
+def build_house(tmp_path: Path) -> Iterator[BuildHouse]:
     houses: list[House] = []
 
     def build(workload: str | None, **settings: object) -> House:
@@ -86,11 +90,11 @@ def build_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 
 
 @pytest.fixture
-def journal_house(build_house: Callable[..., House]) -> House:
+def journal_house(build_house: BuildHouse) -> House:
     return build_house("journal")
 
 
-async def _eventually(condition: Callable[[], Awaitable[Any] | Any], *, deadline: float = DEADLINE) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any] | Any], *, deadline: float = DEADLINE) -> Any:
     """The first true value of the condition; an assertion error when the deadline passes without one."""
     async with asyncio.timeout(deadline):
         while True:
@@ -100,11 +104,6 @@ async def _eventually(condition: Callable[[], Awaitable[Any] | Any], *, deadline
             if value:
                 return value
             await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Awaitable[Any]]:
-    return _eventually
 
 
 @pytest.fixture(scope="session")

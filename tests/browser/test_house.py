@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Visit, press_twice, submit
-from tests.conftest import House
+from tests.conftest import BuildHouse, House
 from tests.integration.essaim_command import DEADLINE, house, wait_until
 
 LONG = {"text": "a swarm", "words": ["swarm"], "pause_seconds": 600}
@@ -148,7 +148,7 @@ def test_a_token_is_asked_for_kept_in_the_tab_and_sent(visit: Visit, tmp_path: P
 
 
 @pytest.fixture
-def journal(build_house: Callable[..., House]) -> Iterator[tuple[House, str]]:
+def journal(build_house: BuildHouse) -> Iterator[tuple[House, str]]:
     """A house with the workload of tests, where a first exception parks the message; and its URL."""
     house = build_house("journal", max_attempts=1, api_port=0)
     house.start("api")

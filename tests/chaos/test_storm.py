@@ -6,7 +6,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from tests.chaos.checker import Checker
 from tests.chaos.servers import Server, broker, database
 from tests.chaos.storm import APIS, WORKERS, Crew, Deck, Storm, cut, slow_down
 from tests.chaos.submissions import MAX_ATTEMPTS, Client, submissions
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 from tests.ports import free_port
 from tests.proxy import Proxy
 
@@ -28,18 +27,17 @@ SETTINGS = {
     "inline_result_bytes": 2000,
 }
 
-Eventually = Callable[..., Awaitable[Any]]
 Survive = Callable[[House, int, Deck], Awaitable[None]]
 
 
 @pytest.mark.chaos
-async def test_every_job_survives_a_storm_on_sqlite(build_house: Callable[..., House], survive: Survive) -> None:
+async def test_every_job_survives_a_storm_on_sqlite(build_house: BuildHouse, survive: Survive) -> None:
     await survive(build_house("storm", **SETTINGS), int(JOBS or 60), {})
 
 
 @pytest.mark.chaos
 async def test_every_job_survives_a_storm_on_rabbitmq_and_sqlite(
-    build_house: Callable[..., House], survive: Survive, tmp_path: Path
+    build_house: BuildHouse, survive: Survive, tmp_path: Path
 ) -> None:
     async with broker(tmp_path) as rabbitmq, proxied([rabbitmq.port]) as (way,):
         house = build_house("storm", **SETTINGS, queue_url=queue(way))
@@ -48,7 +46,7 @@ async def test_every_job_survives_a_storm_on_rabbitmq_and_sqlite(
 
 @pytest.mark.chaos
 async def test_every_job_survives_a_storm_on_rabbitmq_and_mongodb(
-    build_house: Callable[..., House], survive: Survive, tmp_path: Path
+    build_house: BuildHouse, survive: Survive, tmp_path: Path
 ) -> None:
     async with (
         broker(tmp_path) as rabbitmq,
@@ -76,11 +74,11 @@ def faults(name: str, server: Server, way: Proxy) -> Deck:
 
 
 @pytest.fixture
-def survive(eventually: Eventually, record_property: Callable[[str, object], None]) -> Survive:
+def survive(record_property: Callable[[str, object], None]) -> Survive:
     """Let a storm rage over a house while jobs are submitted, until all have ended, and check them."""
 
     async def run(house: House, jobs: int, more: Deck) -> None:
-        storm, checker = await _rage(house, jobs, more, eventually)
+        storm, checker = await _rage(house, jobs, more)
         for line in table(storm, checker):
             record_property("measured", line)
         assert not storm.crew.left
@@ -90,7 +88,7 @@ def survive(eventually: Eventually, record_property: Callable[[str, object], Non
     return run
 
 
-async def _rage(house: House, jobs: int, more: Deck, eventually: Eventually) -> tuple[Storm, Checker]:
+async def _rage(house: House, jobs: int, more: Deck) -> tuple[Storm, Checker]:
     journals = house.folder / "journals"
     journals.mkdir()
     deadline = 300 + 5.0 * jobs  # against hanging

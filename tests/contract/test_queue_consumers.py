@@ -1,9 +1,8 @@
 """What the queue promises to those who consume, wait, leave, and take too much at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
@@ -11,10 +10,10 @@ from cloudevents.core.v1.event import CloudEvent
 from essaim.errors import QueueFullError
 from essaim.jobs.model import Depth
 from essaim.jobs.ports import JobQueue
+from tests.conftest import eventually
 from tests.contract.deliveries import ids_of, next_of
 
 Events = Callable[..., CloudEvent]
-Eventually = Callable[..., Awaitable[Any]]
 OpenQueue = Callable[..., AbstractAsyncContextManager[JobQueue]]
 
 
@@ -65,7 +64,7 @@ async def test_several_tasks_may_share_the_deliveries(queue: JobQueue, event: Ev
 
 
 async def test_after_leaving_what_was_handed_out_can_still_be_settled(
-    queue: JobQueue, open_queue: OpenQueue, event: Events, eventually: Eventually
+    queue: JobQueue, open_queue: OpenQueue, event: Events
 ) -> None:
     await queue.publish([event("one"), event("two")])
     async with queue.deliveries(2) as deliveries:
@@ -151,7 +150,7 @@ async def test_too_many_at_once_are_refused(open_queue: OpenQueue, event: Events
             await queue.publish([event() for _ in range(100)])
 
 
-async def test_every_handle_sees_the_same_queue(open_queue: OpenQueue, event: Events, eventually: Eventually) -> None:
+async def test_every_handle_sees_the_same_queue(open_queue: OpenQueue, event: Events) -> None:
     async with open_queue() as first, open_queue() as second:
         await first.publish([event(), event()])
         assert await eventually(lambda: _is(second, Depth(ready=2, in_flight=0)))

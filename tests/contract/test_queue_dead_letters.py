@@ -4,7 +4,6 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
@@ -12,10 +11,10 @@ from cloudevents.core.v1.event import CloudEvent
 from essaim.jobs.events import load
 from essaim.jobs.model import Depth
 from essaim.jobs.ports import JobQueue
+from tests.conftest import eventually
 from tests.contract.deliveries import next_of
 
 Events = Callable[..., CloudEvent]
-Eventually = Callable[..., Awaitable[Any]]
 Inject = Callable[[bytes], Awaitable[None]]
 OpenQueue = Callable[..., AbstractAsyncContextManager[JobQueue]]
 
@@ -32,9 +31,7 @@ def same(event: CloudEvent) -> CloudEvent:
     return event
 
 
-async def test_a_parked_message_is_listed_with_its_reason(
-    queue: JobQueue, event: Events, eventually: Eventually
-) -> None:
+async def test_a_parked_message_is_listed_with_its_reason(queue: JobQueue, event: Events) -> None:
     before = datetime.now(UTC)
     sent = event("poison", words=["liberté"])
     await queue.publish([sent])
@@ -49,9 +46,7 @@ async def test_a_parked_message_is_listed_with_its_reason(
     assert await queue.depth() == Depth(ready=0, in_flight=0)
 
 
-async def test_dead_letters_come_oldest_first_and_no_more_than_asked_for(
-    queue: JobQueue, event: Events, eventually: Eventually
-) -> None:
+async def test_dead_letters_come_oldest_first_and_no_more_than_asked_for(queue: JobQueue, event: Events) -> None:
     await queue.publish([event() for _ in range(5)])
     await park_all(queue, ["a", "b", "c", "d", "e"])
     await eventually(lambda: _lists(queue, 5))
@@ -60,7 +55,7 @@ async def test_dead_letters_come_oldest_first_and_no_more_than_asked_for(
 
 
 @pytest.mark.parametrize("reason", ["", "half a pair: \udce9", "x" * 5000], ids=["empty", "surrogate", "long"])
-async def test_any_reason_will_do(queue: JobQueue, event: Events, eventually: Eventually, reason: str) -> None:
+async def test_any_reason_will_do(queue: JobQueue, event: Events, reason: str) -> None:
     await queue.publish([event("poison")])
     await park_all(queue, [reason])
     (letter,) = await eventually(queue.dead_letters)
@@ -70,7 +65,7 @@ async def test_any_reason_will_do(queue: JobQueue, event: Events, eventually: Ev
 
 @pytest.mark.parametrize("body", UNREADABLE, ids=range(len(UNREADABLE)))
 async def test_what_cannot_be_read_is_parked_and_the_rest_goes_on(
-    queue: JobQueue, inject: Inject, event: Events, eventually: Eventually, body: bytes
+    queue: JobQueue, inject: Inject, event: Events, body: bytes
 ) -> None:
     await inject(body)
     await queue.publish([event("good")])
@@ -83,7 +78,7 @@ async def test_what_cannot_be_read_is_parked_and_the_rest_goes_on(
 
 
 async def test_dead_letters_are_those_of_the_release(
-    queue: JobQueue, open_queue: OpenQueue, event: Events, release: str, eventually: Eventually
+    queue: JobQueue, open_queue: OpenQueue, event: Events, release: str
 ) -> None:
     async with open_queue(release=f"{release}-other") as other:
         await other.publish([event("theirs")])
@@ -94,7 +89,7 @@ async def test_dead_letters_are_those_of_the_release(
         assert await _lists(other, 1)
 
 
-async def test_replay_publishes_all_again_as_revised(queue: JobQueue, event: Events, eventually: Eventually) -> None:
+async def test_replay_publishes_all_again_as_revised(queue: JobQueue, event: Events) -> None:
     await queue.publish([event("one"), event("two")])
     await park_all(queue, ["a", "b"])
     await eventually(lambda: _lists(queue, 2))
@@ -107,7 +102,7 @@ async def test_replay_publishes_all_again_as_revised(queue: JobQueue, event: Eve
     assert found[0].event.get_data() == {"number": 1}
 
 
-async def test_replay_of_some_leaves_the_others(queue: JobQueue, event: Events, eventually: Eventually) -> None:
+async def test_replay_of_some_leaves_the_others(queue: JobQueue, event: Events) -> None:
     await queue.publish([event(name) for name in ("one", "two", "three")])
     await park_all(queue, ["a", "b", "c"])
     await eventually(lambda: _lists(queue, 3))
@@ -122,9 +117,7 @@ async def test_replay_of_some_leaves_the_others(queue: JobQueue, event: Events, 
     assert await _lists(queue, 2)
 
 
-async def test_what_cannot_be_read_is_replayed_as_it_is(
-    queue: JobQueue, inject: Inject, event: Events, eventually: Eventually
-) -> None:
+async def test_what_cannot_be_read_is_replayed_as_it_is(queue: JobQueue, inject: Inject, event: Events) -> None:
     await inject(b"no JSON")
     await queue.publish([event("good")])
     async with queue.deliveries(1) as deliveries:
@@ -137,7 +130,7 @@ async def test_what_cannot_be_read_is_replayed_as_it_is(
     assert letter.body == b"no JSON"
 
 
-async def test_a_replayed_message_can_be_parked_again(queue: JobQueue, event: Events, eventually: Eventually) -> None:
+async def test_a_replayed_message_can_be_parked_again(queue: JobQueue, event: Events) -> None:
     await queue.publish([event("poison")])
     await park_all(queue, ["first"])
     await eventually(lambda: _lists(queue, 1))
@@ -147,7 +140,7 @@ async def test_a_replayed_message_can_be_parked_again(queue: JobQueue, event: Ev
     assert letter.reason == "second"
 
 
-async def test_many_are_replayed(queue: JobQueue, inject: Inject, event: Events, eventually: Eventually) -> None:
+async def test_many_are_replayed(queue: JobQueue, inject: Inject, event: Events) -> None:
     """More than any adapter handles at once."""
     await queue.publish([event(str(number)) for number in range(700)])
     await park_all(queue, ["many"] * 700)
@@ -157,7 +150,7 @@ async def test_many_are_replayed(queue: JobQueue, inject: Inject, event: Events,
     assert await eventually(lambda: _waits(queue, 700))
 
 
-async def test_what_was_parked_before_a_time_is_deleted(queue: JobQueue, event: Events, eventually: Eventually) -> None:
+async def test_what_was_parked_before_a_time_is_deleted(queue: JobQueue, event: Events) -> None:
     await queue.publish([event() for _ in range(70)])  # more than one batch of any adapter
     await park_all(queue, ["old"] * 69)
     await eventually(lambda: _lists(queue, 69))
@@ -180,7 +173,7 @@ async def test_dead_letters_take_no_room_in_the_queue(open_queue: OpenQueue, eve
 
 
 async def test_a_message_that_nobody_could_read_shows_in_json_what_could_be(
-    queue: JobQueue, inject: Inject, event: Events, eventually: Eventually
+    queue: JobQueue, inject: Inject, event: Events
 ) -> None:
     """A type that this version does not know is still an event: it comes out, and is shown when it is parked."""
     body = json.dumps({"specversion": "1.0", "id": "new", "type": "of.tomorrow", "source": "/x", "later": "1"})

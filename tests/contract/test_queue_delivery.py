@@ -2,18 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 from cloudevents.core.v1.event import CloudEvent
 
 from essaim.jobs.model import Depth
 from essaim.jobs.ports import JobQueue
+from tests.conftest import eventually
 from tests.contract.deliveries import next_id, next_of
 
 Events = Callable[..., CloudEvent]
-Eventually = Callable[..., Awaitable[Any]]
 OpenQueue = Callable[..., AbstractAsyncContextManager[JobQueue]]
 
 EMPTY = Depth(ready=0, in_flight=0)
@@ -76,9 +75,7 @@ async def test_a_release_gets_only_its_own_messages(queue: JobQueue, open_queue:
         assert (await queue.depth(), await other.depth()) == (EMPTY, EMPTY)
 
 
-async def test_an_acknowledged_message_is_gone(
-    queue: JobQueue, open_queue: OpenQueue, event: Events, eventually: Eventually
-) -> None:
+async def test_an_acknowledged_message_is_gone(queue: JobQueue, open_queue: OpenQueue, event: Events) -> None:
     await queue.publish([event("done"), event("open")])
     async with open_queue() as other, other.deliveries(2) as deliveries:
         assert await next_id(deliveries) == "done"
@@ -89,7 +86,7 @@ async def test_an_acknowledged_message_is_gone(
 
 
 async def test_of_what_is_acknowledged_at_once_nothing_comes_back_but_what_is_still_worked_on(
-    queue: JobQueue, open_queue: OpenQueue, event: Events, eventually: Eventually
+    queue: JobQueue, open_queue: OpenQueue, event: Events
 ) -> None:
     await queue.publish([event(str(number)) for number in range(8)])
     async with open_queue() as other, other.deliveries(8) as deliveries:
@@ -136,9 +133,7 @@ async def test_delays_do_not_wait_for_each_other(queue: JobQueue, event: Events)
         assert await next_id(deliveries) == "short"
 
 
-async def test_what_is_published_with_a_delay_comes_out_after_it(
-    queue: JobQueue, event: Events, eventually: Eventually
-) -> None:
+async def test_what_is_published_with_a_delay_comes_out_after_it(queue: JobQueue, event: Events) -> None:
     before = time.monotonic()
     await queue.publish([event("later")], delay=0.5)
     await queue.publish([event("now")])
@@ -177,7 +172,7 @@ async def test_a_settled_delivery_cannot_be_settled_again(queue: JobQueue, event
 
 
 async def test_depth_tells_what_waits_from_what_is_worked_on(
-    queue: JobQueue, open_queue: OpenQueue, event: Events, eventually: Eventually
+    queue: JobQueue, open_queue: OpenQueue, event: Events
 ) -> None:
     await queue.publish([event() for _ in range(6)])
     async with open_queue() as observer, queue.deliveries(3) as deliveries:

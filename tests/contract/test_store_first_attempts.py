@@ -1,19 +1,18 @@
 """What the job store promises about the short way that most jobs take: one task, which is claimed once and succeeds."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 
 from essaim.errors import LeaseLostError
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State
 from essaim.jobs.ports import JobStore
+from tests.conftest import eventually
 
 NewJob = Callable[..., Job]
 OpenStore = Callable[..., AbstractAsyncContextManager[JobStore]]
-Eventually = Callable[..., Awaitable[Any]]
 
 WRONG = Problem("exception", "no")
 
@@ -155,7 +154,7 @@ async def test_a_begun_task_that_is_released_is_free(store: JobStore, new_job: N
     assert not await store.conclude(claim, b"late")
 
 
-async def test_a_late_attempt_ends_nothing(open_store: OpenStore, new_job: NewJob, eventually: Eventually) -> None:
+async def test_a_late_attempt_ends_nothing(open_store: OpenStore, new_job: NewJob) -> None:
     job = new_job()
     async with open_store(lease_seconds=0.05) as store:
         late = await begun(store, job)

@@ -3,27 +3,24 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from essaim.errors import LeaseLostError
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Problem
 from essaim.jobs.ports import JobStore
+from tests.conftest import eventually
 
 NewJob = Callable[..., Job]
 Planned = Callable[..., Awaitable[Job]]
 Claiming = Callable[..., Awaitable[Claimed]]
-Eventually = Callable[..., Awaitable[Any]]
 OpenStore = Callable[..., AbstractAsyncContextManager[JobStore]]
 
 WRONG = Problem("exception", "no")
 
 
 @pytest.fixture
-async def overlap(
-    store: JobStore, open_store: OpenStore, planned: Planned, eventually: Eventually
-) -> tuple[Job, Claim, Claimed]:
+async def overlap(store: JobStore, open_store: OpenStore, planned: Planned) -> tuple[Job, Claim, Claimed]:
     """A job with two tasks; the claim on task 0 of a worker that stalled, and the one that took over."""
     job = await planned(2)
     async with open_store(lease_seconds=0.3) as short:
@@ -99,7 +96,7 @@ async def test_a_lease_far_in_the_future_has_ended(
 
 
 async def test_a_lease_that_ran_out_is_good_until_somebody_takes_over(
-    store: JobStore, open_store: OpenStore, planned: Planned, eventually: Eventually
+    store: JobStore, open_store: OpenStore, planned: Planned
 ) -> None:
     job = await planned(3)
     async with open_store(lease_seconds=0.05) as short:

@@ -2,17 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 
 from essaim.errors import LeaseLostError
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State
 from essaim.jobs.ports import JobStore
+from tests.conftest import eventually
 
 Planned = Callable[..., Awaitable[Job]]
 Claiming = Callable[..., Awaitable[Claimed]]
-Eventually = Callable[..., Awaitable[Any]]
 OpenStore = Callable[..., AbstractAsyncContextManager[JobStore]]
 
 WRONG = Problem("exception", "no")
@@ -42,9 +41,7 @@ async def test_only_one_worker_merges_at_a_time(store: JobStore, unmerged: Job) 
         assert other.seconds > 0
 
 
-async def test_a_merge_that_beats_keeps_its_lease(
-    store: JobStore, open_store: OpenStore, unmerged: Job, eventually: Eventually
-) -> None:
+async def test_a_merge_that_beats_keeps_its_lease(store: JobStore, open_store: OpenStore, unmerged: Job) -> None:
     async with open_store(lease_seconds=0.5) as short:
         mine = (await merging(short, unmerged)).claim
     assert await store.beat(mine)  # for the long lease of this one
@@ -53,9 +50,7 @@ async def test_a_merge_that_beats_keeps_its_lease(
     assert other.seconds > 0.5
 
 
-async def test_lost_merges_are_counted(
-    store: JobStore, open_store: OpenStore, unmerged: Job, eventually: Eventually
-) -> None:
+async def test_lost_merges_are_counted(store: JobStore, open_store: OpenStore, unmerged: Job) -> None:
     async with open_store(lease_seconds=0.1) as short:
 
         async def again() -> Claimed | None:
@@ -75,7 +70,6 @@ async def test_a_merge_that_was_claimed_again_completes_nothing(
     store: JobStore,
     open_store: OpenStore,
     unmerged: Job,
-    eventually: Eventually,
     outcome: bytes | Problem,
     cancelled: bool,
 ) -> None:

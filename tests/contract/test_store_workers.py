@@ -1,15 +1,14 @@
 """What the job store promises about who is at work."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from essaim.jobs.model import Worker
 from essaim.jobs.ports import JobStore
+from tests.conftest import eventually
 
-Eventually = Callable[..., Awaitable[Any]]
 OpenStore = Callable[..., AbstractAsyncContextManager[JobStore]]
 
 
@@ -56,7 +55,7 @@ async def test_a_worker_that_has_left_is_gone_at_once(store: JobStore) -> None:
     assert await store.workers() == [staying]
 
 
-async def test_a_silent_worker_is_gone_after_the_lease_time(open_store: OpenStore, eventually: Eventually) -> None:
+async def test_a_silent_worker_is_gone_after_the_lease_time(open_store: OpenStore) -> None:
     async with open_store(lease_seconds=0.3) as short, open_store(lease_seconds=300) as long:
         await short.report(worker("silent"))
 

@@ -5,20 +5,18 @@ In the place of Kubernetes' API server there is none: who sends is then not know
 
 import json
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.conftest import House
+from tests.conftest import House, eventually
 from tests.integration.collector import GATEWAY, KUBERNETES, TRACES, Collector, collecting
 from tests.integration.loki_server import LOKI_URL
 from tests.integration.otlp_receiver import Collected
 from tests.ports import free_port
-
-Eventually = Callable[..., Awaitable[Any]]
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, CLIENT_SPAN = CLIENT.split("-")[1:3]
@@ -36,10 +34,9 @@ NOBODY = {
 class Site:
     """A house that sends to the real collector; `collected` is what came out of it."""
 
-    def __init__(self, house: House, collected: Collected, url: str, eventually: Eventually) -> None:
+    def __init__(self, house: House, collected: Collected, url: str) -> None:
         self.house = house
         self.collected = collected
-        self._eventually = eventually
         headers = {"authorization": f"Bearer {TOKEN}"}
         self.http = httpx.AsyncClient(base_url=url, trust_env=False, headers=headers, timeout=90)
 
@@ -53,7 +50,7 @@ class Site:
         async def look() -> bool:
             return (await self.http.get(f"/v1/jobs/{job}")).json()["state"] in states
 
-        await self._eventually(look)
+        await eventually(look)
 
     def leave(self) -> None:
         """All processes, in good order: they send what they have to say."""
@@ -64,7 +61,7 @@ class Site:
 
 @asynccontextmanager
 async def running(
-    house: House, collected: tuple[str, Collected], folder: Path, eventually: Eventually
+    house: House, collected: tuple[str, Collected], folder: Path
 ) -> AsyncIterator[tuple[Site, Collector]]:
     """When this ends, all that was sent has come through."""
     (folder / "kubeconfig").write_text(json.dumps(NOBODY))
@@ -80,7 +77,7 @@ async def running(
         port = free_port()
         house.start("api", ESSAIM_API_PORT=str(port), ESSAIM_API_TOKENS=f"ada:{TOKEN}")
         house.start()
-        site = Site(house, collected[1], f"http://127.0.0.1:{port}", eventually)
+        site = Site(house, collected[1], f"http://127.0.0.1:{port}")
 
         async def ready() -> bool:
             try:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from uuid import uuid4
 
 import httpx
 
-from tests.conftest import ROOT, House
+from tests.conftest import ROOT, BuildHouse, eventually
 from tests.integration.collector_site import BRISK, Site, running
 from tests.integration.otlp_receiver import Collected
-
-Eventually = Callable[..., Awaitable[Any]]
 
 ENDS = ("job.succeeded", "job.succeeded", "job.failed", "job.failed", "job.cancelled")  # of its jobs, in this order
 
@@ -63,13 +60,11 @@ class Run:
         return [float(it[field]) for it in found if about.items() <= it.items()]
 
 
-async def eventful_run(
-    build_house: Callable[..., House], collected: tuple[str, Collected], folder: Path, eventually: Eventually
-) -> Run:
+async def eventful_run(build_house: BuildHouse, collected: tuple[str, Collected], folder: Path) -> Run:
     release = f"v{uuid4().hex[:8]}"
     house = build_house("journal", release=release, max_attempts=2)
-    async with running(house, collected, folder, eventually) as (site, collector):
-        jobs = await _everything_happens(site, eventually)
+    async with running(house, collected, folder) as (site, collector):
+        jobs = await _everything_happens(site)
         # As the collector has read them in a cluster where workers went 0 -> 1 -> 5 -> 7.
         events = json.loads((ROOT / "tests" / "fixtures" / "kubernetes_events.json").read_text())
         for resource in events["resourceLogs"]:
@@ -81,7 +76,7 @@ async def eventful_run(
     return Run(release, jobs, collected[1].logs)
 
 
-async def _everything_happens(site: Site, eventually: Eventually) -> list[str]:
+async def _everything_happens(site: Site) -> list[str]:
     """One job goes well, one at the second try, one cannot, one never does, one is cancelled, and its worker leaves."""
 
     def journal(name: str) -> str:

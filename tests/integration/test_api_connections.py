@@ -7,17 +7,14 @@ import socket
 import sys
 import termios
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from essaim_api.connection import MAX_HEAD_BYTES
 from essaim_api.streams import LOOK_SECONDS
+from tests.conftest import eventually
 from tests.integration.conftest import Serving, Site
-
-Eventually = Callable[..., Awaitable[Any]]
 
 H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
 
@@ -162,7 +159,7 @@ async def test_an_upload_behind_another_request_may_take_longer_than_an_idle_cli
     assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200", b"201"], answers
 
 
-async def test_what_waits_behind_an_open_request_is_bounded_and_answered(site: Site, eventually: Eventually) -> None:
+async def test_what_waits_behind_an_open_request_is_bounded_and_answered(site: Site) -> None:
     """What is not read yet waits in the sockets, however often the route looks whether the client is still there."""
     body, count, filler = b'{"words": ["x"], "text": "x"}', 600, b"x" * 10_000
     fields = b"Host: x\r\nPrefer: wait=30\r\nContent-Type: application/json\r\nContent-Length: %d" % len(body)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import eventually
 from tests.integration.conftest import Serving, Site
-
-Eventually = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,7 @@ async def test_a_stream_ends_itself_and_says_when_to_come_back(serving: Serving)
         assert answer.text.count("event: state\n") == 1
 
 
-async def test_a_client_that_goes_away_is_not_looked_after(
-    site: Site, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_client_that_goes_away_is_not_looked_after(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "essaim")
     job_id = await site.submit()
     async with following(site, job_id) as (_, next_event):
@@ -113,9 +110,7 @@ async def test_a_client_that_goes_away_is_not_looked_after(
     assert "http.failed" not in caplog.messages
 
 
-async def test_a_client_that_waits_no_longer_is_not_looked_after(
-    site: Site, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_client_that_waits_no_longer_is_not_looked_after(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "essaim")
     body = b'{"text":"a","words":["a"]}'
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)

@@ -4,16 +4,15 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from tests.conftest import BuildHouse, eventually
 from tests.integration.conftest import Serving, Site
 
-Eventually = Callable[..., Awaitable[Any]]
 MIB = 1024 * 1024
 
 NO_NAMES = [
@@ -220,7 +219,7 @@ async def test_a_lingering_connection_ends_after_a_number_of_bytes(site: Site, m
     assert 3 * MIB <= await asyncio.to_thread(upload) < 100 * MIB  # what the sockets hold is more than what is read
 
 
-async def test_as_many_connections_linger_as_requests_may_be_open(serving: Serving, eventually: Eventually) -> None:
+async def test_as_many_connections_linger_as_requests_may_be_open(serving: Serving) -> None:
     async with serving(max_open_requests=3, max_text_bytes=10) as site:
         head = b"PUT /v1/texts/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2000000000\r\n\r\n"
         lingering = site.server.config.lingering
@@ -238,7 +237,7 @@ async def test_as_many_connections_linger_as_requests_may_be_open(serving: Servi
 
 
 async def test_a_body_that_turns_to_nonsense_is_over_at_once(
-    serving: Serving, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    serving: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "essaim")
     async with serving(idle_seconds=3600) as site:
@@ -260,9 +259,7 @@ async def test_a_compressed_bomb_is_not_unpacked(site: Site) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-async def test_two_gigabytes_against_a_limit_leave_the_memory_flat(
-    build_house: Callable[..., Any], eventually: Eventually, announced: bool
-) -> None:
+async def test_two_gigabytes_against_a_limit_leave_the_memory_flat(build_house: BuildHouse, announced: bool) -> None:
     house = build_house(None, api_port=0, max_text_bytes=64 * MIB)
     process = house.start("api")
     port = int(await eventually(lambda: _port(house)))
@@ -307,9 +304,7 @@ def _port(house: Any) -> str | None:
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the kernel does this on Linux")
-async def test_who_takes_nothing_of_an_answer_is_cut_off(
-    serving: Serving, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_who_takes_nothing_of_an_answer_is_cut_off(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "essaim")
     async with serving(idle_seconds=1.0) as site:
         await site.http.put("/v1/texts/big", content=b"x" * 40_000_000)

@@ -7,15 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.conftest import BuildHouse, eventually
+
 ROOT = Path(__file__).parents[2]
-Eventually = Callable[..., Awaitable[Any]]
 
 
 def address(house: Any) -> str | None:
@@ -24,9 +24,7 @@ def address(house: Any) -> str | None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_leaves_with_streams_waits_and_transfers_open(
-    build_house: Callable[..., Any], eventually: Eventually, number: signal.Signals
-) -> None:
+async def test_it_leaves_with_streams_waits_and_transfers_open(build_house: BuildHouse, number: signal.Signals) -> None:
     house = build_house(None, api_port=0, stream_seconds=3600, max_wait_seconds=3600, idle_seconds=3600)
     process = house.start("api")
     url = await eventually(lambda: address(house))
@@ -49,7 +47,7 @@ async def test_it_leaves_with_streams_waits_and_transfers_open(
     assert not list((house.folder / "data" / "texts").rglob("half*"))
 
 
-async def test_it_leaves_with_its_parent(build_house: Callable[..., Any], eventually: Eventually) -> None:
+async def test_it_leaves_with_its_parent(build_house: BuildHouse) -> None:
     house = build_house(None, api_port=0)
     theirs, ours = os.pipe()
     process = subprocess.Popen(
@@ -68,7 +66,7 @@ async def test_it_leaves_with_its_parent(build_house: Callable[..., Any], eventu
         assert await asyncio.to_thread(process.wait, 60) == 0
 
 
-def test_a_mistake_in_the_settings_is_a_line_each(build_house: Callable[..., Any]) -> None:
+def test_a_mistake_in_the_settings_is_a_line_each(build_house: BuildHouse) -> None:
     house = build_house(None, api_port="many", release="NOT VALID")
     process = house.start("api")
     assert process.wait(60) == 2
@@ -78,7 +76,7 @@ def test_a_mistake_in_the_settings_is_a_line_each(build_house: Callable[..., Any
     assert "ESSAIM_RELEASE" in lines[0] + lines[1]
 
 
-def test_an_address_in_use_is_said_in_a_line(build_house: Callable[..., Any]) -> None:
+def test_an_address_in_use_is_said_in_a_line(build_house: BuildHouse) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         house = build_house(None, api_port=taken.getsockname()[1])
         process = house.start("api")

@@ -1,14 +1,13 @@
 """Texts over HTTP: stored whole or not at all, read in part, compared by version, listed by page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.conftest import eventually
 from tests.integration.conftest import Serving, Site
 
-Eventually = Callable[..., Awaitable[Any]]
 BODY = bytes(range(256)) * 4  # no UTF-8: a text is what it is
 
 
@@ -186,7 +185,7 @@ async def test_a_text_is_sent_as_it_is_and_whole(site: Site, header: str, value:
     ids=["announced", "chunked"],
 )
 async def test_a_text_whose_sender_vanishes_is_not_stored(
-    site: Site, beginning: bytes, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    site: Site, beginning: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "essaim")
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)

@@ -1,7 +1,6 @@
 """The real collector with the configuration that ships: what it makes of a job's spans and lines, and of console logs."""
 
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from essaim.telemetry.log_events import EVENTS
-from tests.conftest import House
+from tests.conftest import BuildHouse, eventually
 from tests.integration.collector import (
     CLUSTER,
     FOLDER,
@@ -23,8 +22,6 @@ from tests.integration.collector import (
 )
 from tests.integration.collector_site import CLIENT_SPAN, TOKEN, TRACE, running
 from tests.integration.otlp_receiver import Collected
-
-Eventually = Callable[..., Awaitable[Any]]
 
 SECRET, CONTENT = "a-secret-of-callbacks", "xylophone quartz"
 ATTEMPT = ("task.claimed", "task.finished")
@@ -64,10 +61,10 @@ def test_the_manifests_name_these_files() -> None:
 
 
 async def test_what_leaves_the_collector_is_one_trace_and_every_line_of_it(
-    build_house: Callable[..., House], collected: tuple[str, Collected], tmp_path: Path, eventually: Eventually
+    build_house: BuildHouse, collected: tuple[str, Collected], tmp_path: Path
 ) -> None:
     house = build_house(None, release="v1", callback_secret=SECRET)
-    async with running(house, collected, tmp_path, eventually) as (site, _):
+    async with running(house, collected, tmp_path) as (site, _):
         stored_text = await site.http.put("/v1/texts/a.txt", content=f"{CONTENT} " * 10_000)
         assert stored_text.is_success
         job = await site.submit(texts=["*.txt"], words=["quartz"], piece_bytes=65_536)
@@ -117,9 +114,7 @@ def told(found: Collected, job: str) -> None:
     assert lines == {(span["trace"], span["id"]) for span in found.spans}
 
 
-async def test_console_logs_of_a_node_say_whose_they_are(
-    collected: tuple[str, Collected], tmp_path: Path, eventually: Eventually
-) -> None:
+async def test_console_logs_of_a_node_say_whose_they_are(collected: tuple[str, Collected], tmp_path: Path) -> None:
     uid = "6dd4d9a6-5ed9-4b5e-9e8f-6c2f3f0a3d11"
     log = tmp_path / "pods" / f"essaim_rabbitmq-0_{uid}" / "rabbitmq" / "0.log"
     other = tmp_path / "pods" / f"elsewhere_rabbitmq-0_{uid}" / "rabbitmq" / "0.log"

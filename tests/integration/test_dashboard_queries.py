@@ -1,13 +1,12 @@
 """Every query of every dashboard finds something in what a run leaves behind the real collector, and says what happened."""
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import House
+from tests.conftest import BuildHouse, eventually
 from tests.dashboard_queries import boards, panels, queries
 from tests.integration.eventful_run import ENDS, Run, eventful_run
 from tests.integration.loki_server import LOKI_URL
@@ -15,14 +14,10 @@ from tests.integration.otlp_receiver import Collected
 from tests.integration.real_loki import STEP, RealLoki, real_loki
 from tests.logql import missing, parse, stored
 
-Eventually = Callable[..., Awaitable[Any]]
-
 
 @pytest.fixture
-async def run(
-    build_house: Callable[..., House], collected: tuple[str, Collected], tmp_path: Path, eventually: Eventually
-) -> Run:
-    return await eventful_run(build_house, collected, tmp_path, eventually)
+async def run(build_house: BuildHouse, collected: tuple[str, Collected], tmp_path: Path) -> Run:
+    return await eventful_run(build_house, collected, tmp_path)
 
 
 @pytest.fixture
@@ -42,7 +37,7 @@ async def test_every_query_of_every_dashboard_finds_what_a_run_has_left(run: Run
         assert any(not missing(tree, lines) for tree in parse(same)), same[0]
 
 
-async def test_every_query_of_every_dashboard_returns_data(loki: RealLoki, run: Run, eventually: Eventually) -> None:
+async def test_every_query_of_every_dashboard_returns_data(loki: RealLoki, run: Run) -> None:
     for same in zip(*[queries(job=job, release=run.release) for job in run.jobs], strict=True):
 
         async def any_answered(same: tuple[str, ...] = same) -> bool:

@@ -3,13 +3,12 @@
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import House
+from tests.conftest import BuildHouse, eventually
 
 MIB = 1024 * 1024
 
@@ -23,8 +22,7 @@ def rss(pid: int) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 async def test_an_idle_worker_is_small(
-    build_house: Callable[..., House],
-    eventually: Callable[..., Awaitable[Any]],
+    build_house: BuildHouse,
     record_property: Callable[[str, object], None],
 ) -> None:
     house = build_house(None)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from essaim_api.app import register
 from essaim_api.openapi import Api
 from essaim_api.problems import KINDS
 from essaim_words.payload import Request
+from tests.conftest import BuildHouse, eventually
 
 HERE = Path(__file__).parent
 
@@ -77,9 +78,7 @@ def examples(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
             yield {"$ref": f"#/components/schemas/{name}"}, example
 
 
-async def test_the_document_holds_against_the_running_api(
-    build_house: Callable[..., Any], eventually: Callable[..., Awaitable[Any]], tmp_path: Path
-) -> None:
+async def test_the_document_holds_against_the_running_api(build_house: BuildHouse, tmp_path: Path) -> None:
     house = build_house(None, api_port=0, api_tokens="ann:secret", stream_seconds=0.2, max_wait_seconds=0)
     house.start("api")
     found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))

@@ -1,10 +1,9 @@
 """What a worker tells Kubernetes about its own pod, and that it works on whatever comes of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,8 +16,8 @@ from essaim_words.payload import Request
 from essaim_worker.consumer import Consumer
 from essaim_worker.pod import ANNOTATION, PodCost
 from tests.api_server import ApiServer
+from tests.conftest import eventually
 
-Eventually = Callable[..., Awaitable[Any]]
 POD = "/api/v1/namespaces/essaim/pods/worker-1"
 LONG = 600.0
 
@@ -58,9 +57,7 @@ def costs(server: ApiServer) -> list[str]:
     return [seen.content["metadata"]["annotations"][ANNOTATION] for seen in server.seen]
 
 
-async def test_a_busy_pod_costs_more_than_an_idle_one(
-    server: ApiServer, settings: Settings, eventually: Eventually
-) -> None:
+async def test_a_busy_pod_costs_more_than_an_idle_one(server: ApiServer, settings: Settings) -> None:
     work = Work(settings, rise=0.01, fall=0.01)
     async with work.shown(server):
         for count in (1, 3, 0):
@@ -70,7 +67,7 @@ async def test_a_busy_pod_costs_more_than_an_idle_one(
     assert {(seen.method, seen.path) for seen in server.seen} == {("PATCH", POD)}
 
 
-async def test_many_small_tasks_are_one_write(server: ApiServer, settings: Settings, eventually: Eventually) -> None:
+async def test_many_small_tasks_are_one_write(server: ApiServer, settings: Settings) -> None:
     work = Work(settings, rise=0.01, fall=LONG)
     async with work.shown(server):
         work.set(1)
@@ -85,7 +82,7 @@ async def test_many_small_tasks_are_one_write(server: ApiServer, settings: Setti
     assert costs(server) == ["100", "200"]
 
 
-async def test_what_is_over_at_once_is_not_told(server: ApiServer, settings: Settings, eventually: Eventually) -> None:
+async def test_what_is_over_at_once_is_not_told(server: ApiServer, settings: Settings) -> None:
     work = Work(settings, rise=0.2, fall=LONG)
     async with work.shown(server):
         work.set(1)
@@ -98,16 +95,14 @@ async def test_what_is_over_at_once_is_not_told(server: ApiServer, settings: Set
 
 
 async def test_a_container_that_starts_again_takes_back_what_the_last_one_left(
-    server: ApiServer, settings: Settings, eventually: Eventually
+    server: ApiServer, settings: Settings
 ) -> None:
     server.objects[POD] = {"metadata": {"annotations": {ANNOTATION: "300"}}}
     async with Work(settings, fall=0.01).shown(server):
         await eventually(lambda: costs(server) == ["0"])
 
 
-async def test_one_request_at_a_time_and_the_latest_state_wins(
-    server: ApiServer, settings: Settings, eventually: Eventually
-) -> None:
+async def test_one_request_at_a_time_and_the_latest_state_wins(server: ApiServer, settings: Settings) -> None:
     work = Work(settings, rise=0.01, fall=0.01)
     server.answering.clear()
     async with work.shown(server):
@@ -122,7 +117,7 @@ async def test_one_request_at_a_time_and_the_latest_state_wins(
 
 
 async def test_a_failure_is_logged_once_until_it_works_again(
-    server: ApiServer, settings: Settings, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    server: ApiServer, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "essaim")
     work = Work(settings, rise=0.01, fall=0.01, pause=0.01)
@@ -142,9 +137,7 @@ def nowhere() -> Cluster:
 
 
 @pytest.mark.parametrize("how", ["silent", "absent", "no cluster at all"])
-async def test_work_goes_on_whatever_the_api_server_does(
-    how: str, server: ApiServer, settings: Settings, eventually: Eventually
-) -> None:
+async def test_work_goes_on_whatever_the_api_server_does(how: str, server: ApiServer, settings: Settings) -> None:
     server.answering.clear()
     clusters = {"silent": server.cluster, "absent": nowhere, "no cluster at all": own_cluster}
     async with open_backends(settings) as backends:
@@ -165,7 +158,7 @@ async def test_work_goes_on_whatever_the_api_server_does(
     assert server.seen == []
 
 
-async def test_a_worker_tells_of_its_work(server: ApiServer, settings: Settings, eventually: Eventually) -> None:
+async def test_a_worker_tells_of_its_work(server: ApiServer, settings: Settings) -> None:
     async with open_backends(settings) as backends:
         leaving = asyncio.Event()
         consumer = Consumer(backends, settings, "tester", leaving, server.cluster)

@@ -6,13 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -23,18 +21,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-async def listening(house: House, eventually: Callable[..., Awaitable[Any]]) -> str:
+async def listening(house: House) -> str:
     found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))
     return str(found.group(1))
 
 
-async def test_the_curl_commands_run_as_they_stand(
-    build_house: Callable[..., House], eventually: Callable[..., Awaitable[Any]]
-) -> None:
+async def test_the_curl_commands_run_as_they_stand(build_house: BuildHouse) -> None:
     house = build_house(None, api_port=0)
     house.start("api")
     house.start("worker")
-    address = await listening(house, eventually)
+    address = await listening(house)
     commands = [block for block in blocks("sh") if block.startswith("curl")]
     assert len(commands) == 2
     outputs = [
@@ -102,9 +98,7 @@ def test_every_link_into_the_repository_leads_somewhere() -> None:
     assert not [link for link in links if not (ROOT / link).exists()]
 
 
-async def test_your_own_work_in_two_files_runs_from_http_to_result(
-    build_house: Callable[..., House], eventually: Callable[..., Awaitable[Any]], tmp_path: Path
-) -> None:
+async def test_your_own_work_in_two_files_runs_from_http_to_result(build_house: BuildHouse, tmp_path: Path) -> None:
     payload, workload = blocks("python")
     (tmp_path / "checksums").mkdir()
     (tmp_path / "checksums" / "payload.py").write_text(payload)
@@ -115,7 +109,7 @@ async def test_your_own_work_in_two_files_runs_from_http_to_result(
     house.start("worker")
     house.start("worker")
     texts = {f"disks/{number}.bin": os.urandom(1000 + number) for number in range(8)}
-    async with httpx.AsyncClient(base_url=await listening(house, eventually), timeout=60) as client:
+    async with httpx.AsyncClient(base_url=await listening(house), timeout=60) as client:
         for name, content in texts.items():
             (await client.put(f"/v1/texts/{name}", content=content)).raise_for_status()
         answer = await client.post("/v1/jobs", json={"pattern": "disks/*"}, headers={"Prefer": "wait=50"})

@@ -4,7 +4,7 @@ The second release has another request, other tasks and other results, and fails
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,8 @@ import pytest
 
 from essaim.jobs.backends import Backends
 from essaim.jobs.model import Depth
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 from tests.servers import RABBITMQ_URL, S3, delete_queues, services
-
-Eventually = Callable[..., Awaitable[Any]]
 
 EMPTY = Depth(ready=0, in_flight=0)
 
@@ -32,7 +30,6 @@ class Release:
     http: httpx.AsyncClient
     backends: Backends
     folder: Path
-    eventually: Eventually
 
     async def submit(self, *numbers: int, **more: object) -> str:
         request = {"journal": str(self.folder / "journal"), "numbers": numbers, **more}
@@ -51,7 +48,7 @@ class Release:
             found = await self.job(job_id)
             return found if found["state"] == state else None
 
-        return dict(await self.eventually(look))
+        return dict(await eventually(look))
 
     async def idle(self) -> None:
         """Wait until its queue is empty."""
@@ -59,7 +56,7 @@ class Release:
         async def look() -> bool:
             return await self.backends.queue.depth() == EMPTY
 
-        await self.eventually(look)
+        await eventually(look)
 
     def journal(self) -> list[str]:
         path = self.folder / "journal"
@@ -69,9 +66,8 @@ class Release:
 @pytest.fixture(params=["embedded", "services"])
 async def releases(
     request: pytest.FixtureRequest,
-    build_house: Callable[..., House],
+    build_house: BuildHouse,
     tmp_path: Path,
-    eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[tuple[Release, Release]]:
     """Their APIs run; workers do not, yet."""
@@ -92,7 +88,7 @@ async def releases(
             house.start("api")
             found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))
             async with house.backends() as backends, httpx.AsyncClient(base_url=found[1], timeout=60) as http:
-                yield Release(release, house, http, backends, tmp_path, eventually)
+                yield Release(release, house, http, backends, tmp_path)
             house.kill_all()
             if request.param == "services":
                 await delete_queues(RABBITMQ_URL, release)
@@ -139,7 +135,7 @@ async def test_a_job_can_be_taken_from_a_release_that_has_no_workers(releases: t
     assert (await second.backends.queue.depth()).ready == 2
     second.house.start()
     await second.idle()
-    await second.eventually(lambda: "message.obsolete" in second.house.logs())
+    await eventually(lambda: "message.obsolete" in second.house.logs())
     assert sorted(second.journal()) == ["first 1", "first 2", "first 3"]
     assert (await second.job(job_ids[0]))["run"] == 2
 
@@ -149,13 +145,13 @@ async def test_a_job_can_be_taken_from_workers_that_are_at_it(releases: tuple[Re
     first, second = releases
     second.house.start()
     job_id = await second.submit(4, 6, seconds=600)
-    await second.eventually(lambda: second.journal() != [])
+    await eventually(lambda: second.journal() != [])
     taken = await first.http.post(f"/v1/jobs/{job_id}/retry", params={"from": second.name})
     assert taken.status_code == 202
     again = await first.http.post(f"/v1/jobs/{job_id}/retry", params={"from": second.name})
     assert again.status_code == 409
     await second.idle()
-    await second.eventually(lambda: "task.stopped" in second.house.logs())
+    await eventually(lambda: "task.stopped" in second.house.logs())
     found = await second.job(job_id)
     assert (found["state"], found["release"], found["run"]) == ("queued", first.name, 2)
     first.house.start()

@@ -1,8 +1,6 @@
 """What has ended is kept for a time, and then nothing of it is left."""
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
@@ -11,15 +9,13 @@ from essaim.errors import JobNotFoundError, TextNotFoundError
 from essaim.jobs.model import Job, State
 from essaim.jobs.service import JobService
 from essaim_words.payload import Request
-from tests.conftest import House
+from tests.conftest import BuildHouse, eventually
 
 NOBODYS = {"id": "1", "type": "of.nobody", "source": "/tests", "datacontenttype": "application/json"}
 REQUEST = Request(text="a swarm of bees", words=["swarm"])
 
 
-async def test_jobs_results_and_parked_messages_go_after_their_time(
-    build_house: Callable[..., House], eventually: Callable[..., Awaitable[Any]]
-) -> None:
+async def test_jobs_results_and_parked_messages_go_after_their_time(build_house: BuildHouse) -> None:
     house = build_house(None, retention_seconds=0.001, inline_result_bytes=0)  # every result is a large one
     async with house.backends() as backends:
         service = JobService(backends, house.settings)

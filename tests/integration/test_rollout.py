@@ -18,10 +18,10 @@ from essaim.rollout.releases import Elsewhere
 from essaim.rollout.reporting import Line, Reporter
 from essaim.rollout.service import split_traffic
 from essaim.rollout.verdict import Rules
-from tests.conftest import House
+from tests.conftest import BuildHouse, House
 from tests.two_releases import TwoReleases, start
 
-Build = Callable[..., House]
+Build = BuildHouse
 
 
 def plan(**changed: Any) -> Callable[[dict[str, Any]], Plan]:

@@ -7,9 +7,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,9 +16,8 @@ from essaim.jobs.backends import Backends
 from essaim.jobs.model import Job, State
 from essaim.jobs.service import JobService
 from essaim_words.payload import MIB, Request
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 
-Eventually = Callable[..., Awaitable[Any]]
 CHUNK = 8 * MIB
 SOURCES = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")))
 WORDS = sorted({word.decode() for word in re.findall(rb"[a-z]{4,12}", SOURCES)})
@@ -30,7 +28,7 @@ async def repeated(data: bytes, size: int) -> AsyncIterator[bytes]:
         yield data[: size - start]
 
 
-async def ended(service: JobService, job: Job, eventually: Eventually) -> Job:
+async def ended(service: JobService, job: Job) -> Job:
     async def look() -> Job | None:
         now = await service.get(job.id)
         return now if now.state.ended else None
@@ -39,7 +37,7 @@ async def ended(service: JobService, job: Job, eventually: Eventually) -> Job:
     return found
 
 
-async def under_way(service: JobService, job: Job, eventually: Eventually) -> None:
+async def under_way(service: JobService, job: Job) -> None:
     async def look() -> bool:
         now = await service.get(job.id)
         assert not now.state.ended, now
@@ -55,7 +53,7 @@ def bytes_read(pid: int) -> int:
 
 
 @pytest.fixture
-async def backends(build_house: Callable[..., House]) -> AsyncIterator[tuple[House, Backends, JobService]]:
+async def backends(build_house: BuildHouse) -> AsyncIterator[tuple[House, Backends, JobService]]:
     house = build_house(None)
     async with house.backends() as opened:
         yield house, opened, JobService(opened, house.settings)
@@ -63,7 +61,7 @@ async def backends(build_house: Callable[..., House]) -> AsyncIterator[tuple[Hou
 
 @pytest.mark.parametrize("ignore_case", [False, True])
 async def test_a_search_spread_over_workers_counts_as_ripgrep(
-    backends: tuple[House, Backends, JobService], eventually: Eventually, tmp_path: Path, ignore_case: bool
+    backends: tuple[House, Backends, JobService], tmp_path: Path, ignore_case: bool
 ) -> None:
     house, opened, service = backends
     size, words = 3 * len(SOURCES), ["self", "return", "Guido", "import", "naïve", "__init__", "é"]
@@ -74,7 +72,7 @@ async def test_a_search_spread_over_workers_counts_as_ripgrep(
         house.start()
     request = Request(words=words, texts=["lib/**"], ignore_case=ignore_case, piece_bytes=1_234_567)
     job, _ = await service.submit(request, "tester")
-    done = await ended(service, job, eventually)
+    done = await ended(service, job)
     assert done.state is State.SUCCEEDED, house.logs()
     result = json.loads(await service.result(done))
     assert done.tasks is not None
@@ -100,7 +98,7 @@ async def test_a_search_spread_over_workers_counts_as_ripgrep(
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="reads /proc")
 async def test_a_search_that_is_told_to_leave_is_resumed_without_reading_again(
-    backends: tuple[House, Backends, JobService], eventually: Eventually, record_property: Callable[[str, object], None]
+    backends: tuple[House, Backends, JobService], record_property: Callable[[str, object], None]
 ) -> None:
     house, opened, service = backends
     size = 96 * MIB
@@ -110,14 +108,14 @@ async def test_a_search_that_is_told_to_leave_is_resumed_without_reading_again(
     idle = bytes_read(first.pid)
     request = Request(words=WORDS[:1000], texts=["large"], ignore_case=True, piece_bytes=1024 * MIB)
     job, _ = await service.submit(request, "tester")
-    await under_way(service, job, eventually)
+    await under_way(service, job)
     told = time.monotonic()
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=30) == 0
     took = time.monotonic() - told
     saved = (await service.get(job.id)).progress * size
     second = house.start()
-    done = await ended(service, job, eventually)
+    done = await ended(service, job)
     by_second = bytes_read(second.pid) - idle
     record_property(
         "measured",
@@ -130,7 +128,7 @@ async def test_a_search_that_is_told_to_leave_is_resumed_without_reading_again(
 
 
 async def test_a_cancelled_search_stops(
-    backends: tuple[House, Backends, JobService], eventually: Eventually, record_property: Callable[[str, object], None]
+    backends: tuple[House, Backends, JobService], record_property: Callable[[str, object], None]
 ) -> None:
     house, opened, service = backends
     size = 256 * MIB
@@ -138,7 +136,7 @@ async def test_a_cancelled_search_stops(
     house.start(ESSAIM_BEAT_SECONDS="1", ESSAIM_LEASE_SECONDS="15")
     request = Request(words=WORDS[:1000], texts=["large"], ignore_case=True, piece_bytes=1024 * MIB)
     job, _ = await service.submit(request, "tester")
-    await under_way(service, job, eventually)
+    await under_way(service, job)
     told = time.monotonic()
     await service.cancel(job.id)
     await eventually(lambda: "task.stopped" in house.logs())
@@ -149,7 +147,7 @@ async def test_a_cancelled_search_stops(
 
 
 async def test_a_text_that_changes_while_its_job_runs_fails_the_job_and_says_so(
-    backends: tuple[House, Backends, JobService], eventually: Eventually
+    backends: tuple[House, Backends, JobService],
 ) -> None:
     house, opened, service = backends
     size = 64 * MIB
@@ -157,9 +155,9 @@ async def test_a_text_that_changes_while_its_job_runs_fails_the_job_and_says_so(
     house.start()
     request = Request(words=WORDS[:1000], texts=["large"], ignore_case=True, piece_bytes=1024 * MIB)
     job, _ = await service.submit(request, "tester")
-    await under_way(service, job, eventually)
+    await under_way(service, job)
     await opened.texts.put("large", repeated(b"other\n", 600), limit=size)
-    done = await ended(service, job, eventually)
+    done = await ended(service, job)
     assert done.problem is not None
     assert (done.state, done.problem.type) == (State.FAILED, "inputs-changed")
     assert "'large' is no longer the version" in done.problem.detail

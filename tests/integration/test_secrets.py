@@ -1,17 +1,14 @@
 """No token, no secret and no text content in anything that a run writes: consoles, log files, and all that leaves over OTLP."""
 
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 from tests.integration.otlp_receiver import receiving
 
-Eventually = Callable[..., Awaitable[Any]]
 TOKEN, WRONG_TOKEN, SIGNING, HOOK = "token-qqqq-1", "token-qqqq-2", "signing-qqqq-0123456789abcdef", "hook-qqqq"
 PASSWORD = "pass-qqqq"
 TEXT, STORED, REFUSED = "xylophone", "zyzzyva", "quokka"
@@ -42,9 +39,7 @@ async def everything(http: httpx.AsyncClient) -> list[int]:
     return [answer.status_code for answer in answers]
 
 
-async def test_a_whole_run_says_nothing_that_it_was_told_in_confidence(
-    build_house: Callable[..., House], eventually: Eventually
-) -> None:
+async def test_a_whole_run_says_nothing_that_it_was_told_in_confidence(build_house: BuildHouse) -> None:
     house = build_house(None, api_port=0, log_level="DEBUG")
     private = {"ESSAIM_CALLBACK_HOSTS": "127.0.0.1", "ESSAIM_CALLBACK_PRIVATE_ADDRESSES": "true"}
     house.environment.update({**private, "ESSAIM_API_TOKENS": f"ada:{TOKEN}", "ESSAIM_CALLBACK_SECRET": SIGNING})
@@ -79,7 +74,7 @@ async def test_a_whole_run_says_nothing_that_it_was_told_in_confidence(
     ids=["no broker", "no database", "a mistyped broker", "no S3"],
 )
 def test_a_password_in_a_url_is_in_no_complaint(
-    build_house: Callable[..., House], tmp_path: Path, setting: str, url: str
+    build_house: BuildHouse, tmp_path: Path, setting: str, url: str
 ) -> None:
     house = build_house(None, **{setting: url, "start_seconds": 2, "log_level": "DEBUG"})
     keys = {"AWS_ACCESS_KEY_ID": "essaim", "AWS_SECRET_ACCESS_KEY": PASSWORD, "AWS_REGION": "us-east-1"}

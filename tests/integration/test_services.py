@@ -7,14 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import aio_pika
 import httpx
 import pytest
 
+from tests.conftest import eventually
 from tests.integration.essaim_command import Said
 from tests.servers import absent
 
@@ -126,7 +126,7 @@ def test_what_is_not_installed_is_named_and_nothing_is_exported_for_it(tmp_path:
 
 
 async def test_the_readmes_commands_lead_from_nothing_to_a_result_over_rabbitmq(
-    place: tuple[Path, dict[str, str]], eventually: Callable[..., Awaitable[Any]]
+    place: tuple[Path, dict[str, str]],
 ) -> None:
     if RABBITMQ is None:
         absent("no rabbitmq-server is installed")

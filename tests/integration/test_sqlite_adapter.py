@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cloudevents.core.v1.event import CloudEvent
@@ -18,6 +17,7 @@ from essaim.jobs.adapters.sqlite.store import open_sqlite_store
 from essaim.jobs.events import JobRetried, from_event, to_event
 from essaim.jobs.model import Depth, Job, State, Worker
 from essaim.jobs.ports import Delivery
+from tests.conftest import eventually
 
 
 def a_job(job_id: str = "job-1") -> Job:
@@ -108,9 +108,7 @@ async def test_closing_gives_back_what_is_unsettled_at_once(tmp_path: Path) -> N
         assert await observer.depth() == Depth(ready=3, in_flight=0)
 
 
-async def test_a_message_in_hand_stays_there_while_its_consumer_lives(
-    tmp_path: Path, eventually: Callable[..., Awaitable[Any]]
-) -> None:
+async def test_a_message_in_hand_stays_there_while_its_consumer_lives(tmp_path: Path) -> None:
     path = tmp_path / "essaim.db"
     async with open_sqlite_queue(f"sqlite:///{path}", "r1", 10) as queue, queue.deliveries(1) as deliveries:
         await queue.publish([to_event(JobRetried("job-1", 2), "r1")])

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,8 +18,8 @@ from essaim.jobs.adapters.sqlite.store import open_sqlite_store
 from essaim.jobs.events import JobRetried, JobSubmitted, from_event, to_event
 from essaim.jobs.model import Depth, Job, State
 from essaim.jobs.ports import JobStore
+from tests.conftest import eventually
 
-Eventually = Callable[..., Awaitable[Any]]
 Start = Callable[..., subprocess.Popen[str]]
 
 ROLES = Path(__file__).with_name("sqlite_roles.py")
@@ -81,7 +80,7 @@ async def test_processes_that_make_a_fresh_file_together_all_get_in(tmp_path: Pa
             assert await store.counts() == {"r1": {State.QUEUED: 10}}
 
 
-async def test_killed_processes_lose_nothing(tmp_path: Path, start: Start, eventually: Eventually) -> None:
+async def test_killed_processes_lose_nothing(tmp_path: Path, start: Start) -> None:
     path, log = tmp_path / "essaim.db", tmp_path / "completed.log"
     url = f"sqlite:///{path}"
     async with open_sqlite_queue(url, "r1", 1000) as queue, open_sqlite_store(url, LEASE_SECONDS) as store:
@@ -154,7 +153,7 @@ async def test_a_consumer_that_stalls_gives_up_its_messages_and_comes_back(tmp_p
         assert await queue.depth() == Depth(ready=0, in_flight=0)
 
 
-async def test_what_a_dead_process_held_counts_as_ready(tmp_path: Path, start: Start, eventually: Eventually) -> None:
+async def test_what_a_dead_process_held_counts_as_ready(tmp_path: Path, start: Start) -> None:
     """Though no consumer is left to notice: or nobody would be started for it."""
     url = f"sqlite:///{tmp_path}/essaim.db"
     async with open_sqlite_queue(url, "r1", 10) as queue:

@@ -14,11 +14,10 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 from tests.servers import MONGODB_URL, RABBITMQ_URL, absent, delete_queues, mongodb_silent
 
-Build = Callable[..., House]
-Eventually = Callable[..., Awaitable[Any]]
+Build = BuildHouse
 REQUEST = {"text": "a b a", "words": ["a"]}
 SECRET = "s3cret"
 
@@ -104,7 +103,7 @@ async def late() -> AsyncIterator[Callable[[str], Awaitable[LateServer]]]:
         await server.close()
 
 
-async def listening(house: House, eventually: Eventually) -> str:
+async def listening(house: House) -> str:
     found = await eventually(lambda: re.search(r"api\.listening address=(\S+)", house.logs()))
     return str(found[1])
 
@@ -119,20 +118,20 @@ async def ready(http: httpx.AsyncClient) -> bool:
     return (await http.get("/readyz")).status_code == 200
 
 
-async def runs_one_job(house: House, eventually: Eventually) -> None:
+async def runs_one_job(house: House) -> None:
     house.start("api")
     house.start("worker")
-    async with httpx.AsyncClient(base_url=await listening(house, eventually), timeout=90, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=await listening(house), timeout=90, trust_env=False) as http:
         assert await one_job(http) == {"a": 2}, house.logs()
 
 
 async def test_a_broker_that_is_late_is_waited_for(
-    build_house: Build, eventually: Eventually, release: str, late: Callable[[str], Awaitable[LateServer]]
+    build_house: Build, release: str, late: Callable[[str], Awaitable[LateServer]]
 ) -> None:
     broker = await late(RABBITMQ_URL)
     house = build_house(None, api_port=0, queue_url=broker.url, release=release, start_seconds=600)
     processes = [house.start("api"), house.start("worker")]
-    url = await listening(house, eventually)
+    url = await listening(house)
     await eventually(lambda: house.logs().count("backend.awaited backend=queue") == 2)
     async with httpx.AsyncClient(base_url=url, timeout=90, trust_env=False) as http:
         assert (await http.get("/livez")).json() == {"status": "ok"}
@@ -152,13 +151,13 @@ async def test_a_broker_that_is_late_is_waited_for(
 
 
 async def test_a_job_store_that_is_late_is_waited_for(
-    build_house: Build, eventually: Eventually, database: str, late: Callable[[str], Awaitable[LateServer]]
+    build_house: Build, database: str, late: Callable[[str], Awaitable[LateServer]]
 ) -> None:
     server = await late(database)
     house = build_house(None, api_port=0, store_url=server.url, start_seconds=600)
     house.start("api")
     house.start("worker")
-    url = await listening(house, eventually)
+    url = await listening(house)
     async with httpx.AsyncClient(base_url=url, timeout=90, trust_env=False) as http:
         answer = await http.get("/readyz")  # held until it is known that the store does not answer
         assert answer.status_code == 503
@@ -168,12 +167,12 @@ async def test_a_job_store_that_is_late_is_waited_for(
         assert await one_job(http) == {"a": 2}
 
 
-async def test_rabbitmq_goes_with_sqlite(build_house: Build, eventually: Eventually, release: str) -> None:
-    await runs_one_job(build_house(None, api_port=0, queue_url=RABBITMQ_URL, release=release), eventually)
+async def test_rabbitmq_goes_with_sqlite(build_house: Build, release: str) -> None:
+    await runs_one_job(build_house(None, api_port=0, queue_url=RABBITMQ_URL, release=release))
 
 
-async def test_mongodb_goes_with_sqlite(build_house: Build, eventually: Eventually, database: str) -> None:
-    await runs_one_job(build_house(None, api_port=0, store_url=database), eventually)
+async def test_mongodb_goes_with_sqlite(build_house: Build, database: str) -> None:
+    await runs_one_job(build_house(None, api_port=0, store_url=database))
 
 
 @pytest.mark.parametrize("module", ["api", "worker"])
@@ -219,7 +218,6 @@ async def test_a_wrong_password_is_not_waited_for(build_house: Build, release: s
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_leaves_while_it_waits(
     build_house: Build,
-    eventually: Eventually,
     late: Callable[[str], Awaitable[LateServer]],
     module: str,
     number: signal.Signals,

@@ -4,20 +4,17 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from essaim.telemetry.log_events import EVENTS
-from tests.conftest import ROOT, House
+from tests.conftest import ROOT, BuildHouse, House, eventually
 from tests.integration.otlp_receiver import Collected, receiving
 from tests.ports import free_port
-
-Eventually = Callable[..., Awaitable[Any]]
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, CLIENT_SPAN = CLIENT.split("-")[1:3]
@@ -59,7 +56,7 @@ class Site:
         return str(answer.json()["id"])
 
 
-async def started(house: House, endpoint: str, eventually: Eventually) -> tuple[str, subprocess.Popen[bytes]]:
+async def started(house: House, endpoint: str) -> tuple[str, subprocess.Popen[bytes]]:
     house.environment.update({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **BRISK})
     port = free_port()
     house.start("api", ESSAIM_API_PORT=str(port), ESSAIM_API_TOKENS=f"ada:{TOKEN}")
@@ -83,13 +80,13 @@ def collector() -> Iterator[tuple[str, Collected]]:
 
 
 @pytest.fixture
-async def site(build_house: Callable[..., House], collector: tuple[str, Collected], eventually: Eventually) -> Site:
+async def site(build_house: BuildHouse, collector: tuple[str, Collected]) -> Site:
     house = build_house(None, release="v1")
-    url, worker = await started(house, collector[0], eventually)
+    url, worker = await started(house, collector[0])
     return Site(house, collector[1], url, worker)
 
 
-async def test_a_job_is_one_trace_from_the_clients_request_to_its_end(site: Site, eventually: Eventually) -> None:
+async def test_a_job_is_one_trace_from_the_clients_request_to_its_end(site: Site) -> None:
     job = await site.submit(text=CONTENT, words=["quartz"])
     found = site.collected
     await eventually(lambda: {"POST /v1/jobs", "submit", "handle"} <= {span["name"] for span in found.spans})
@@ -107,9 +104,7 @@ async def test_a_job_is_one_trace_from_the_clients_request_to_its_end(site: Site
     assert {span["resource"]["service.version"] for span in found.spans} == {"v1"}
 
 
-async def test_the_tasks_of_a_job_are_in_its_trace_and_point_to_its_submission(
-    site: Site, eventually: Eventually
-) -> None:
+async def test_the_tasks_of_a_job_are_in_its_trace_and_point_to_its_submission(site: Site) -> None:
     job = await site.submit(text="a swarm of bees " * 10_000, words=["swarm"], piece_bytes=65_536)
     found = site.collected
     await eventually(lambda: Counter(one["name"] for one in found.spans) >= Counter(handle=4, submit=1))
@@ -125,9 +120,7 @@ async def test_the_tasks_of_a_job_are_in_its_trace_and_point_to_its_submission(
     assert {span["trace"] for span in found.spans if span["attributes"].get("job") == job} == {TRACE}
 
 
-async def test_every_line_says_which_job_task_attempt_release_and_trace_it_is_about(
-    site: Site, eventually: Eventually
-) -> None:
+async def test_every_line_says_which_job_task_attempt_release_and_trace_it_is_about(site: Site) -> None:
     job = await site.submit(text=CONTENT, words=["quartz"])
     found = site.collected
     expected = ("job.submitted", "task.claimed", "job.succeeded", "span.ended")
@@ -145,7 +138,7 @@ async def test_every_line_says_which_job_task_attempt_release_and_trace_it_is_ab
     assert {one["attributes"]["event"] for one in found.logs if "event" in one["attributes"]} <= known
 
 
-async def test_each_span_that_ends_is_a_line_too(site: Site, eventually: Eventually) -> None:
+async def test_each_span_that_ends_is_a_line_too(site: Site) -> None:
     await site.submit(text=CONTENT, words=["quartz"])
     found = site.collected
     await eventually(lambda: "handle" in {span["name"] for span in found.spans})
@@ -159,11 +152,11 @@ async def test_each_span_that_ends_is_a_line_too(site: Site, eventually: Eventua
 
 
 async def test_by_ratio_a_trace_is_there_as_a_whole_or_not_at_all_and_lines_always_are(
-    build_house: Callable[..., House], collector: tuple[str, Collected], eventually: Eventually
+    build_house: BuildHouse, collector: tuple[str, Collected]
 ) -> None:
     house = build_house(None)
     house.environment.update({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"})
-    url, worker = await started(house, collector[0], eventually)
+    url, worker = await started(house, collector[0])
     site, found = Site(house, collector[1], url, worker), collector[1]
     jobs = [await site.submit(traceparent="", text=CONTENT, words=["quartz"]) for _ in range(24)]
     await eventually(lambda: len(found.events("job.succeeded")) == 24)
@@ -179,11 +172,11 @@ async def test_by_ratio_a_trace_is_there_as_a_whole_or_not_at_all_and_lines_alwa
 
 @pytest.mark.parametrize("sampled", [True, False], ids=["sampled", "not sampled"])
 async def test_whether_the_client_samples_its_trace_decides(
-    build_house: Callable[..., House], collector: tuple[str, Collected], eventually: Eventually, sampled: bool
+    build_house: BuildHouse, collector: tuple[str, Collected], sampled: bool
 ) -> None:
     house, ratio = build_house(None), "0" if sampled else "1"
     house.environment.update({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio})
-    url, worker = await started(house, collector[0], eventually)
+    url, worker = await started(house, collector[0])
     site, found = Site(house, collector[1], url, worker), collector[1]
     job = await site.submit(traceparent=CLIENT[:-1] + str(int(sampled)), text=CONTENT, words=["quartz"])
     await eventually(lambda: found.events("job.succeeded"))
@@ -195,7 +188,7 @@ async def test_whether_the_client_samples_its_trace_decides(
     assert [line["trace"] for line in found.events("job.succeeded") if line["attributes"]["job"] == job] == [TRACE]
 
 
-async def test_no_token_no_secret_and_no_text_leaves_the_house(site: Site, eventually: Eventually) -> None:
+async def test_no_token_no_secret_and_no_text_leaves_the_house(site: Site) -> None:
     await site.submit(text=CONTENT, words=["quartz"])
     await eventually(lambda: site.collected.events("job.succeeded") and site.collected.metrics)
     everything = "\n".join(site.collected.raw) + site.house.logs()
@@ -214,7 +207,7 @@ def test_what_utf_8_has_not_is_escaped(collected: tuple[str, Collected]) -> None
     assert [line["attributes"]["status"] for line in found.events("span.ended")] == ["unset", "error"]
 
 
-async def test_a_worker_that_leaves_has_sent_all_it_had_to_say(site: Site, eventually: Eventually) -> None:
+async def test_a_worker_that_leaves_has_sent_all_it_had_to_say(site: Site) -> None:
     site.house.environment.update({"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000"})
     site.worker.kill()
     site.worker.wait()
@@ -227,11 +220,9 @@ async def test_a_worker_that_leaves_has_sent_all_it_had_to_say(site: Site, event
     assert found.events("worker.left")
 
 
-async def test_a_dead_collector_stops_no_job_and_no_worker(
-    build_house: Callable[..., House], eventually: Eventually
-) -> None:
+async def test_a_dead_collector_stops_no_job_and_no_worker(build_house: BuildHouse) -> None:
     house = build_house(None)
-    url, worker = await started(house, f"http://127.0.0.1:{free_port()}", eventually)
+    url, worker = await started(house, f"http://127.0.0.1:{free_port()}")
     site = Site(house, Collected(), url, worker)
     for _ in range(3):
         await site.submit(text=CONTENT, words=["quartz"])
@@ -241,7 +232,7 @@ async def test_a_dead_collector_stops_no_job_and_no_worker(
 
 
 @pytest.mark.parametrize("role", ["api", "worker"])
-def test_an_endpoint_that_is_none_is_refused_in_one_line(build_house: Callable[..., House], role: str) -> None:
+def test_an_endpoint_that_is_none_is_refused_in_one_line(build_house: BuildHouse, role: str) -> None:
     house = build_house(None)
     process = house.start(role, OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318")
     assert process.wait(60) == 2

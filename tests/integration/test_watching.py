@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,8 +10,7 @@ from essaim.jobs.backends import open_backends
 from essaim.jobs.events import TaskReady, to_event
 from essaim.jobs.settings import load_settings
 from essaim.jobs.watching import watch
-
-Eventually = Callable[..., Awaitable[Any]]
+from tests.conftest import eventually
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int]]:
@@ -22,7 +19,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int]]:
 
 
 async def test_an_idle_process_says_again_and_again_that_it_lives(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, eventually: Eventually
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     async with open_backends(load_settings(data_dir=tmp_path)) as backends:
@@ -32,9 +29,7 @@ async def test_an_idle_process_says_again_and_again_that_it_lives(
     assert set(said(caplog)) == {(0, 3)}
 
 
-async def test_a_change_is_said_at_once_and_only_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, eventually: Eventually
-) -> None:
+async def test_a_change_is_said_at_once_and_only_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with open_backends(load_settings(data_dir=tmp_path)) as backends:
         watching = asyncio.create_task(watch(backends.queue, lambda: 0, every=0.01, quiet=3600))

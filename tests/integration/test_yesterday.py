@@ -2,16 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from essaim.jobs.model import State
 from essaim.jobs.service import JobService
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 
 YESTERDAY = (Path(__file__).parents[1] / "fixtures" / "sqlite_1.sql").read_text()
 
@@ -21,7 +19,7 @@ def job(number: int) -> str:
 
 
 @pytest.fixture
-def house(build_house: Callable[..., House]) -> House:
+def house(build_house: BuildHouse) -> House:
     """With the file in it."""
     house = build_house(None, release="v1")
     house.settings.data_dir.mkdir()
@@ -30,9 +28,7 @@ def house(build_house: Callable[..., House]) -> House:
     return house
 
 
-async def test_jobs_and_messages_of_version_1_are_finished(
-    house: House, eventually: Callable[..., Awaitable[Any]]
-) -> None:
+async def test_jobs_and_messages_of_version_1_are_finished(house: House) -> None:
     async with house.backends() as backends:
         service = JobService(backends, house.settings)
         assert await service.replay() == 1

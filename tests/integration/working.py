@@ -1,7 +1,7 @@
 """A house with real workers and a workload that keeps a journal, on SQLite and files or on RabbitMQ, MongoDB and S3."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -10,16 +10,15 @@ import pytest
 from essaim.jobs.backends import Backends
 from essaim.jobs.model import Job
 from essaim.jobs.service import JobService
-from tests.conftest import House
+from tests.conftest import BuildHouse, House, eventually
 from tests.servers import S3, services
 
-Eventually = Callable[..., Awaitable[Any]]
 Working = tuple[House, Backends]
 
 
 @asynccontextmanager
 async def working(
-    kind: str, build_house: Callable[..., House], monkeypatch: pytest.MonkeyPatch, **settings: object
+    kind: str, build_house: BuildHouse, monkeypatch: pytest.MonkeyPatch, **settings: object
 ) -> AsyncIterator[Working]:
     """`kind`: "embedded" or "services". Workers come with `house.start`."""
     async with AsyncExitStack() as stack:
@@ -37,17 +36,16 @@ async def working(
 class WorkingSite:
     """The house, its backends, and how a client waits for what comes of its jobs."""
 
-    def __init__(self, house: House, backends: Backends, request: type[Any], eventually: Eventually) -> None:
+    def __init__(self, house: House, backends: Backends, request: type[Any]) -> None:
         self.house = house
         self.backends = backends
         self.service = JobService(backends, house.settings)
-        self.eventually = eventually
         self.make_request = request
 
     async def until(self, condition: Callable[[], Any]) -> Any:
         """What it gives as soon as that is true. Where it never is, the workers' lines say why."""
         try:
-            return await self.eventually(condition)
+            return await eventually(condition)
         except TimeoutError:
             raise AssertionError(self.house.logs()) from None
 

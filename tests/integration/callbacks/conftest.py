@@ -1,14 +1,14 @@
 """Jobs that bring a callback along, and a receiver that is called."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from essaim.jobs.model import Job
-from tests.conftest import House
-from tests.integration.working import Eventually, WorkingSite, working
+from tests.conftest import BuildHouse
+from tests.integration.working import WorkingSite, working
 from tests.receiver import Call, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -27,15 +27,14 @@ class Site(WorkingSite):
 @pytest.fixture
 async def site(
     request: pytest.FixtureRequest,
-    build_house: Callable[..., House],
+    build_house: BuildHouse,
     journal_request: type[Any],
-    eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Site]:
     """On SQLite and files; `on_services` is what runs a test on RabbitMQ, MongoDB and S3 too."""
     kind, bounds = getattr(request, "param", "embedded"), {"max_attempts": 2, "max_tasks_per_job": 100}
     async with working(kind, build_house, monkeypatch, **SETTINGS, **bounds) as (house, backends):
-        yield Site(house, backends, journal_request, eventually)
+        yield Site(house, backends, journal_request)
 
 
 @pytest.fixture

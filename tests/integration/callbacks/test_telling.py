@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import aio_pika
@@ -10,9 +9,8 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from essaim.errors import IdempotencyConflictError
-from tests.conftest import ROOT, House
+from tests.conftest import ROOT, BuildHouse
 from tests.integration.callbacks.conftest import SECRET, SETTINGS, Site, data, on_services
-from tests.integration.working import Eventually
 from tests.receiver import Receiver
 from tests.servers import RABBITMQ_URL
 
@@ -154,11 +152,11 @@ async def test_whoever_listens_hears_of_every_job(site: Site) -> None:
 
 
 async def test_a_full_queue_does_not_keep_jobs_from_ending(
-    build_house: Callable[..., House], journal_request: type[Any], eventually: Eventually, receiver: Receiver
+    build_house: BuildHouse, journal_request: type[Any], receiver: Receiver
 ) -> None:
     house = build_house("journal", **SETTINGS, max_queue_length=3)
     async with house.backends() as backends:
-        site = Site(house, backends, journal_request, eventually)
+        site = Site(house, backends, journal_request)
         jobs = [await site.submit(receiver.url) for _ in range(3)]
         house.start()
         await site.until(lambda: {data(call)["id"] for call in receiver.calls} == {job.id for job in jobs})

@@ -2,20 +2,17 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 import httpx
 import pytest
 
-from tests.conftest import House
+from tests.conftest import BuildHouse, eventually
 from tests.integration.cli_logs.story import NOBODY, told
 from tests.integration.essaim_command import essaim
 from tests.integration.loki_server import LOKI_URL, LokiServer, loki_server
 from tests.integration.submissions import REQUEST
-
-Eventually = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
@@ -24,7 +21,7 @@ def loki() -> Iterator[tuple[str, LokiServer]]:
         yield found
 
 
-async def worked(build_house: Callable[..., House], eventually: Eventually, url: str, **request: object) -> str:
+async def worked(build_house: BuildHouse, url: str, **request: object) -> str:
     """A job that processes have done which send their logs there."""
     house = build_house(None, release="v1", api_port=0)
     logs = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{url}/otlp/v1/logs", "OTEL_BLRP_SCHEDULE_DELAY": "100"}
@@ -40,11 +37,11 @@ async def worked(build_house: Callable[..., House], eventually: Eventually, url:
 
 @pytest.mark.parametrize("categorized", [False, True], ids=["metadata among the labels", "metadata apart"])
 async def test_loki_tells_the_same_story(
-    build_house: Callable[..., House], eventually: Eventually, loki: tuple[str, LokiServer], categorized: bool
+    build_house: BuildHouse, loki: tuple[str, LokiServer], categorized: bool
 ) -> None:
     url, server = loki
     server.categorized = categorized
-    job = await worked(build_house, eventually, url, text="a swarm " * 20_000, piece_bytes=65_536)
+    job = await worked(build_house, url, text="a swarm " * 20_000, piece_bytes=65_536)
     await eventually(lambda: server.collected.events("job.succeeded"))
     said = essaim("logs", job, "--loki", url)
     story = told(said)
@@ -57,10 +54,10 @@ async def test_loki_tells_the_same_story(
     assert all(started - 61_000 <= int(asked["start"]) / 1e6 <= started for asked in server.asked)
 
 
-async def test_a_real_loki_tells_the_same_story(build_house: Callable[..., House], eventually: Eventually) -> None:
+async def test_a_real_loki_tells_the_same_story(build_house: BuildHouse) -> None:
     if not LOKI_URL:
         pytest.skip("ESSAIM_TEST_LOKI_URL names no Loki")
-    job = await worked(build_house, eventually, LOKI_URL)
+    job = await worked(build_house, LOKI_URL)
     said = essaim("logs", job, "--follow", "--loki", LOKI_URL)
     assert [event for event, *_ in told(said)] == ["job.submitted", "task.claimed", "task.finished", "job.succeeded"]
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from essaim.jobs.adapters.texts.opening import open_texts
 from essaim.jobs.adapters.texts.store import ObjectTexts
-from tests.conftest import ROOT
+from tests.conftest import ROOT, eventually
 from tests.contract.texts import MIB, names, put
 from tests.integration.local_texts.conftest import files, run, script
 
@@ -34,9 +33,7 @@ print(json.dumps([read, int(status["VmHWM"].split()[0])]))
     assert peaks[1] < 1.3 * peaks[0], peaks
 
 
-async def test_what_a_killed_process_left_is_never_listed_and_soon_gone(
-    tmp_path: Path, eventually: Callable[..., Awaitable[Any]]
-) -> None:
+async def test_what_a_killed_process_left_is_never_listed_and_soon_gone(tmp_path: Path) -> None:
     endless = """
 async def endless():
     while True:

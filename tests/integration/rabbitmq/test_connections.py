@@ -9,13 +9,14 @@ import pytest
 from essaim.errors import UnavailableError
 from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue
 from essaim.jobs.model import Depth
+from tests.conftest import eventually
 from tests.contract.deliveries import next_id, next_of
-from tests.integration.rabbitmq.conftest import Eventually, event, fails, is_at, publishes
+from tests.integration.rabbitmq.conftest import event, fails, is_at, publishes
 from tests.proxy import Proxy
 
 
 async def test_deliveries_go_on_after_the_connection_was_cut(
-    proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy, cut_queue = proxied
     await cut_queue.publish([event("before")])
@@ -55,9 +56,7 @@ async def test_a_delivery_whose_return_was_never_sent_is_not_acknowledged_with_a
         assert await next_id(deliveries) == "returned"
 
 
-async def test_a_wait_goes_on_while_the_broker_is_away(
-    proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue, eventually: Eventually
-) -> None:
+async def test_a_wait_goes_on_while_the_broker_is_away(proxied: tuple[Proxy, RabbitQueue], queue: RabbitQueue) -> None:
     proxy, cut_queue = proxied
     async with cut_queue.deliveries(1) as deliveries:
         waiting = asyncio.create_task(next_id(deliveries))

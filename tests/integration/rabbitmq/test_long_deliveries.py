@@ -22,9 +22,9 @@ from essaim.jobs.backends import Backends
 from essaim.jobs.model import Depth, Job, State
 from essaim.jobs.service import JobService
 from tests.chaos.servers import broker
-from tests.conftest import House
+from tests.conftest import BuildHouse, eventually
 from tests.contract.deliveries import next_of
-from tests.integration.rabbitmq.conftest import Eventually, event
+from tests.integration.rabbitmq.conftest import event
 from tests.servers import RABBITMQ_MANAGEMENT_URL, RABBITMQ_URL, absent, delete_queues
 
 TIMEOUT_SECONDS = 5
@@ -66,9 +66,8 @@ BROKERS = pytest.mark.parametrize("broker_of", [oldest, current])
 async def test_what_the_broker_takes_back_runs_once_counts_and_is_adopted(
     broker_of: BrokerOf,
     tmp_path: Path,
-    build_house: Callable[..., House],
+    build_house: BuildHouse,
     journal_request: type[Any],
-    eventually: Eventually,
 ) -> None:
     release = f"test-{uuid4().hex[:12]}"
     async with broker_of(tmp_path, release) as url:

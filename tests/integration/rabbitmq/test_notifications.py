@@ -8,7 +8,8 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from cloudevents.core.v1.event import CloudEvent
 
 from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
-from tests.integration.rabbitmq.conftest import BROKER, Eventually, fails
+from tests.conftest import eventually
+from tests.integration.rabbitmq.conftest import BROKER, fails
 from tests.proxy import Proxy
 
 
@@ -26,9 +27,7 @@ def told(event_id: str, state: str) -> CloudEvent:
     return CloudEvent(attributes, b"z")
 
 
-async def test_who_listens_is_notified_in_order(
-    queue: RabbitQueue, heard: AbstractQueue, release: str, eventually: Eventually
-) -> None:
+async def test_who_listens_is_notified_in_order(queue: RabbitQueue, heard: AbstractQueue, release: str) -> None:
     queue.notify(told("1", "queued"))
     queue.notify(told("2", "succeeded"))
     first = await eventually(lambda: heard.get(no_ack=True, fail=False))
@@ -37,14 +36,14 @@ async def test_who_listens_is_notified_in_order(
     assert (first.headers["ce-id"], second.headers["ce-type"]) == ("1", "essaim.job.succeeded")
 
 
-async def test_what_a_process_says_last_is_heard(release: str, heard: AbstractQueue, eventually: Eventually) -> None:
+async def test_what_a_process_says_last_is_heard(release: str, heard: AbstractQueue) -> None:
     async with open_rabbitmq_queue(str(BROKER), release, 10) as leaving:
         leaving.notify(told("last", "failed"))
     assert await eventually(lambda: heard.get(no_ack=True, fail=False))
 
 
 async def test_notifications_are_lost_while_the_broker_is_away_and_heard_again_after(
-    proxied: tuple[Proxy, RabbitQueue], heard: AbstractQueue, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    proxied: tuple[Proxy, RabbitQueue], heard: AbstractQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy, cut_queue = proxied
     proxy.open = False

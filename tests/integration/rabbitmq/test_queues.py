@@ -7,12 +7,13 @@ from aio_pika.abc import AbstractChannel
 
 from essaim.jobs.adapters.rabbitmq.queue import RabbitQueue, open_rabbitmq_queue
 from essaim.jobs.model import Depth
+from tests.conftest import eventually
 from tests.contract.deliveries import next_id, next_of
-from tests.integration.rabbitmq.conftest import BROKER, QUEUES, Eventually, event, is_at, publishes
+from tests.integration.rabbitmq.conftest import BROKER, QUEUES, event, is_at, publishes
 
 
 async def test_a_consumer_that_the_broker_cancelled_consumes_again(
-    queue: RabbitQueue, channel: AbstractChannel, release: str, eventually: Eventually
+    queue: RabbitQueue, channel: AbstractChannel, release: str
 ) -> None:
     async with queue.deliveries(1) as deliveries:
         waiting = asyncio.create_task(next_id(deliveries))
@@ -36,7 +37,7 @@ async def test_a_queue_that_somebody_deleted_is_made_again(
 
 
 async def test_what_is_in_flight_shows_again_after_its_queue_was_deleted(
-    queue: RabbitQueue, channel: AbstractChannel, release: str, eventually: Eventually
+    queue: RabbitQueue, channel: AbstractChannel, release: str
 ) -> None:
     await queue.publish([event("held")])
     async with open_rabbitmq_queue(str(BROKER), release, 1000) as observer, queue.deliveries(1) as deliveries:
@@ -58,7 +59,7 @@ async def test_a_delivery_comes_back_more_often_than_any_default_limit(queue: Ra
 
 
 async def test_what_the_broker_gives_up_is_a_dead_letter(
-    queue: RabbitQueue, channel: AbstractChannel, release: str, eventually: Eventually
+    queue: RabbitQueue, channel: AbstractChannel, release: str
 ) -> None:
     await queue.publish([event("rejected")])
     main = await channel.get_queue(f"jobs.{release}")

@@ -8,15 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from essaim.splitter.service_file import LocalService
+from tests.conftest import eventually
 from tests.integration.essaim_command import environment
 
-Eventually = Callable[..., Awaitable[Any]]
 Answering = Callable[["Connection"], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -117,7 +116,7 @@ def refused(port: int) -> bool:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, eventually: Eventually) -> AsyncIterator[Site]:
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
         releases = [Release(ok), Release(ok)]
         for release in releases:

@@ -8,7 +8,8 @@ import socket
 import httpx
 import pytest
 
-from tests.integration.split.conftest import Connection, Eventually, Site, free, ok, refused
+from tests.conftest import eventually
+from tests.integration.split.conftest import Connection, Site, free, ok, refused
 
 
 async def test_when_the_client_goes_the_release_hears_of_it(site: Site) -> None:
@@ -115,7 +116,7 @@ async def test_an_answer_that_is_cut_is_cut_for_the_client_too(site: Site, frami
         await site.http.get("/")
 
 
-async def test_told_to_leave_it_finishes_what_it_has_begun(site: Site, eventually: Eventually) -> None:
+async def test_told_to_leave_it_finishes_what_it_has_begun(site: Site) -> None:
     go_on = asyncio.Event()
 
     async def answer(connection: Connection) -> None:

@@ -2,15 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from essaim.jobs.model import Job, State
-from tests.conftest import House
-from tests.integration.working import Eventually, WorkingSite, working
+from tests.conftest import BuildHouse
+from tests.integration.working import WorkingSite, working
 
 
 class Site(WorkingSite):
@@ -46,10 +46,9 @@ def redone(journal: Path) -> int:
 @pytest.fixture(params=["embedded", "services"])
 async def site(
     request: pytest.FixtureRequest,
-    build_house: Callable[..., House],
+    build_house: BuildHouse,
     journal_request: type[Any],
-    eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Site]:
     async with working(request.param, build_house, monkeypatch) as (house, backends):
-        yield Site(house, backends, journal_request, eventually)
+        yield Site(house, backends, journal_request)

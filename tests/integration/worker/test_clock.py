@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from essaim.jobs.model import Depth
+from tests.conftest import eventually
 from tests.integration.worker.conftest import Site, steps
 from tests.servers import absent
 
@@ -19,13 +20,13 @@ async def test_a_worker_that_was_ten_minutes_ahead_and_is_killed_delays_nobody(s
     """As if the clock had been set back by ten minutes and then the worker killed."""
     ahead = site.house.start(**ten_minutes_ahead())
     job, journal = await site.submit(steps=60, step_seconds=0.02)
-    await site.eventually(lambda: len(steps(journal)) > 10)
+    await eventually(lambda: len(steps(journal)) > 10)
     ahead.kill()
     site.house.start()
     assert (await site.result(job))["total"] == sum(range(60))
     assert len({line.split()[1] for line in steps(journal)}) == 2
-    await site.eventually(lambda: site.has_workers(1))
-    await site.eventually(lambda: idle(site))
+    await eventually(lambda: site.has_workers(1))
+    await eventually(lambda: idle(site))
 
 
 async def idle(site: Site) -> bool:

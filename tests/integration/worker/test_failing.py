@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 
 from essaim.jobs.events import JobSubmitted, TaskReady, to_event
 from essaim.jobs.model import Claimed, Depth, Job, Problem, State
+from tests.conftest import eventually
 from tests.integration.worker.conftest import Site, redone, steps
 
 
@@ -36,10 +37,10 @@ async def test_a_task_that_always_raises_is_parked_and_a_replay_revives_it(site:
     assert ended.state is State.FAILED
     assert ended.problem is not None
     assert ended.problem.type == "attempts-exhausted"
-    letters = await site.eventually(site.backends.queue.dead_letters)
+    letters = await eventually(site.backends.queue.dead_letters)
     assert "not its day" in letters[0].reason
     assert await site.service.replay([letters[0].id]) == 1
-    await site.eventually(lambda: _running_again(site, job))
+    await eventually(lambda: _running_again(site, job))
     assert await site.result(job) == {"total": 2, "numbers": [0, 1]}  # the fourth attempt is its day
     assert not await site.backends.queue.dead_letters()
 
@@ -61,7 +62,7 @@ async def test_what_a_killed_worker_had_no_time_to_park_is_parked_by_the_next(
     await store.finish(claimed.claim, Problem(kind, "it was not its day"))
     site.house.start()
     await site.result((await site.submit(steps=1))[0])
-    await site.eventually(lambda: _empty(site))
+    await eventually(lambda: _empty(site))
     assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"] * parked
 
 
@@ -82,7 +83,7 @@ async def test_what_a_killed_worker_had_no_time_to_tell_the_job_is_parked_too(si
     await queue.publish([to_event(TaskReady(job.id, 1), "dev")])
     site.house.start()
     assert (await site.ended(job)).state is State.FAILED
-    await site.eventually(lambda: _empty(site))
+    await eventually(lambda: _empty(site))
     assert [letter.reason for letter in await queue.dead_letters()] == ["it was not its day"]
 
 
@@ -237,7 +238,7 @@ async def test_a_poison_message_is_parked_and_the_rest_goes_on(site: Site) -> No
     job, _ = await site.submit(steps=1)
     site.house.start()
     await site.result(job)
-    (letter,) = await site.eventually(site.backends.queue.dead_letters)
+    (letter,) = await eventually(site.backends.queue.dead_letters)
     assert "request" in letter.reason
 
 

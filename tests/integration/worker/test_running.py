@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +10,8 @@ import pytest
 from essaim.errors import QueueFullError
 from essaim.jobs import endings
 from essaim.jobs.model import Claimed, State
-from tests.conftest import House
+from tests.conftest import BuildHouse, eventually
 from tests.integration.worker.conftest import Site, steps
-from tests.integration.working import Eventually
 
 
 async def test_a_job_with_one_task_runs_to_its_result(site: Site) -> None:
@@ -28,7 +26,7 @@ async def test_a_job_with_one_task_runs_to_its_result(site: Site) -> None:
 async def test_a_job_with_many_tasks_is_spread_over_the_workers_and_merged_in_order(site: Site) -> None:
     for _ in range(3):
         site.house.start()
-    await site.eventually(lambda: site.has_workers(3))
+    await eventually(lambda: site.has_workers(3))
     job, _ = await site.submit(tasks=12, steps=4, step_seconds=0.05)
     assert await site.result(job) == {"total": 72, "numbers": list(range(12))}
     assert len({task.worker for task in await site.backends.store.tasks(job.id)}) == 3
@@ -36,11 +34,11 @@ async def test_a_job_with_many_tasks_is_spread_over_the_workers_and_merged_in_or
 
 
 async def test_a_queue_full_of_jobs_to_be_split_does_not_stand_still(
-    build_house: Callable[..., House], journal_request: type[Any], eventually: Eventually
+    build_house: BuildHouse, journal_request: type[Any]
 ) -> None:
     house = build_house("journal", max_queue_length=3)
     async with house.backends() as backends:
-        site = Site(house, backends, journal_request, eventually)
+        site = Site(house, backends, journal_request)
         jobs = [(await site.submit(tasks=4, steps=1))[0] for _ in range(3)]
         with pytest.raises(QueueFullError):
             await site.submit()
@@ -56,7 +54,7 @@ async def test_one_worker_runs_as_many_tasks_at_once_as_it_is_told(site: Site) -
         workers = await site.backends.store.workers()
         return len(workers) == 1 and len(workers[0].tasks) == 4
 
-    await site.eventually(four)
+    await eventually(four)
     await site.service.cancel(job.id)
 
 
@@ -81,7 +79,7 @@ async def test_a_job_whose_api_died_between_publish_and_insert_is_run(site: Site
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (await site.backends.store.list()).jobs
     site.house.start()
-    page = await site.eventually(lambda: _any_jobs(site))
+    page = await eventually(lambda: _any_jobs(site))
     assert await site.result(page.jobs[0]) == {"total": 1, "numbers": [0]}
     assert page.jobs[0].owner == "tester"
 
@@ -89,10 +87,10 @@ async def test_a_job_whose_api_died_between_publish_and_insert_is_run(site: Site
 async def test_a_cancelled_job_stops_its_running_tasks(site: Site) -> None:
     site.house.start()
     job, journal = await site.submit(steps=2000, step_seconds=0.02)
-    await site.eventually(lambda: len(steps(journal)) > 2)
+    await eventually(lambda: len(steps(journal)) > 2)
     cancelled = await site.service.cancel(job.id)
     assert cancelled.state is State.CANCELLED
-    await site.eventually(lambda: _idle(site))
+    await eventually(lambda: _idle(site))
     assert len(steps(journal)) < 1000
     assert (await site.service.get(job.id)).state is State.CANCELLED
     other, _ = await site.submit(steps=1)
