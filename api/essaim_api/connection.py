@@ -272,7 +272,7 @@ class BoundedConnection(H11Protocol):
         self.flow.full = False
         self.flow.resume_reading()
         self._socket.write_eof()
-        self._give(self._socket.abort)
+        self._give(self._socket.close)  # which still sends the rest of an answer that is taken slowly
 
     def _problem(self, error: EssaimError) -> bytes:
         problem = document(error, "")

@@ -8,10 +8,14 @@ import sys
 import termios
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from essaim.jobs.settings import load_settings
 from essaim_api.connection import MAX_HEAD_BYTES
+from essaim_api.server import HttpServer, ServerConfig, listen
 from essaim_api.streams import LOOK_SECONDS
 from tests.conftest import eventually
 from tests.integration.conftest import Serving, Site
@@ -201,3 +205,32 @@ async def test_a_head_behind_an_open_request_has_its_time_after_the_answer(servi
         assert re.findall(rb"HTTP/1\.1 (\d+)", await reader.read()) == [b"200"]
         writer.close()
         await writer.wait_closed()
+
+
+async def test_the_end_of_an_answer_may_be_taken_slowly(tmp_path: Path) -> None:
+    """For longer than an idle client has, on a connection that ends with the answer, which the route sent in one piece."""
+    content = b"x" * 30_000_000
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": content})
+
+    settings = load_settings(data_dir=tmp_path, api_port=0, idle_seconds=1.0)
+    config = ServerConfig(app, settings)
+    server = HttpServer(config, asyncio.Event())
+
+    def read(port: int) -> int:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            count, slow_until = 0, time.monotonic() + 2.5
+            while piece := client.recv(65536):
+                count += len(piece)
+                if time.monotonic() < slow_until:
+                    time.sleep(0.1)
+            return count
+
+    with listen(settings) as listening:
+        running = asyncio.create_task(server.serve([listening]))
+        assert await asyncio.to_thread(read, listening.getsockname()[1]) > len(content)
+        server.leave()
+        await running
