@@ -71,7 +71,7 @@ fix: $(DEV) ## let the tools repair what they can
 .PHONY: test
 test: export PYTHONDONTWRITEBYTECODE = # the hundreds of processes that tests start need not compile the same each
 test: lint ## everything that must hold, without a cluster
-	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: kustomize
 kustomize: ## the tool that tests of platform/ need, into .venv, where neither it nor kubectl is installed; needs Go
