@@ -20,10 +20,9 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from essaim.jobs.adapters.sqlite.database import stamp
-from essaim.jobs.adapters.sqlite.jobs import cursor_at
 from essaim.jobs.adapters.sqlite.queue import SqliteQueue, open_sqlite_queue
 from essaim.jobs.adapters.sqlite.store import SqliteStore, open_sqlite_store
+from essaim.jobs.adapters.values import cursor_at, stamp
 from essaim.jobs.events import JobSubmitted, to_event
 from essaim.jobs.model import Claimed, Job, State
 

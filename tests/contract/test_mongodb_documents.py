@@ -11,8 +11,8 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from essaim.errors import JobError, JobNotFoundError
-from essaim.jobs.adapters.mongodb.documents import stamp
 from essaim.jobs.adapters.mongodb.store import open_mongodb_store
+from essaim.jobs.adapters.values import stamp
 from essaim.jobs.model import Claim, Claimed, Ended, Job, Problem, State, Task
 from essaim.jobs.ports import JobStore
 

@@ -1,6 +1,9 @@
-"""How long a lease still holds, by the clock of the process that asks."""
+"""Leases: how long one still holds, by the clock of the process that asks, and the error of whoever has lost it."""
 
 from datetime import datetime, timedelta
+
+from essaim.errors import LeaseLostError
+from essaim.jobs.model import MERGE, Claim
 
 TOLERATED_PERIODS = 2  # clocks differ a little, and so may the lease times of two workers
 
@@ -13,3 +16,9 @@ def seconds_left(until: str, now: datetime, lease: timedelta) -> float:
     """
     left = datetime.fromisoformat(until) - now
     return left.total_seconds() if timedelta() < left <= TOLERATED_PERIODS * lease else 0.0
+
+
+def lost(claim: Claim) -> LeaseLostError:
+    """The error of an attempt that may write no more."""
+    aim = "to merge" if claim.number == MERGE else f"of task {claim.number} of"
+    return LeaseLostError(f"attempt {claim.attempt} {aim} job {claim.job_id} has lost its lease")

@@ -7,11 +7,12 @@ anew, as in another release, takes one write too: its tasks get other ids, and t
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from essaim.jobs.model import Job, Problem, State, Task, Worker
+from essaim.jobs.adapters.values import moment_from, problem_from, problem_to, stamp, to_json
+from essaim.jobs.model import Job, State, Task, Worker
 
 Document = dict[str, Any]
 
@@ -37,7 +38,7 @@ def job_to(job: Job) -> Document:
         "v": VERSION,
         "owner": job.owner,
         "release": job.release,
-        "request": _to_json(job.request),
+        "request": to_json(job.request),
         "fingerprint": job.fingerprint,
         "created": stamp(job.created),
         "state": job.state.value,
@@ -110,18 +111,6 @@ def run_of(found: Document) -> int:
     return run
 
 
-def problem_to(problem: Problem | None) -> str | None:
-    """JSON text, since error messages may contain half surrogates."""
-    return _to_json({"type": problem.type, "detail": problem.detail}) if problem else None
-
-
-def problem_from(text: str | None) -> Problem | None:
-    if text is None:
-        return None
-    fields = json.loads(text)
-    return Problem(fields["type"], fields["detail"])
-
-
 def readable(data: bytes) -> str | bytes:
     """As text where it is UTF-8, so that a person can read it in a shell. `bytes_from` is the inverse."""
     try:
@@ -132,15 +121,6 @@ def readable(data: bytes) -> str | bytes:
 
 def bytes_from(stored: str | bytes | None) -> bytes | None:
     return stored.encode() if isinstance(stored, str) else stored
-
-
-def stamp(moment: datetime | None = None) -> str:
-    """A time (None: now) as text that sorts; a BSON date has only milliseconds."""
-    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def moment_from(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 def new_task(job: Document, number: int, plan: str, data: bytes | None) -> Document:
@@ -238,7 +218,3 @@ def first_task(job: Document) -> Document:
     if job["state"] == State.SUCCEEDED:
         return {**fields, "state": "succeeded", "progress": 1.0, "ended": job["ended"]}
     return {**fields, "state": "running", "lease_until": first["lease_until"]}
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()

@@ -16,8 +16,9 @@ from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from essaim.jobs.adapters.mongodb.database import Database
-from essaim.jobs.adapters.mongodb.documents import Document, first_task, job_to, readable, stamp
+from essaim.jobs.adapters.mongodb.documents import Document, first_task, job_to, readable
 from essaim.jobs.adapters.mongodb.jobs import is_ended, known_head
+from essaim.jobs.adapters.values import stamp
 from essaim.jobs.model import Claim, Claimed, Job
 
 UNTOUCHED: Document = {"state": "queued", "run": 1, "tasks": None, "first": None}

@@ -4,9 +4,6 @@ Progress is computed from the tasks: there is no counter that a crash could leav
 """
 
 import asyncio
-import base64
-import binascii
-import json
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,7 +12,7 @@ from typing import Any
 from pymongo import DESCENDING
 from pymongo.errors import BulkWriteError
 
-from essaim.errors import CursorInvalidError, JobNotFoundError, UnavailableError
+from essaim.errors import JobNotFoundError, UnavailableError
 from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from essaim.jobs.adapters.mongodb.documents import (
     OPEN,
@@ -25,23 +22,12 @@ from essaim.jobs.adapters.mongodb.documents import (
     job_to,
     plan_id,
     run_of,
-    stamp,
     task_id,
 )
+from essaim.jobs.adapters.values import cursor_at, parse_cursor, stamp
 from essaim.jobs.model import Job, Page, State
 
-HEAD = {
-    "state": 1,
-    "run": 1,
-    "tasks": 1,
-    "plan": 1,
-    "started": 1,
-    "ended": 1,
-    "purged": 1,
-    "first": 1,
-    "anew": 1,
-    "merge": 1,
-}
+HEAD = dict.fromkeys(("state", "run", "tasks", "plan", "started", "ended", "purged", "first", "anew", "merge"), 1)
 SHOWN = {"result": 0, "first_input": 0}
 
 
@@ -65,7 +51,9 @@ async def _earlier(db: Database, job_id: str) -> Job:
 
 
 async def get(db: Database, job_id: str) -> Job:
-    job = await _whole(db, job_id)
+    job = await db.jobs.find_one({"_id": job_id}, {"first_input": 0})
+    if job is None:
+        raise JobNotFoundError(f"there is no job {job_id}")
     return job_from(job, await tally(db, job))
 
 
@@ -154,14 +142,15 @@ async def list_page(
     if release is not None:
         query["release"] = release
     if cursor is not None:
-        created, job_id = _parse(cursor)
+        created, job_id = parse_cursor(cursor)
         query["created"] = {"$lte": created}
         query["$or"] = [{"created": {"$lt": created}}, {"_id": {"$lt": job_id}}]
     newest_first = [("created", DESCENDING), ("_id", DESCENDING)]
     found = await db.jobs.find(query, SHOWN).sort(newest_first).limit(limit + 1).to_list()
     chosen = found[:limit]
-    more = len(found) > limit
-    return Page(await _with_tallies(db, chosen), _cursor_at(chosen[-1]) if more else None)
+    progress = await tallies(db, chosen)
+    shown = [job_from(job, progress.get(job["_id"], Tally())) for job in chosen]
+    return Page(shown, cursor_at(chosen[-1]["created"], chosen[-1]["_id"]) if len(found) > limit else None)
 
 
 async def tally(db: Database, job: Document) -> Tally:
@@ -212,11 +201,6 @@ def _is_untouched(job: Document) -> bool:
     return (job["state"] == State.QUEUED and run_of(job) == 1) or job.get("first") is not None
 
 
-async def _with_tallies(db: Database, jobs: list[Document]) -> list[Job]:
-    found = await tallies(db, jobs)
-    return [job_from(job, found.get(job["_id"], Tally())) for job in jobs]
-
-
 async def _of_single_task(db: Database, job: Document) -> dict[str, Tally]:
     first = await db.tasks.find_one({"_id": task_id(job, 0, "")}, {"state": 1, "progress": 1})
     if first is None:
@@ -224,32 +208,8 @@ async def _of_single_task(db: Database, job: Document) -> dict[str, Tally]:
     return {job["_id"]: Tally(int(first["state"] == State.SUCCEEDED), first.get("progress", 0.0))}
 
 
-async def _whole(db: Database, job_id: str) -> Document:
-    job = await db.jobs.find_one({"_id": job_id}, {"first_input": 0})
-    if job is None:
-        raise JobNotFoundError(f"there is no job {job_id}")
-    return job
-
-
 async def _end(db: Database, job: Document, fields: Document) -> bool:
     progress = (await tally(db, job)).progress / (job.get("tasks") or 1)
-    return await _change_open(db, job, {**fields, "ended": stamp(), "progress": progress})
-
-
-async def _change_open(db: Database, job: Document, fields: Document) -> bool:
     wanted = {"_id": job["_id"], "run": run_of(job), "state": {"$in": OPEN}}
-    return (await db.jobs.update_one(wanted, {"$set": fields})).matched_count > 0
-
-
-def _cursor_at(job: Document) -> str:
-    return base64.urlsafe_b64encode(json.dumps([job["created"], job["_id"]]).encode()).decode().rstrip("=")
-
-
-def _parse(cursor: str) -> tuple[str, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        created, job_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        datetime.fromisoformat(created)
-        return created, str(job_id)
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
-        raise CursorInvalidError(f"{cursor!r} is no cursor of this service") from error
+    change = {"$set": {**fields, "ended": stamp(), "progress": progress}}
+    return (await db.jobs.update_one(wanted, change)).matched_count > 0

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from essaim.errors import LeaseLostError
-from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.leases import lost, seconds_left
 from essaim.jobs.adapters.mongodb.database import Database
-from essaim.jobs.adapters.mongodb.documents import OPEN, Document, problem_to, readable, run_of, stamp
+from essaim.jobs.adapters.mongodb.documents import OPEN, Document, readable, run_of
 from essaim.jobs.adapters.mongodb.jobs import head, is_ended, known_head, plans_of
+from essaim.jobs.adapters.values import problem_to, stamp
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Problem
 
 
@@ -33,7 +33,7 @@ async def beat(db: Database, claim: Claim, lease: timedelta) -> bool:
 
 async def release(db: Database, claim: Claim) -> None:
     if not await _change(db, claim, {"merge.lease_until": None}):
-        raise _lost(claim)
+        raise lost(claim)
 
 
 async def complete(db: Database, claim: Claim, outcome: bytes | Problem) -> bool:
@@ -58,8 +58,4 @@ async def _change(db: Database, claim: Claim, fields: Document) -> bool:
     job = await head(db, claim.job_id)
     if job is not None and run_of(job) == claim.run and is_ended(job):
         return False
-    raise _lost(claim)
-
-
-def _lost(claim: Claim) -> LeaseLostError:
-    return LeaseLostError(f"attempt {claim.attempt} to merge job {claim.job_id} has lost its lease")
+    raise lost(claim)

@@ -12,7 +12,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from essaim.jobs.adapters.batches import Batches
 from essaim.jobs.adapters.mongodb import first_attempt, jobs, merging, tasks
 from essaim.jobs.adapters.mongodb.database import Database, open_database
-from essaim.jobs.adapters.mongodb.documents import stamp, worker_from, worker_to
+from essaim.jobs.adapters.mongodb.documents import worker_from, worker_to
+from essaim.jobs.adapters.values import stamp
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
 
 P = ParamSpec("P")

@@ -14,7 +14,7 @@ from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from essaim.errors import JobNotFoundError, LeaseLostError, UnavailableError
-from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.leases import lost, seconds_left
 from essaim.jobs.adapters.mongodb import merging
 from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from essaim.jobs.adapters.mongodb.documents import (
@@ -26,16 +26,15 @@ from essaim.jobs.adapters.mongodb.documents import (
     new_task,
     number_id,
     plan_of,
-    problem_to,
     readable,
     run_of,
-    stamp,
     task_from,
     task_id,
     task_state,
 )
 from essaim.jobs.adapters.mongodb.first_attempt import first_claim, materialise_first_task, take
 from essaim.jobs.adapters.mongodb.jobs import all_succeeded, fail, head, is_ended, known_head, plans_of
+from essaim.jobs.adapters.values import problem_to, stamp
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Problem, State, Task
 
 TASK_SHOWN = {"input": 0, "checkpoint": 0, "result": 0}
@@ -105,7 +104,7 @@ async def release(db: Database, claim: Claim, problem: Problem | None) -> None:
         return await merging.release(db, claim)
     job = await _job_of(db, claim)
     if is_ended(job):
-        raise _lost(claim)
+        raise lost(claim)
     change: Document = {"$set": {"state": "queued", "worker": None, "lease_until": None}}
     if problem is not None:
         change["$set"]["problem"] = problem_to(problem)
@@ -241,7 +240,7 @@ def _ending(outcome: bytes | Problem) -> Document:
 async def _job_of(db: Database, claim: Claim) -> Document:
     job = await head(db, claim.job_id)
     if job is None or run_of(job) != claim.run:
-        raise _lost(claim)
+        raise lost(claim)
     return await materialise_first_task(db, job) if claim.number == 0 else job
 
 
@@ -254,7 +253,7 @@ async def _change(db: Database, claim: Claim, job: Document, change: Document) -
 
 async def _must_change(db: Database, claim: Claim, job: Document, change: Document) -> None:
     if not await _change(db, claim, job, change):
-        raise _lost(claim)
+        raise lost(claim)
 
 
 async def _must_have_ended_so(db: Database, claim: Claim, job: Document, outcome: bytes | Problem) -> None:
@@ -262,11 +261,7 @@ async def _must_have_ended_so(db: Database, claim: Claim, job: Document, outcome
     task = await db.tasks.find_one({"_id": key}, {"state": 1, "attempts": 1, "run": 1})
     wanted = State.FAILED if isinstance(outcome, Problem) else State.SUCCEEDED
     if task is None or task.get("attempts") != claim.attempt or task_state(task, job) is not wanted:
-        raise _lost(claim)
-
-
-def _lost(claim: Claim) -> LeaseLostError:
-    return LeaseLostError(f"attempt {claim.attempt} of task {claim.number} of job {claim.job_id} has lost its lease")
+        raise lost(claim)
 
 
 def _tasks_after(job: Document, after: int) -> Document:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from essaim.errors import UnavailableError
-from essaim.jobs.adapters.sqlite.database import Database, stamp, to_json
+from essaim.jobs.adapters.sqlite.database import Database
+from essaim.jobs.adapters.values import stamp, to_json
 from essaim.telemetry import log
 
 RENEW_SECONDS = 1.0

@@ -6,13 +6,11 @@ connection of their own and wait for nobody. docs/decisions/0004-sqlite-default.
 """
 
 import asyncio
-import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -173,18 +171,3 @@ class Database:
                 self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             finally:
                 self._writer.execute("ROLLBACK")
-
-
-def stamp(moment: datetime | None = None) -> str:
-    """A time (None: now) as it is stored."""
-    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def storable(text: str) -> str:
-    """SQLite stores no half of a surrogate pair, as file names and error messages may contain: it is escaped."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def to_json(value: object) -> str:
-    """JSON that a person can read in the file; what `storable` escapes is an escape in JSON too."""
-    return storable(json.dumps(value, ensure_ascii=False))

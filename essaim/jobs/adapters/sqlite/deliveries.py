@@ -10,7 +10,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from essaim.errors import MessageUnreadableError, UnavailableError
 from essaim.jobs.adapters.sqlite.consumer import Hold, SqliteConsumer
-from essaim.jobs.adapters.sqlite.database import Database, stamp, storable
+from essaim.jobs.adapters.sqlite.database import Database
+from essaim.jobs.adapters.values import stamp, storable
 from essaim.jobs.events import load
 
 POLL_SECONDS = 0.05  # a message waits half of it on average

@@ -1,15 +1,12 @@
 """What happens to jobs, each function inside one transaction."""
 
-import base64
-import binascii
-import json
 import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from essaim.errors import CursorInvalidError, JobNotFoundError
-from essaim.jobs.adapters.sqlite.database import stamp, to_json
-from essaim.jobs.adapters.sqlite.rows import JOB_COLUMNS, JOB_ROWS, job_from, problem_to_json, stamp_or_none
+from essaim.errors import JobNotFoundError
+from essaim.jobs.adapters.sqlite.rows import JOB_COLUMNS, JOB_ROWS, job_from, stamp_or_none
+from essaim.jobs.adapters.values import cursor_at, parse_cursor, problem_to, stamp, to_json
 from essaim.jobs.model import Job, Page, Problem, State
 
 _GET = f"SELECT {JOB_COLUMNS}, result FROM {JOB_ROWS} WHERE id = ?"  # noqa: S608  # constants
@@ -39,7 +36,7 @@ def insert(db: sqlite3.Connection, job: Job) -> None:
         "callback, traceparent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(job.id, job.owner, job.release, job.fingerprint, stamp(job.created), job.state, job.run),
-            *(stamp_or_none(job.started), stamp_or_none(job.ended), job.tasks, problem_to_json(job.problem)),
+            *(stamp_or_none(job.started), stamp_or_none(job.ended), job.tasks, problem_to(job.problem)),
             *(job.callback, job.traceparent),
         ),
     )
@@ -57,7 +54,7 @@ def get(db: sqlite3.Connection, job_id: str) -> Job:
 def list_page(
     db: sqlite3.Connection, states: Collection[State], release: str | None, limit: int, cursor: str | None
 ) -> Page:
-    created, job_id = _NEWEST if cursor is None else _parse(cursor)
+    created, job_id = _NEWEST if cursor is None else parse_cursor(cursor)
     values = {"release": release, "created": created, "id": job_id, "limit": limit + 1}
     sql = _KEYS if release is None else _KEYS_OF_RELEASE
     keys = [tuple(row) for state in set(states or State) for row in db.execute(sql, {**values, "state": state})]
@@ -70,7 +67,7 @@ def end(db: sqlite3.Connection, job_id: str, outcome: bytes | Problem) -> None:
     """Delete the results of the tasks if the job has succeeded; if it has failed, a retry merges them again."""
     state, problem = (State.FAILED, outcome) if isinstance(outcome, Problem) else (State.SUCCEEDED, None)
     sql = "UPDATE jobs SET state = ?, problem = ?, ended = ? WHERE id = ?"
-    db.execute(sql, (state, problem_to_json(problem), stamp(), job_id))
+    db.execute(sql, (state, problem_to(problem), stamp(), job_id))
     if not isinstance(outcome, Problem):
         db.execute("UPDATE payloads SET result = ? WHERE job_id = ?", (outcome, job_id))
         db.execute("UPDATE tasks SET result = NULL WHERE job_id = ?", (job_id,))
@@ -129,18 +126,3 @@ def ended_before(db: sqlite3.Connection, before: datetime, limit: int) -> list[s
 
 def delete(db: sqlite3.Connection, job_id: str, before: datetime) -> bool:
     return db.execute("DELETE FROM jobs WHERE id = ? AND ended < ?", (job_id, stamp(before))).rowcount > 0
-
-
-def cursor_at(created: str, job_id: str) -> str:
-    """The cursor to go on after this job."""
-    return base64.urlsafe_b64encode(json.dumps([created, job_id]).encode()).decode().rstrip("=")
-
-
-def _parse(cursor: str) -> tuple[str, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        created, job_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        datetime.fromisoformat(created)
-        return created, str(job_id)
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
-        raise CursorInvalidError(f"{cursor!r} is no cursor of this service") from error

@@ -3,10 +3,9 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from essaim.errors import LeaseLostError
-from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.leases import lost, seconds_left
 from essaim.jobs.adapters.sqlite import jobs
-from essaim.jobs.adapters.sqlite.database import stamp
+from essaim.jobs.adapters.values import stamp
 from essaim.jobs.model import ENDED, MERGE, Busy, Claim, Claimed, Problem
 
 
@@ -38,7 +37,7 @@ def beat(db: sqlite3.Connection, claim: Claim, lease: timedelta) -> bool:
 
 def release(db: sqlite3.Connection, claim: Claim) -> None:
     if not _is_open(db, claim):
-        raise _lost(claim)
+        raise lost(claim)
     db.execute("UPDATE jobs SET merge_lease_until = NULL WHERE id = ?", (claim.job_id,))
 
 
@@ -56,9 +55,5 @@ def _is_open(db: sqlite3.Connection, claim: Claim) -> bool:
     if row is not None and row["run"] == claim.run and row["state"] in ENDED:
         return False
     if row is None or (row["run"], row["merge_attempts"]) != (claim.run, claim.attempt) or not row["merge_lease_until"]:
-        raise _lost(claim)
+        raise lost(claim)
     return True
-
-
-def _lost(claim: Claim) -> LeaseLostError:
-    return LeaseLostError(f"attempt {claim.attempt} to merge job {claim.job_id} has lost its lease")

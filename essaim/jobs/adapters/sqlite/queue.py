@@ -10,8 +10,9 @@ from cloudevents.core.v1.event import CloudEvent
 
 from essaim.errors import MessageUnreadableError, QueueFullError
 from essaim.jobs.adapters.sqlite.consumer import SqliteConsumer, signs_of_life
-from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp
+from essaim.jobs.adapters.sqlite.database import Database, open_database
 from essaim.jobs.adapters.sqlite.deliveries import SqliteDeliveries, SqliteDelivery
+from essaim.jobs.adapters.values import stamp
 from essaim.jobs.events import dump, load
 from essaim.jobs.model import DeadLetter, Depth
 

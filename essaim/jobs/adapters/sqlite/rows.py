@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from essaim.jobs.adapters.sqlite.database import stamp, to_json
-from essaim.jobs.model import Job, Problem, State, Task, Worker
+from essaim.jobs.adapters.values import moment_from, problem_from, stamp, to_json
+from essaim.jobs.model import Job, State, Task, Worker
 
 JOB_COLUMNS = (
     "id, owner, release, request, fingerprint, created, state, run, started, ended, "
@@ -17,10 +17,6 @@ TASK_COLUMNS = (
     "job_id, number, state, attempts - splits AS attempts, failures, progress, worker, lease_until, started, ended, "
     "problem"
 )
-
-
-def problem_to_json(problem: Problem | None) -> str | None:
-    return to_json({"type": problem.type, "detail": problem.detail}) if problem else None
 
 
 def states_to_json(states: Collection[State]) -> str:
@@ -37,17 +33,17 @@ def job_from(row: sqlite3.Row, result: bytes | None = None) -> Job:
         created=datetime.fromisoformat(row["created"]),
         state=State(row["state"]),
         run=row["run"],
-        started=_moment(row["started"]),
-        ended=_moment(row["ended"]),
+        started=moment_from(row["started"]),
+        ended=moment_from(row["ended"]),
         tasks=row["tasks"],
         tasks_ended=row["tasks_ended"],
         progress=_progress(row),
         result=result,
-        problem=_problem(row["problem"]),
+        problem=problem_from(row["problem"]),
         callback=row["callback"],
         traceparent=row["traceparent"],
         split_in=row["split_in"],
-        retried=_moment(row["retried"]),
+        retried=moment_from(row["retried"]),
     )
 
 
@@ -60,10 +56,10 @@ def task_from(row: sqlite3.Row) -> Task:
         failures=row["failures"],
         progress=row["progress"],
         worker=row["worker"],
-        lease_until=_moment(row["lease_until"]),
-        started=_moment(row["started"]),
-        ended=_moment(row["ended"]),
-        problem=_problem(row["problem"]),
+        lease_until=moment_from(row["lease_until"]),
+        started=moment_from(row["started"]),
+        ended=moment_from(row["ended"]),
+        problem=problem_from(row["problem"]),
     )
 
 
@@ -88,14 +84,3 @@ def _progress(row: sqlite3.Row) -> float:
         return 1.0
     mean: float = row["progress_sum"] / (row["tasks"] or 1)
     return round(min(1.0, max(0.0, mean)), 9)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _problem(text: str | None) -> Problem | None:
-    if text is None:
-        return None
-    fields = json.loads(text)
-    return Problem(fields["type"], fields["detail"])

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from essaim.jobs.adapters.sqlite import jobs, merging, tasks
-from essaim.jobs.adapters.sqlite.database import Database, open_database, stamp, to_json
+from essaim.jobs.adapters.sqlite.database import Database, open_database
 from essaim.jobs.adapters.sqlite.rows import worker_from
+from essaim.jobs.adapters.values import stamp, to_json
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
 
 RESULTS_AT_ONCE = 32  # results in memory; a read that lasts as long as a merge would keep the log from shrinking

@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from essaim.errors import JobNotFoundError, LeaseLostError
-from essaim.jobs.adapters.leases import seconds_left
+from essaim.jobs.adapters.leases import lost, seconds_left
 from essaim.jobs.adapters.sqlite import jobs, merging
-from essaim.jobs.adapters.sqlite.database import stamp
-from essaim.jobs.adapters.sqlite.rows import TASK_COLUMNS, problem_to_json, states_to_json, task_from
+from essaim.jobs.adapters.sqlite.rows import TASK_COLUMNS, states_to_json, task_from
+from essaim.jobs.adapters.values import problem_to, stamp
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State, Task
 
 _TASKS = (
@@ -105,7 +105,7 @@ def release(db: sqlite3.Connection, claim: Claim, problem: Problem | None) -> No
     db.execute(
         "UPDATE tasks SET state = 'queued', worker = NULL, lease_until = NULL, failures = failures + ?, "
         "problem = coalesce(?, problem) WHERE job_id = ? AND number = ?",
-        (problem is not None, problem_to_json(problem), claim.job_id, claim.number),
+        (problem is not None, problem_to(problem), claim.job_id, claim.number),
     )
 
 
@@ -166,7 +166,7 @@ def _end(db: sqlite3.Connection, claim: Claim, outcome: bytes | Problem) -> None
     now = stamp()
     key = (claim.job_id, claim.number)
     if isinstance(outcome, Problem):
-        problem = problem_to_json(outcome)
+        problem = problem_to(outcome)
         sql = (
             "UPDATE tasks SET state = 'failed', ended = ?, lease_until = NULL, problem = ? "
             "WHERE job_id = ? AND number = ?"
@@ -200,15 +200,11 @@ def _attempt(db: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
     )
     row: sqlite3.Row | None = db.execute(sql, (claim.job_id, claim.number)).fetchone()
     if row is None or (row["run"], row["attempts"]) != (claim.run, claim.attempt):
-        raise _lost(claim)
+        raise lost(claim)
     return row
 
 
 def _must_run(row: sqlite3.Row, claim: Claim) -> None:
     """Raises `LeaseLostError` if the task was released, revived or ended. When a job ends, so do its tasks."""
     if row["state"] != State.RUNNING:
-        raise _lost(claim)
-
-
-def _lost(claim: Claim) -> LeaseLostError:
-    return LeaseLostError(f"attempt {claim.attempt} of task {claim.number} of job {claim.job_id} has lost its lease")
+        raise lost(claim)
