@@ -5,7 +5,6 @@ The file in the settings' data folder says who gets how much.
 """
 
 import asyncio
-import os
 import socket
 import sys
 from types import FrameType
@@ -13,10 +12,8 @@ from types import FrameType
 import httpcore
 import uvicorn
 
-from essaim import telemetry
-from essaim.errors import EssaimError
-from essaim.jobs.process import parent_gone
-from essaim.jobs.settings import Settings, load_settings
+from essaim.jobs.process import instance_name, parent_gone, run_process
+from essaim.jobs.settings import Settings
 from essaim.splitter.proxy import IDLE_SECONDS, Proxy, Split
 from essaim.splitter.service_file import FILE, LocalService
 from essaim_api.connection import ConnectionConfig
@@ -52,28 +49,5 @@ async def serve(settings: Settings) -> None:
             orphaned.cancel()
 
 
-def main() -> int:
-    try:
-        settings = load_settings()
-        telemetry.configure(settings, "split", f"{socket.gethostname()}-{os.getpid()}")
-        try:
-            _run(settings)
-        finally:
-            telemetry.close(settings.drain_seconds)
-    except (EssaimError, OSError) as error:
-        sys.stderr.write(f"essaim split: {error}\n")
-        return 2
-    return 0
-
-
-def _run(settings: Settings) -> None:
-    try:
-        import uvloop
-
-        uvloop.run(serve(settings))
-    except ImportError:
-        asyncio.run(serve(settings))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process("split", instance_name(), serve))

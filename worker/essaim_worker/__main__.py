@@ -3,15 +3,12 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack
 
-from essaim import telemetry
-from essaim.errors import EssaimError
 from essaim.jobs.backends import open_backends
-from essaim.jobs.process import freeze_gc, parent_gone, unless
-from essaim.jobs.settings import Settings, load_settings
+from essaim.jobs.process import freeze_gc, instance_name, parent_gone, run_process, unless
+from essaim.jobs.settings import Settings
 from essaim_worker.consumer import Consumer
 
 
@@ -29,31 +26,8 @@ async def work(settings: Settings, worker: str) -> None:
     orphaned.cancel()
 
 
-def main() -> int:
-    try:
-        settings = load_settings()
-        worker = os.environ.get("ESSAIM_WORKER_ID") or f"{socket.gethostname()}-{os.getpid()}"
-        telemetry.configure(settings, "worker", worker)
-        try:
-            _run(settings, worker)
-        finally:
-            telemetry.close(settings.drain_seconds)
-    except EssaimError as error:
-        sys.stderr.write(f"essaim worker: {error}\n")
-        return 2
-    return 0
-
-
-def _run(settings: Settings, worker: str) -> None:
-    try:
-        import uvloop  # a quarter more messages per second; not available on Windows
-
-        uvloop.run(work(settings, worker))
-    except ImportError:
-        asyncio.run(work(settings, worker))
-
-
 if __name__ == "__main__":
-    code = main()
+    name = os.environ.get("ESSAIM_WORKER_ID") or instance_name()
+    code = run_process("worker", name, lambda settings: work(settings, name))
     sys.stderr.flush()
     os._exit(code)  # do not wait for a workload's thread that has not stopped in time
