@@ -23,23 +23,12 @@ DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
 BACKLOG = 2048
 
 
-class ServerConfig(ConnectionConfig):
-    """The settings of the API's server."""
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        super().__init__(
-            app,
-            settings,
-            log_level="error",  # its warnings are about what clients send
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
-
-
 class HttpServer(uvicorn.Server):
     """Stops on SIGTERM, SIGINT or `leave`: takes no new connections, ends streams, finishes requests, exits with 0."""
 
-    def __init__(self, config: ServerConfig, draining: asyncio.Event) -> None:
-        super().__init__(config)
+    def __init__(self, app: ASGIApp, settings: Settings, draining: asyncio.Event) -> None:
+        # uvicorn's warnings are about what clients send
+        super().__init__(ConnectionConfig(app, settings, log_level="error", timeout_graceful_shutdown=DRAIN_SECONDS))
         self._draining = draining
         self._loop = asyncio.get_running_loop()
 
@@ -68,7 +57,7 @@ async def serve(settings: Settings) -> None:
     with listen(settings) as listening:
         starting, draining = Starting(), asyncio.Event()
         entrance = Entrance(starting, settings.max_open_requests)
-        server = HttpServer(ServerConfig(entrance, settings), draining)
+        server = HttpServer(entrance, settings, draining)
         orphaned = asyncio.create_task(parent_gone())
         orphaned.add_done_callback(lambda _: server.leave())
         serving = asyncio.create_task(server.serve([listening]))

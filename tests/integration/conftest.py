@@ -14,7 +14,7 @@ from essaim.jobs.backends import Backends, open_backends
 from essaim.jobs.model import Claimed, Job
 from essaim.jobs.settings import Settings, load_settings
 from essaim_api.app import create_app
-from essaim_api.server import HttpServer, ServerConfig, address, listen
+from essaim_api.server import HttpServer, address, listen
 from tests.api_server import ApiServer, api_server
 from tests.integration.otlp_receiver import Collected, receiving
 from tests.integration.submissions import REQUEST
@@ -81,7 +81,7 @@ async def _serving(
         url, port = address(listening), listening.getsockname()[1]
         async with open_backends(settings) as backends:
             app = create_app(settings, change(backends))
-            server = HttpServer(ServerConfig(app, settings), app.state.context.draining)
+            server = HttpServer(app, settings, app.state.context.draining)
             running = asyncio.create_task(server.serve([listening]))
             async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
                 yield Site(http, backends, settings, server, port)

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from essaim.jobs.settings import load_settings
 from essaim_api.connection import MAX_HEAD_BYTES
-from essaim_api.server import HttpServer, ServerConfig, listen
+from essaim_api.server import HttpServer, listen
 from essaim_api.streams import LOOK_SECONDS
 from tests.conftest import eventually
 from tests.integration.conftest import Serving, Site
@@ -216,8 +216,7 @@ async def test_the_end_of_an_answer_may_be_taken_slowly(tmp_path: Path) -> None:
         await send({"type": "http.response.body", "body": content})
 
     settings = load_settings(data_dir=tmp_path, api_port=0, idle_seconds=1.0)
-    config = ServerConfig(app, settings)
-    server = HttpServer(config, asyncio.Event())
+    server = HttpServer(app, settings, asyncio.Event())
 
     def read(port: int) -> int:
         with socket.create_connection(("127.0.0.1", port)) as client:
