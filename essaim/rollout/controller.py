@@ -86,7 +86,8 @@ class Controller:
                     return rollout
                 await self._apply(rollout, await self._observe(service, rollout))
             except UnavailableError as error:  # of the Service itself: nothing can be done but to try again
-                self.reporter.troubled(rollout, str(error))
+                if rollout is not None:
+                    self.reporter.waits(rollout, str(error))
             await asyncio.sleep(self.pause)
 
     async def _hold(self) -> tuple[JsonObject, Rollout]:

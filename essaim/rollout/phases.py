@@ -108,25 +108,6 @@ class StepJudge:
         return ""
 
 
-@dataclass(frozen=True)
-class Done:
-    """Nothing is left to clean up."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Clean-up waits for what the sentence says."""
-
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One part of the clean-up is done."""
-
-    sentence: str
-
-
 @dataclass
 class Cleanup:
     """Once a rollout is decided: run failed jobs again, and remove the release that gets no requests."""
@@ -138,11 +119,11 @@ class Cleanup:
     _retired: bool = False
     _moved: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
-    async def advance(self, service: JsonObject, rollout: Rollout) -> Done | Waiting | Progress:
+    async def advance(self, service: JsonObject, rollout: Rollout) -> Action:
         """Do the next part that can be done now. Raises as `Remote` and `Objects` do."""
         plan, back = rollout.plan, rollout.phase is not Phase.PROMOTED
         if not split_in_force(service):
-            return Waiting("the split comes into force")
+            return Wait("the split comes into force", patient=True)
         async with self.site.main(service) as remote:
             if back and rollout.smoke_job and not rollout.opened:
                 await remote.cancel(rollout.smoke_job)  # nobody waits for it; one that has ended stays as it is
@@ -153,20 +134,20 @@ class Cleanup:
                 release = plan.new if back else plan.old
                 if tags := tags_of(service, revision_name(service, release)):
                     self._retired = True
-                    return Progress(f"{release} stays: the tag {' and '.join(map(repr, tags))} leads to it")
+                    return Write(f"{release} stays: the tag {' and '.join(map(repr, tags))} leads to it")
                 return await self._retire(remote, rollout, release)
-        return Done()
+        return Finished()
 
-    async def _run_again(self, requeue: Requeue, remote: Remote, patience: float) -> Waiting | Progress:
+    async def _run_again(self, requeue: Requeue, remote: Remote, patience: float) -> Action:
         """After `patience` seconds without a change, take over running jobs too; after as long again, give up."""
         loop, before = asyncio.get_running_loop(), requeue.sentence
         over = await requeue.advance(remote, all_of_them=loop.time() - self._moved > patience)
         if requeue.sentence != before:
             self._moved = loop.time()
         self._requeued = over or loop.time() - self._moved > 2 * patience
-        return Progress(requeue.sentence) if self._requeued else Waiting(requeue.sentence)
+        return Write(requeue.sentence) if self._requeued else Wait(requeue.sentence, patient=True)
 
-    async def _retire(self, remote: Remote, rollout: Rollout, release: str) -> Waiting | Progress:
+    async def _retire(self, remote: Remote, rollout: Rollout, release: str) -> Action:
         """Once it has no open jobs and no workers. A queue with messages has workers."""
         jobs = (await remote.get("/v1/stats"))["jobs"].get(release, {})
         living = [it for it in (await remote.get("/v1/workers"))["workers"] if it["release"] == release]
@@ -175,10 +156,10 @@ class Cleanup:
             left["workers"] = max(left["workers"], await self.objects.workers(release))
         if any(left.values()):
             held = ", ".join(f"{count} {what}" for what, count in left.items() if count)
-            return Waiting(f"{release} is removed when it has nothing left: {held}")
+            return Wait(f"{release} is removed when it has nothing left: {held}", patient=True)
         gone = await self.objects.retire(release)
         self._retired = True
-        return Progress(f"{release} is gone: {', '.join(gone) or 'it was already'}")
+        return Write(f"{release} is gone: {', '.join(gone) or 'it was already'}")
 
 
 @dataclass
@@ -315,13 +296,7 @@ class Observer:
 
     async def _finish(self, service: JsonObject, rollout: Rollout) -> Action:
         self._cleanup = self._cleanup or Cleanup(self.site, self.objects)
-        match await self._cleanup.advance(service, rollout):
-            case Done():
-                return Finished()
-            case Waiting(sentence):
-                return Wait(sentence, patient=True)
-            case Progress(sentence):
-                return Write(sentence)
+        return await self._cleanup.advance(service, rollout)
 
 
 def _because(service: JsonObject) -> str:

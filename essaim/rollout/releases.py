@@ -37,23 +37,18 @@ class Objects(Protocol):
 
     async def bring_up(self, old: str, new: str, image: str) -> Sequence[str]:
         """Make what the new release lacks, as the old one has it, and return the names of what was made."""
-        ...
 
     async def template(self, service: JsonObject, old: str, new: str, image: str) -> JsonObject:
         """The Service's template for the new release."""
-        ...
 
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
         """The objects that the release needs and that do not exist or are not ready."""
-        ...
 
     async def workers(self, release: str) -> int:
         """How many workers it is meant to have now."""
-        ...
 
     async def retire(self, release: str) -> Sequence[str]:
         """Take it away, and return the names of what is gone."""
-        ...
 
 
 class Elsewhere:
@@ -94,7 +89,7 @@ class ClusterObjects:
         return made
 
     async def _copy(self, live: JsonObject, kind: tuple[str, str, str], old: str, new: str, image: str) -> list[str]:
-        copy = copy_object(live, self._renames(old, new), new, image)
+        copy = copy_object(live, renames(self.service, old, new), new, image)
         resource = self._resource(kind, copy["metadata"]["name"])
         if await self.kubernetes.create(resource, copy):
             return [str(resource)]
@@ -113,7 +108,7 @@ class ClusterObjects:
             if found is None:
                 raise RolloutRefusedError(f"there is no revision {revision} to copy")
             live = {"metadata": own_metadata(found), "spec": found["spec"]}
-        return copy_template(live, self._renames(old, new), new, image)
+        return copy_template(live, renames(self.service, old, new), new, image)
 
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
         worker, revision = self._worker(release), f"{self.service}-{release}"
@@ -148,9 +143,6 @@ class ClusterObjects:
     def _resource(self, kind: tuple[str, str, str], name: str) -> Resource:
         plural, group, version = kind
         return Resource(self.namespace, plural, name, group, version)
-
-    def _renames(self, old: str, new: str) -> dict[str, str]:
-        return renames(self.service, old, new)
 
     def _worker(self, release: str) -> str:
         return f"{self.service}-worker-{release}"

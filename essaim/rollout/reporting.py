@@ -55,11 +55,6 @@ class Reporter:
             log("rollout.resumed", holder=holder, percent=rollout.percent)
         self._line(rollout, "resumed")
 
-    def troubled(self, rollout: Rollout | None, sentence: str) -> None:
-        """The Service itself cannot be read or written."""
-        if rollout is not None:
-            self.waits(rollout, sentence)
-
     def moved(self, rollout: Rollout, *, judged: bool = False) -> None:
         """It is in another phase or at another step; if it was `judged`, why that is has been said."""
         with self._about(rollout):

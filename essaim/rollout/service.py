@@ -29,7 +29,6 @@ class Service(Protocol):
 
     async def read(self) -> JsonObject:
         """The Service now. Raises `UnavailableError` when nobody answers."""
-        ...
 
     async def patch(self, operations: Sequence[JsonObject]) -> JsonObject:
         """Apply all operations (RFC 6902) or none, and return what came of it.
@@ -37,7 +36,6 @@ class Service(Protocol):
         Raises `ConflictError` when one of them, a `test` above all, does not fit what is there.
         Nothing but what they name is changed.
         """
-        ...
 
 
 def revision_name(service: JsonObject, release: str) -> str:

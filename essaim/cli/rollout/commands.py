@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from essaim.cli.options import Json, Token
+from essaim.cli.options import Json, Token, release_name
 from essaim.cli.rollout.target import Ingress, Local, Namespace, ServiceName, TargetOptions
 
 STEPS = "1,5,25,50,100"
@@ -88,11 +88,12 @@ def start(
     Example: essaim rollout start --release v2 --steps 10,50,100 --min-jobs 20 --local .essaim
     """
     from essaim.cli.rollout import run
-    from essaim.cli.rollout.options import StartOptions
+    from essaim.cli.rollout.options import StartOptions, seconds, share, shares
+    from essaim.rollout.verdict import Rules
 
-    options = StartOptions.of(
-        release, image, steps, min_jobs, max_failure_increase, max_slowdown, timeout, shadow, requeue_failed, retire
-    )
+    rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
+    waits, name = seconds(timeout), release_name(release)
+    options = StartOptions(name, image, shares(steps), rules, waits, shadow, requeue_failed, retire)
     target = TargetOptions(namespace, service, ingress, token, local)
     run.start(target, options, smoke, takeover=takeover, plan=plan, as_json=as_json)
 

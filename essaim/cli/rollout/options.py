@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 
 from essaim.cli.errors import CliError
-from essaim.cli.options import release_name
 from essaim.rollout.errors import RolloutRefusedError
 from essaim.rollout.model import Plan
 from essaim.rollout.service import JsonObject, choose_tag, revision_name, serving_revision
@@ -25,24 +24,6 @@ class StartOptions:
     shadow: int
     requeue_failed: bool
     retire: bool
-
-    @classmethod
-    def of(
-        cls,
-        release: str,
-        image: str | None,
-        steps: str,
-        min_jobs: int,
-        max_failure_increase: str,
-        max_slowdown: str,
-        timeout: str,
-        shadow: int,
-        requeue_failed: bool,
-        retire: bool,
-    ) -> "StartOptions":
-        """Raises `CliError` for values that make no sense."""
-        rules = Rules(min_jobs, share(max_failure_increase), share(max_slowdown))
-        return cls(release_name(release), image, shares(steps), rules, seconds(timeout), shadow, requeue_failed, retire)
 
     def serves(self, service: JsonObject) -> bool:
         return serving_revision(service) == revision_name(service, self.release)
