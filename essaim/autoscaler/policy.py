@@ -110,8 +110,9 @@ def default_path() -> Path:
     return installed if installed.exists() else Path(__file__).parents[2] / "platform" / "worker" / "scaledobject.yaml"
 
 
-def load(path: Path) -> Policy:
-    """Read a ScaledObject. Raises `ScaledObjectError` when it is not valid, or asks for what one machine cannot do."""
+def load(path: Path | None = None) -> Policy:
+    """Read a ScaledObject, by default ours. Raises `ScaledObjectError` if it is not valid, or one machine cannot follow it."""
+    path = path or default_path()
     return parse(read(path), str(path))
 
 

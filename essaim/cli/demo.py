@@ -5,11 +5,12 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from essaim.cli.errors import CliError
+from essaim.cli.options import Live, Speed
 from essaim.cli.output import console, note, table
 from essaim.cli.running import run
 
@@ -18,19 +19,8 @@ if TYPE_CHECKING:
 
 
 def demo(
-    speed: Annotated[
-        float,
-        typer.Option(
-            "--speed",
-            min=0.1,
-            max=100,
-            metavar="X",
-            help="Speed of the autoscaler's clock; 5 scales five times as fast.",
-        ),
-    ] = 5.0,
-    live: Annotated[
-        bool, typer.Option("--live/--no-live", help="Live view in a terminal; otherwise a line for each change.")
-    ] = True,
+    speed: Speed = 5.0,
+    live: Live = True,
 ) -> None:
     """See it work: one large search, a burst of small ones, workers 0 → N → 0, and one of them killed. Cleans up after itself.
 
@@ -48,14 +38,15 @@ def demo(
 
 
 async def _demo(speed: float, live: bool) -> "DemoResult":
+    from essaim.autoscaler.policy import load
     from essaim.cli.client import open_client
     from essaim.cli.demo_run import LEASE_SECONDS, LONGEST_SECONDS, WorkerCounts, run_demo
-    from essaim.cli.local.processes import open_local, private, rules
+    from essaim.cli.local.processes import open_local, private
     from essaim.cli.local.up import show
 
     with tempfile.TemporaryDirectory(prefix="essaim-demo-") as folder:
         async with (
-            open_local(private(Path(folder), lease_seconds=LEASE_SECONDS), rules(), speed=speed) as local,
+            open_local(private(Path(folder), lease_seconds=LEASE_SECONDS), load(), speed=speed) as local,
             open_client(local.server) as client,
         ):
             workers = WorkerCounts()

@@ -61,6 +61,15 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document instead of text.", callback=shared),
 ]
+Speed = Annotated[
+    float,
+    typer.Option(
+        "--speed", min=0.1, max=100, metavar="X", help="Speed of the autoscaler's clock; 5 scales five times as fast."
+    ),
+]
+Live = Annotated[
+    bool, typer.Option("--live/--no-live", help="Live view in a terminal; otherwise a line for each change.")
+]
 
 
 def release_name(name: str) -> str:

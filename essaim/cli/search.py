@@ -139,11 +139,12 @@ async def _open_client(server: str, token: str, pause: float) -> AsyncIterator["
         async with open_client(server, token) as client:
             yield client
         return
-    from essaim.cli.local.processes import open_local, private, rules
+    from essaim.autoscaler.policy import load
+    from essaim.cli.local.processes import open_local, private
 
     # There will be work, so the first worker starts at once. A search keeps a core busy: more workers than cores only
     # help if they mostly sleep.
-    policy = replace(rules(), min_replicas=1)
+    policy = replace(load(), min_replicas=1)
     if not pause:
         policy = replace(policy, max_replicas=min(policy.max_replicas, os.cpu_count() or 1))
     with tempfile.TemporaryDirectory(prefix="essaim-search-") as folder:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from essaim.autoscaler.policy import Policy, default_path, load
+from essaim.autoscaler.policy import Policy
 from essaim.cli.local import snapshot
 from essaim.cli.local.release import LocalRelease, environment, open_release
 from essaim.cli.local.server import address, free_port, open_server
@@ -138,11 +138,6 @@ async def _open_split(
                 split.leave()  # all at once: requests in the proxy end when the APIs end them
                 for release in opened:
                     release.leave()
-
-
-def rules(path: Path | None = None) -> Policy:
-    """The policy of the ScaledObject at this path, or of our own. Raises `ScaledObjectError`."""
-    return load(path or default_path())
 
 
 def log_folder(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from essaim.cli.errors import CliError
-from essaim.cli.options import release_name
+from essaim.cli.options import Live, Speed, release_name
 from essaim.cli.output import note
 from essaim.cli.running import run
 
@@ -40,16 +40,7 @@ def up(
             "--data", metavar="DIR", help="Folder for data and logs.", show_default="ESSAIM_DATA_DIR or .essaim"
         ),
     ] = None,
-    speed: Annotated[
-        float,
-        typer.Option(
-            "--speed",
-            min=0.1,
-            max=100,
-            metavar="X",
-            help="Speed of the autoscaler's clock; 5 scales five times as fast.",
-        ),
-    ] = 1.0,
+    speed: Speed = 1.0,
     scaledobject: Annotated[
         Path | None, typer.Option("--scaledobject", metavar="FILE", help="KEDA ScaledObject to scale by.")
     ] = None,
@@ -61,9 +52,7 @@ def up(
             help="Run this release; may be repeated. The first gets all requests at first.",
         ),
     ] = None,
-    live: Annotated[
-        bool, typer.Option("--live/--no-live", help="Live view in a terminal; otherwise a line for each change.")
-    ] = True,
+    live: Live = True,
 ) -> None:
     """Run Essaim on this machine: the API, and workers that scale with the queue. Ctrl-C drains and stops it.
 
@@ -85,13 +74,14 @@ def up(
 async def _up(
     port: int | None, data: Path | None, speed: float, scaledobject: Path | None, named: list[str], live: bool
 ) -> None:
-    from essaim.cli.local.processes import open_local, rules
+    from essaim.autoscaler.policy import load
+    from essaim.cli.local.processes import open_local
     from essaim.jobs.settings import load_settings
 
     given = {"api_port": port, "data_dir": data}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     releases = folders(named)
-    async with open_local(settings, rules(scaledobject), speed=speed, releases=releases) as local:
+    async with open_local(settings, load(scaledobject), speed=speed, releases=releases) as local:
         note(f"Essaim answers at {local.server}; open it in a browser for a live page")
         note(f"data and logs are in {settings.data_dir}; press Ctrl-C to stop")
         if speed == 1:
