@@ -48,9 +48,8 @@ class Edge:
             refusal = self._refusal(scope)
             await (respond(scope, refusal) if refusal else self._app)(scope, receive, answer)
         except Exception as error:
-            if status and isinstance(
-                error.__cause__, EssaimError
-            ):  # such as a text that was replaced while it was read
+            if status and isinstance(error.__cause__, EssaimError):
+                # such as a text that was replaced while it was read
                 log("http.cut", level=logging.WARNING, reason=repr(error.__cause__), request=request_id)
             else:
                 log("http.failed", level=logging.ERROR, error=error, request=request_id)

@@ -22,9 +22,8 @@ NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")  # such a name is an IPv4 ad
 
 Address = IPv4Address | IPv6Address
 
-NEVER: list[
-    IPv4Network | IPv6Network
-] = [  # this host, link-local (where clouds keep credentials), multicast, broadcast
+# This host, link-local (where clouds keep credentials), multicast, broadcast.
+NEVER: list[IPv4Network | IPv6Network] = [
     *map(IPv4Network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")),
     *map(IPv6Network, ("::/128", "fe80::/10", "ff00::/8")),
 ]

@@ -25,9 +25,8 @@ def chance_of_failures(old_failed: int, old_ended: int, new_failed: int, new_end
     if not new_failed or old_failed == old_ended:
         return 1.0
     a, b = old_failed + 1, old_ended - old_failed
-    peak = math.log(
-        a / b
-    )  # on the scale of log-odds, on which a beta density decays on both sides, and the trapezoid rule is exact
+    # On the scale of log-odds a beta density decays on both sides, and the trapezoid rule is exact.
+    peak = math.log(a / b)
     scale = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     top = math.exp(scale + _log_density(peak, a, b))
     step = _width(old_failed, old_ended, new_failed, new_ended, margin) / 3

@@ -128,9 +128,8 @@ def simulate(rules: Rules, steps: Sequence[int] = STEPS, rollouts: int = 10_000,
 
 def roll_out(case: Case, rules: Rules, steps: Sequence[int], rng: random.Random) -> SimulatedRollout:
     looks, touched, all_jobs = 0, 0, 0.0
-    judged = [
-        percent for percent in steps if percent < 100
-    ]  # with all requests it is promoted, and has no other beside it
+    # With all requests it is promoted, and has no other beside it.
+    judged = [percent for percent in steps if percent < 100]
     for step, percent in enumerate(judged):
         new, old = SyntheticJobs(case, rng, new=True), SyntheticJobs(case, rng, new=False)
         decision = Decision.WAIT

@@ -123,7 +123,7 @@ class Replica:
 
     async def _live(self) -> int:
         """Run one process to its end. Returns its exit code."""
-        ours, theirs = self._pipe()
+        theirs, ours = os.pipe()
         try:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -145,11 +145,6 @@ class Replica:
         finally:
             self._pid = None
             os.close(ours)
-
-    @staticmethod
-    def _pipe() -> tuple[int, int]:
-        read, write = os.pipe()
-        return write, read
 
     async def _until_end(self, process: Process) -> int:
         ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(self._stop.wait())

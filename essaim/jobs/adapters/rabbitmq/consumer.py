@@ -101,9 +101,8 @@ class Session:
         self.outlet = outlet
         self.lost = asyncio.Event()
         self.unsettled: set[int] = set()
-        self._astray: set[int] = (
-            set()
-        )  # settled, but perhaps not received by the broker: redelivered if the channel is lost
+        # Settled, but perhaps not received by the broker: redelivered if the channel is lost.
+        self._astray: set[int] = set()
         self._channel = channel
         self._arrive = arrive
         self._driver: Driver | None = None

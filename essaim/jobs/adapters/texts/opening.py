@@ -50,17 +50,13 @@ async def _open_bucket(url: str) -> ObjectTexts:
         store = S3Store.from_url(
             url,
             copy_if_not_exists="multipart",  # only the last step of a multipart copy can refuse to copy over an object
-            client_options={
-                "connect_timeout": CONNECT,
-                "timeout": ANSWER,
-                "allow_http": True,
-            },  # if the endpoint says so
+            # plain HTTP only if the endpoint says so
+            client_options={"connect_timeout": CONNECT, "timeout": ANSWER, "allow_http": True},
             retry_config={"max_retries": 5, "retry_timeout": RETRY},
         )
         try:
-            async for _ in obstore.list(
-                store, chunk_size=1
-            ):  # a wrong key or bucket shows now, not at the first upload
+            # A wrong key or bucket shows now, not at the first upload.
+            async for _ in obstore.list(store, chunk_size=1):
                 break
         except BaseError as error:
             if refusal := REFUSAL.search(str(error)):
