@@ -35,7 +35,7 @@ class Batch:
         job: JsonObject | None = None
         try:
             with progress() as bars:
-                await upload(client, list(self.files.items()), sending(bars, len(self.files), self._size()))
+                await upload(client, list(self.files.items()), sending(bars, self.files.values()))
                 job = await client.submit(request)
                 ended = await until_ended(client, job["id"], bars)
             check_succeeded(ended)
@@ -56,10 +56,6 @@ class Batch:
     async def _clean(self, client: Client, private: bool) -> None:
         if not private:  # a private server is removed with all its data
             await remove(client, [text["name"] for text in await every(client, self.pattern)])
-
-    def _size(self) -> int | None:
-        sizes = [file.size for file in self.files.values()]
-        return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def _safe(name: str) -> str:

@@ -60,6 +60,16 @@ class Client:
         stored: JsonObject = await self.call("PUT", self.text_path(name), content=chunks, headers=headers)
         return stored
 
+    async def pages(self, path: str, items: str, mark: str = "cursor", **params: object) -> AsyncIterator[JsonObject]:
+        """The `items` of all pages. `mark` names what each page says of the next one."""
+        following: object = None
+        while True:
+            page = await self.get(path, **params, **{mark: following})
+            for item in page[items]:
+                yield item
+            if (following := page[mark]) is None:
+                return
+
     @staticmethod
     def text_path(name: str) -> str:
         return f"/v1/texts/{quote(name)}"

@@ -130,13 +130,7 @@ async def await_end(client: "Client", job_id: str) -> "JsonObject":
 
 async def all_tasks(client: "Client", job_id: str) -> list["JsonObject"]:
     """Every task of the job."""
-    found: list[JsonObject] = []
-    after: int | None = -1
-    while after is not None:
-        page = await client.get(f"/v1/jobs/{job_id}/tasks", after=after, limit=1000)
-        found += page["tasks"]
-        after = page["after"]
-    return found
+    return [task async for task in client.pages(f"/v1/jobs/{job_id}/tasks", "tasks", "after", limit=1000)]
 
 
 def check_succeeded(ended: "JsonObject") -> None:
@@ -148,13 +142,9 @@ def check_succeeded(ended: "JsonObject") -> None:
 
 async def _list(client: "Client", states: list[State], release: str | None, limit: int) -> list["JsonObject"]:
     found: list[JsonObject] = []
-    cursor: str | None = None
-    while len(found) < limit:
-        size = min(limit - len(found), PAGE)
-        page = await client.get("/v1/jobs", state=list(states), release=release, limit=size, cursor=cursor)
-        found += page["jobs"]
-        cursor = page["cursor"]
-        if cursor is None:
+    async for job in client.pages("/v1/jobs", "jobs", state=list(states), release=release, limit=min(limit, PAGE)):
+        found.append(job)
+        if len(found) == limit:
             break
     return found
 

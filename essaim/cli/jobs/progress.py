@@ -1,12 +1,13 @@
 """Progress bars on standard error if it is a terminal; otherwise nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from essaim.cli.client import Client, JsonObject
+from essaim.cli.jobs.files import File
 from essaim.cli.jobs.follow import follow
 from essaim.cli.output import printable
 from essaim.units import plural, size
@@ -27,9 +28,11 @@ def progress() -> Iterator[Progress]:
         yield bars
 
 
-def sending(bars: Progress, files: int, total: int | None) -> Callable[[int], None]:
+def sending(bars: Progress, files: Collection[File]) -> Callable[[int], None]:
     """A bar for an upload; call the returned function with each number of bytes sent."""
-    bar = bars.add_task(f"sending {plural(files, 'file')}", total=total, note="")
+    sizes = [file.size for file in files]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    bar = bars.add_task(f"sending {plural(len(sizes), 'file')}", total=total, note="")
     sent = 0
 
     def more(count: int) -> None:

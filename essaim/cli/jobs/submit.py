@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from essaim.cli.errors import CliError
-from essaim.cli.jobs.commands import check_succeeded
+from essaim.cli.jobs.commands import await_end, check_succeeded
 from essaim.cli.jobs.files import standard_input
 from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token
 from essaim.cli.output import document, note, shown
@@ -56,8 +56,6 @@ def submit(
 
 
 async def _submit(client: "Client", body: object, key: str | None, callback: str | None, wait: bool) -> "JsonObject":
-    from essaim.cli.jobs.commands import await_end
-
     job = await client.submit(body, key, callback)
     return await await_end(client, str(job["id"])) if wait else job
 

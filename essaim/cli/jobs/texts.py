@@ -130,13 +130,7 @@ def _kept(file: File, alone: bool) -> PurePath:
 
 async def every(client: "Client", pattern: str) -> list["JsonObject"]:
     """All texts that match."""
-    found: list[JsonObject] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = await client.get("/v1/texts", pattern=pattern, cursor=cursor, limit=1000)
-        found += page["texts"]
-        cursor = page["cursor"]
-    return found
+    return [text async for text in client.pages("/v1/texts", "texts", pattern=pattern, limit=1000)]
 
 
 async def remove(client: "Client", names: list[str]) -> None:
@@ -164,10 +158,8 @@ async def _put(client: "Client", named: list[tuple[str, File]]) -> list["JsonObj
     from essaim.cli.jobs.progress import progress, sending
     from essaim.cli.jobs.upload import upload
 
-    sizes = [file.size for _, file in named]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
     with progress() as bars:
-        return await upload(client, named, sending(bars, len(named), total))
+        return await upload(client, named, sending(bars, [file for _, file in named]))
 
 
 async def _get(client: "Client", name: str) -> None:
