@@ -6,7 +6,7 @@ Without an endpoint nothing of OpenTelemetry is loaded, and a span costs nothing
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -19,23 +19,11 @@ from essaim.telemetry.log_lines import Fields, Kind, sentence
 if TYPE_CHECKING:  # start-up time
     from fastapi.telemetry import TelemetryConfig
 
+    from essaim.telemetry.otlp import Otlp
+
 logger = logging.getLogger("essaim")
 
 ENDPOINTS = ("ENDPOINT", "TRACES_ENDPOINT", "LOGS_ENDPOINT", "METRICS_ENDPOINT")  # after OTEL_EXPORTER_OTLP_
-
-
-class Exporting(Protocol):
-    """What `otlp` offers once an endpoint is set. A `traceparent` is W3C's: a span, as text that can travel."""
-
-    def span(
-        self, name: str, kind: Kind, parent: str | None, link: str | None, fields: Fields
-    ) -> AbstractContextManager[None]: ...
-
-    def traceparent(self) -> str | None: ...
-
-    def http(self) -> "TelemetryConfig": ...
-
-    def close(self, seconds: float) -> int: ...
 
 
 class LogSettings(Protocol):
@@ -54,7 +42,7 @@ class LogSettings(Protocol):
     def retention_seconds(self) -> float: ...
 
 
-_exporting: Exporting | None = None
+_exporting: "Otlp | None" = None
 _bound: ContextVar[Fields] = ContextVar("essaim_fields", default=MappingProxyType({}))
 
 
@@ -98,7 +86,7 @@ def span(
 
 
 def traceparent() -> str | None:
-    """The span around, to be the parent of what others do because of it. None where nothing is exported."""
+    """The span around as text (W3C), the parent of what others do because of it. None where nothing is exported."""
     return None if _exporting is None else _exporting.traceparent()
 
 
@@ -119,11 +107,11 @@ def configure(settings: LogSettings, service: Literal["api", "worker", "split"],
 
         who = {"release": settings.release, service: instance}
         handlers.append(LogFiles(Path(settings.log_dir), who, settings.retention_seconds))
-    if _is_on(os.environ):
+    if _is_on():
         from essaim.telemetry.otlp import Otlp
 
-        _exporting = exporting = Otlp(service, settings.release, instance)
-        handlers.append(exporting.handler)
+        _exporting = Otlp(service, settings.release, instance)
+        handlers.append(_exporting.handler)
     logging.basicConfig(level=settings.log_level, handlers=handlers, force=True)
     for handler in handlers:
         handler.addFilter(complete)
@@ -134,12 +122,12 @@ def export(service: Literal["rollout"], release: str, instance: str) -> None:
     """Send log lines over OTLP, where an endpoint is set, and write none: for a command, which says what it does by itself."""
     global _exporting
     logger.propagate, logger.level = False, logging.INFO
-    if _is_on(os.environ):
+    if _is_on():
         from essaim.telemetry.otlp import Otlp
 
-        _exporting = exporting = Otlp(service, release, instance)
-        logger.addHandler(exporting.handler)
-        exporting.handler.addFilter(complete)
+        _exporting = Otlp(service, release, instance)
+        logger.addHandler(_exporting.handler)
+        _exporting.handler.addFilter(complete)
         _quieten()
 
 
@@ -180,6 +168,6 @@ def complete(record: logging.LogRecord) -> bool:
     return True
 
 
-def _is_on(environment: Mapping[str, str]) -> bool:
-    off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    return not off and any(environment.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ENDPOINTS)
+def _is_on() -> bool:
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return not off and any(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ENDPOINTS)
