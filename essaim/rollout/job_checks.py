@@ -89,7 +89,7 @@ async def choose_smoke_request(site: Remote, new: Remote, old_release: str) -> t
         if len(lately) == LOOKED_AT:
             break
     if lately:
-        quickest = min(lately, key=_seconds)["id"]
+        quickest = min(lately, key=lambda job: _time(job["ended"]) - _time(job["created"]))["id"]
         return (await site.job(quickest))["request"], f"a copy of job {quickest}"
     if (request := await example_request(new)) is not None:
         return request, SCHEMA_EXAMPLE
@@ -105,10 +105,6 @@ async def example_request(new: Remote) -> object:
 def smoke_key(rollout: str, request: object) -> str:
     """The same request is the same job, whoever takes the rollout up."""
     return f"{rollout}-smoke-{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]}"
-
-
-def _seconds(job: JsonObject) -> float:
-    return (datetime.fromisoformat(job["ended"]) - datetime.fromisoformat(job["created"])).total_seconds()
 
 
 @dataclass
@@ -149,7 +145,7 @@ class Shadow:
     async def _originals(self, site: Remote, release: str) -> list[JsonObject]:
         found: list[JsonObject] = []
         async for job in site.jobs(release, "succeeded"):
-            if datetime.fromisoformat(job["created"]) < self.began:
+            if _time(job["created"]) < self.began:
                 found.append(job)
             if len(found) == self.count:
                 break
@@ -202,7 +198,7 @@ class Requeue:
         """
         self.left, taken = 0, []
         async for job in site.jobs(self.release):
-            if datetime.fromisoformat(job["created"]) < self.opened:
+            if _time(job["created"]) < self.opened:
                 break
             if job["state"] == "running" and not all_of_them:
                 self.left += 1

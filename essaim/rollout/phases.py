@@ -82,11 +82,10 @@ class StepJudge:
     async def judge(self, rollout: Rollout, remote: Remote) -> tuple[JobsSeen, JobsSeen, Verdict | None]:
         """Old and new as seen now, and a verdict if enough jobs have ended. Raises as `Remote` does."""
         old, new = await self.old.read(remote), await self.new.read(remote)
-        ended = new.outcomes.ended
         if not worth_a_look(new.outcomes, self.verdict, rollout.plan.rules):
             return old, new, None
         self.verdict = judge(old.outcomes, new.outcomes, rollout.plan.rules, rollout.looks + 1)
-        self.wanted = next_look(ended, rollout.plan.rules)
+        self.wanted = next_look(new.outcomes.ended, rollout.plan.rules)
         return old, new, self.verdict
 
     @property

@@ -108,7 +108,8 @@ class ClusterObjects:
             if found is None:
                 raise RolloutRefusedError(f"there is no revision {revision} to copy")
             live = {"metadata": own_metadata(found), "spec": found["spec"]}
-        return copy_template(live, renames(self.service, old, new), new, image)
+        copy: JsonObject = renamed(live, renames(self.service, old, new), new, image)
+        return copy
 
     async def missing(self, service: JsonObject, release: str) -> Sequence[str]:
         worker, revision = self._worker(release), f"{self.service}-{release}"
@@ -164,8 +165,8 @@ def copy_object(live: JsonObject, names: Mapping[str, str], release: str, image:
     if live["kind"] == "Deployment":
         # KEDA's; without them it begins with one worker, which declares the queue.
         kept["spec"] = {name: value for name, value in live["spec"].items() if name != "replicas"}
-    renamed: JsonObject = _renamed({**kept, "metadata": own_metadata(live)}, names, release, image)
-    return renamed
+    copy: JsonObject = renamed({**kept, "metadata": own_metadata(live)}, names, release, image)
+    return copy
 
 
 def own_metadata(live: JsonObject) -> JsonObject:
@@ -173,12 +174,6 @@ def own_metadata(live: JsonObject) -> JsonObject:
     metadata = live["metadata"]
     own = {name: _own(metadata[name]) for name in ("labels", "annotations") if name in metadata}
     return {"name": metadata["name"], **own}
-
-
-def copy_template(live: JsonObject, names: Mapping[str, str], release: str, image: str) -> JsonObject:
-    """A Service's template for another release."""
-    renamed: JsonObject = _renamed(live, names, release, image)
-    return renamed
 
 
 def renames(service: str, old: str, new: str) -> dict[str, str]:
@@ -191,18 +186,19 @@ def _own(values: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if not name.startswith(NOT_OURS)}
 
 
-def _renamed(value: Any, names: Mapping[str, str], release: str, image: str) -> Any:
+def renamed(value: Any, names: Mapping[str, str], release: str, image: str) -> Any:
+    """An object, or a part of one, for another release. `names` are old → new."""
     match value:
         case str():
             return names.get(value, value)
         case list():
-            return [_renamed(each, names, release, image) for each in value]
+            return [renamed(each, names, release, image) for each in value]
         case {"name": str(name), "image": _} if name in CONTAINERS:
-            rest = {key: _renamed(each, names, release, image) for key, each in value.items()}
+            rest = {key: renamed(each, names, release, image) for key, each in value.items()}
             return {**rest, "image": image}
         case dict():
             return {
-                key: release if key in (VERSION, SETTING) else _renamed(each, names, release, image)
+                key: release if key in (VERSION, SETTING) else renamed(each, names, release, image)
                 for key, each in value.items()
             }
     return value

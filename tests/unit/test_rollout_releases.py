@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from essaim.rollout.releases import copy_object, copy_template, renames
+from essaim.rollout.releases import copy_object, renamed, renames
 from tests.unit.platform_builds import Object, build, copy, name_release, one
 
 KINDS = ("Deployment", "ScaledObject", "PodDisruptionBudget", "ConfigMap")
@@ -66,7 +66,7 @@ def test_it_is_what_applying_it_would_have_made(overlays: tuple[list[Object], li
 
 def test_the_revision_too(overlays: tuple[list[Object], list[Object]]) -> None:
     old, new = (one(objects, "KnativeService")["spec"]["template"] for objects in overlays)
-    assert copy_template(old, NAMES, "next", new["spec"]["containers"][0]["image"]) == new
+    assert renamed(old, NAMES, "next", new["spec"]["containers"][0]["image"]) == new
 
 
 def test_the_image_is_the_one_that_was_asked_for(overlays: tuple[list[Object], list[Object]]) -> None:
