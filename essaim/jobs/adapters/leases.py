@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from essaim.errors import LeaseLostError
 from essaim.jobs.model import MERGE, Claim
 
+FORGET_LEASES = 20  # a worker that has been silent for so many lease times is deleted
 TOLERATED_PERIODS = 2  # clocks differ a little, and so may the lease times of two workers
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from essaim.jobs.adapters.batches import Batches
+from essaim.jobs.adapters.leases import FORGET_LEASES
 from essaim.jobs.adapters.mongodb import first_attempt, jobs, merging, tasks
 from essaim.jobs.adapters.mongodb.database import Database, open_database
 from essaim.jobs.adapters.mongodb.documents import worker_from, worker_to
@@ -20,7 +21,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 RESULTS_AT_ONCE = 32  # results in memory; a cursor would time out during a long merge
-FORGET_LEASES = 20  # a worker that has been silent for so many lease times is deleted
 
 
 @asynccontextmanager

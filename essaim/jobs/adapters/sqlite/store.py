@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from essaim.jobs.adapters.leases import FORGET_LEASES
 from essaim.jobs.adapters.sqlite import jobs, merging, tasks
 from essaim.jobs.adapters.sqlite.database import Database, open_database
 from essaim.jobs.adapters.sqlite.rows import worker_from
@@ -15,7 +16,6 @@ from essaim.jobs.adapters.values import stamp, to_json
 from essaim.jobs.model import Busy, Claim, Claimed, Ended, Job, Page, Problem, State, Task, Worker
 
 RESULTS_AT_ONCE = 32  # results in memory; a read that lasts as long as a merge would keep the log from shrinking
-FORGET_LEASES = 20  # a worker that has been silent for so many lease times is deleted
 
 
 @asynccontextmanager
@@ -115,10 +115,7 @@ class SqliteStore:
         known = stamp(now - forget), stamp(now + forget)
         db.execute("DELETE FROM workers WHERE id = ? OR seen NOT BETWEEN ? AND ?", (worker.id, *known))
         if not gone:
-            db.execute(
-                "INSERT INTO workers (id, release, started, seen, concurrency, tasks) VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    *(worker.id, worker.release, stamp(worker.started), stamp(worker.seen)),
-                    *(worker.concurrency, to_json(worker.tasks)),
-                ),
-            )
+            times = stamp(worker.started), stamp(worker.seen)
+            values = (worker.id, worker.release, *times, worker.concurrency, to_json(worker.tasks))
+            sql = "INSERT INTO workers (id, release, started, seen, concurrency, tasks) VALUES (?, ?, ?, ?, ?, ?)"
+            db.execute(sql, values)
