@@ -48,8 +48,7 @@ def endpoint(
         described = {
             name: {"description": says, "schema": {"type": "string"}} for name, says in (headers or {}).items()
         }
-        found: dict[int | str, dict[str, Any]] = {}
-        found.update({code: dict(answer) for code, answer in (answers or {}).items()})
+        found: dict[int | str, dict[str, Any]] = {code: dict(answer) for code, answer in (answers or {}).items()}
         found.setdefault(status, {})["headers"] = described
         if example is not None:
             found[status]["content"] = {"application/json": {"example": example}}

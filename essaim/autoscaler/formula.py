@@ -66,7 +66,9 @@ class Formula:
         # A queue shows few different depths, and a simulation asks millions of times.
         self._compute = lru_cache(maxsize=4096)(self._evaluate)
         try:
-            self._read(_Rewriter(text, names))
+            rewriter = _Rewriter(text, names)
+            self._python, self._names = rewriter.python(), tuple(sorted(rewriter.used))
+            self._tree = simpleeval.SimpleEval.parse(self._python)
             self._evaluate(*[-1.0] * len(self._names))  # KEDA tries it on the same numbers
         except (ArithmeticError, ValueError):
             pass  # a matter of these numbers
@@ -77,11 +79,6 @@ class Formula:
             ) from error
         except (TypeError, simpleeval.InvalidExpression) as error:
             raise ScaledObjectError(f"the formula {text!r} cannot be computed: {error}") from error
-
-    def _read(self, rewriter: "_Rewriter") -> None:
-        self._python = rewriter.python()
-        self._names = tuple(sorted(rewriter.used))
-        self._tree = simpleeval.SimpleEval.parse(self._python)
 
     def value(self, metrics: Mapping[str, float | None]) -> float | None:
         """The result; None for `nil`. An absent name is `nil`. Raises `ArithmeticError` where there is no number."""

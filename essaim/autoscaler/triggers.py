@@ -110,7 +110,8 @@ class Triggers:
         )
 
     def _stuck(self) -> Reading:
-        return Reading(tuple(self._hpa_metric(trigger, None) for trigger in self._wanted()), stuck=True)
+        triggers = (None,) if self._policy.formula else self._policy.triggers
+        return Reading(tuple(self._hpa_metric(trigger, None) for trigger in triggers), stuck=True)
 
     def _settle(self, trigger: Trigger, record: _Record, sample: Sample) -> _Record:
         fallback, name = self._policy.fallback, trigger.name
@@ -178,9 +179,6 @@ class Triggers:
         if value is not None:
             return int(max(-LARGEST, min(value * 1000, LARGEST))) / 1000
         return self._policy.fallback.replicas * self._policy.target if self._policy.fallback else None
-
-    def _wanted(self) -> tuple[Trigger | None, ...]:
-        return (None,) if self._policy.formula else self._policy.triggers
 
     def _target(self, trigger: Trigger | None) -> tuple[float, bool]:
         if trigger is None or self._policy.formula:

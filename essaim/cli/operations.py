@@ -1,6 +1,6 @@
 """Commands for operators: workers, statistics, dead letters."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -8,9 +8,6 @@ from essaim.cli.options import DEFAULT_SERVER, Json, Server, Token, keep
 from essaim.cli.output import document, table
 from essaim.cli.running import with_client
 from essaim.units import ago, plural
-
-if TYPE_CHECKING:
-    from essaim.cli.client import Client
 
 dead = typer.Typer(
     no_args_is_help=True,
@@ -80,12 +77,9 @@ def replay_dead(
 
     Example: essaim dead replay 17
     """
-    found = with_client(server, token, lambda client: _replay(client, ids or None))
+    wanted = {"ids": ids or None}
+    found = with_client(server, token, lambda client: client.call("POST", "/v1/dead-letters/replay", json=wanted))
     document(found) if as_json else typer.echo(f"replayed {plural(found['replayed'], 'dead letter')}")
-
-
-async def _replay(client: "Client", ids: list[str] | None) -> Any:
-    return await client.call("POST", "/v1/dead-letters/replay", json={"ids": ids})
 
 
 def _subject(event: dict[str, Any] | None) -> str:

@@ -43,12 +43,11 @@ def summarize(stats: JsonObject, workers: list[str]) -> list[JsonObject]:
 
 def _row(release: JsonObject) -> tuple[object, ...]:
     queue = release["queue"] or {"ready": "–", "in_flight": "–"}
-    verdict = "yes" if release["removable"] else "no"
     return (
         release["release"],
         queue["ready"],
         queue["in_flight"],
         *release["jobs"].values(),
         release["workers"],
-        verdict,
+        "yes" if release["removable"] else "no",
     )

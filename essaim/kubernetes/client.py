@@ -74,10 +74,7 @@ class Kubernetes:
     async def list(self, resources: Resource, labels: str) -> Sequence[JsonObject]:
         """All of that kind in the namespace, whatever the name, with these labels: `name=value,…`."""
         found = (await self._call("GET", resources, labels=labels)).json()
-        own = {
-            "apiVersion": found["apiVersion"],
-            "kind": found["kind"].removesuffix("List"),
-        }  # a list leaves it out of its items
+        own = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}  # its items lack it
         return [{**own, **item} for item in found["items"]]
 
     async def create(self, resource: Resource, content: JsonObject) -> bool:

@@ -82,8 +82,12 @@ def recorded(recording: Recording) -> Load:
     jobs = accepted(recording)
     if not jobs:
         raise RecordingError("no job was accepted in this run")
-    usual = statistics.fmean([work for job in jobs if (work := _work(job)) is not None] or [0.0])
-    arrivals = [(job.accepted or 0.0, _works(job, usual)) for job in jobs]
+    works = [_work(job) for job in jobs]
+    usual = statistics.fmean([work for work in works if work is not None] or [0.0])
+    arrivals = [
+        (job.accepted or 0.0, (usual if work is None else work,) * (job.tasks or 1))
+        for job, work in zip(jobs, works, strict=True)
+    ]
     waited = [job.accepted - job.submitted if job.accepted and job.state == "succeeded" else None for job in jobs]
     about = f"{len(jobs)} jobs as recorded ({recording.run.shape})"
     return Load(about, arrivals[-1][0], lambda _: iter(arrivals), waited)
@@ -92,11 +96,6 @@ def recorded(recording: Recording) -> Load:
 def accepted(recording: Recording) -> list[JobTimes]:
     """The accepted jobs, in the order of their 202."""
     return sorted((job for job in recording.jobs if job.accepted is not None), key=lambda job: job.accepted or 0.0)
-
-
-def _works(job: JobTimes, usual: float) -> tuple[float, ...]:
-    work = _work(job)
-    return (usual if work is None else work,) * (job.tasks or 1)
 
 
 def _work(job: JobTimes) -> float | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import Literal
 
 from essaim.planning.recording import Moment
 from essaim.runs.charts import Point, Series, chart
@@ -17,7 +16,10 @@ STATES = {"succeeded": 1, "failed": 4, "cancelled": 5}  # and their colours
 
 def pictures(run: Measured) -> list[str]:
     jobs, end = run.recording.jobs, _end(run)
-    workers = [Series("alive", _workers(run), "area"), Series("busy", _over_time(run, lambda it: it.busy), "step")]
+    workers = [
+        Series("alive", _over_time(run, lambda it: it.workers), "area"),
+        Series("busy", _over_time(run, lambda it: it.busy), "step"),
+    ]
     for name, points, colour in (
         ("replicas desired", _over_time(run, lambda it: it.replicas_desired), 3),
         ("replicas ready", _over_time(run, lambda it: it.replicas_ready), 4),
@@ -76,28 +78,17 @@ def compared(runs: Sequence[tuple[str, Measured]]) -> list[str]:
     """Both runs in the same charts, each in its own colour."""
     last = max(_end(run) for _, run in runs)
 
-    def over(title: str, unit: str, points: Callable[[Measured], list[Point]], dots: bool = False) -> str:
-        kind: Literal["dots", "step"] = "dots" if dots else "step"
-        return chart(title, unit, [Series(name, points(run), kind) for name, run in runs], end=last)
+    def over_time(title: str, unit: str, value: Callable[[Moment], int]) -> str:
+        return chart(title, unit, [Series(name, _over_time(run, value), "step") for name, run in runs], end=last)
 
+    times = [(name, [(job.submitted, job.time_to_result) for job in run.recording.jobs]) for name, run in runs]
+    results = [Series(name, points, "dots") for name, points in times]
     return [
-        over("Queue", "tasks, waiting and running", _queue),
-        over("Workers", "alive", _workers),
-        over("Idle workers", "alive, and without a task", _idle),
-        over("Time to result", "seconds, by time of submission", _results, dots=True),
+        over_time("Queue", "tasks, waiting and running", lambda it: it.ready + it.in_flight),
+        over_time("Workers", "alive", lambda it: it.workers),
+        over_time("Idle workers", "alive, and without a task", lambda it: max(0, it.workers - it.busy)),
+        chart("Time to result", "seconds, by time of submission", results, end=last),
     ]
-
-
-def _queue(run: Measured) -> list[Point]:
-    return _over_time(run, lambda it: it.ready + it.in_flight)
-
-
-def _workers(run: Measured) -> list[Point]:
-    return _over_time(run, lambda it: it.workers)
-
-
-def _idle(run: Measured) -> list[Point]:
-    return _over_time(run, lambda it: max(0, it.workers - it.busy))
 
 
 def _over_time(run: Measured, value: Callable[[Moment], int | None]) -> list[Point]:
@@ -112,10 +103,6 @@ def _calm(points: Sequence[Point]) -> list[Point]:
     parts = [points[start : start + group] for start in range(0, len(points), group)]
     known = [(part[0][0], [value for _, value in part if value is not None]) for part in parts]
     return [(seconds, sum(values) / len(values) if values else None) for seconds, values in known]
-
-
-def _results(run: Measured) -> list[Point]:
-    return [(job.submitted, job.time_to_result) for job in run.recording.jobs]
 
 
 def _by_state(run: Measured) -> list[tuple[str, list[Point]]]:

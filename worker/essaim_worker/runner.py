@@ -76,7 +76,7 @@ class Runner:
             number=claimed.claim.attempt,
             checkpoint=claimed.checkpoint,
             texts=Texts(backends.texts, loop, stop),
-            save=self._save,
+            save=self._beat,
             loop=loop,
             stop=stop,
         )
@@ -142,9 +142,6 @@ class Runner:
         while not self._over and self._reason is not Reason.LOST:
             await asyncio.sleep(self._settings.beat_seconds)
             await self._beat()
-
-    async def _save(self, progress: float, checkpoint: bytes) -> None:
-        await self._beat(progress, checkpoint)
 
     async def _beat(self, progress: float | None = None, checkpoint: bytes | None = None) -> None:
         """Extend the lease. Without new values, the stored progress and checkpoint stay, perhaps from an earlier attempt."""

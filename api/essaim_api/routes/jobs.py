@@ -1,6 +1,7 @@
 """Jobs: submit, list, show, follow, cancel, retry."""
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -61,13 +62,10 @@ LARGEST = 2**31 - 1
 
 async def _job_id(job_id: Annotated[str, Path(alias="id", json_schema_extra={"format": "uuid"})]) -> str:
     """The job's id in canonical form. No job has an id that is not a UUID."""
-    try:
-        found = str(UUID(job_id))
-    except ValueError:
-        raise JobNotFoundError("no job has this id") from None
-    if found != job_id.lower():
-        raise JobNotFoundError("no job has this id")
-    return found
+    with suppress(ValueError):
+        if (found := str(UUID(job_id))) == job_id.lower():
+            return found
+    raise JobNotFoundError("no job has this id")
 
 
 JobId = Annotated[str, Depends(_job_id)]

@@ -90,7 +90,7 @@ async def _up(
             each = ", ".join(f"{it.name} at {it.api.url}" for it in local.releases)
             note(f"{each}; {local.service.path} has their shares of the requests")
         try:
-            await show(local, forever(), live=live)
+            await show(local, asyncio.Event().wait(), live=live)
         finally:
             note("draining …")
 
@@ -103,10 +103,6 @@ def folders(named: list[str]) -> dict[str, Path | None]:
             raise CliError(f"two releases are named {name!r}")
         found[release_name(name)] = Path(path) if path else None
     return found
-
-
-async def forever() -> None:
-    await asyncio.Event().wait()
 
 
 async def show(

@@ -71,7 +71,9 @@ def plan(
 
         html.write_text(plan_page(about, load, assessments, chosen, sentences, recording), encoding="utf-8")
     if as_json:
-        document(_described(about, assessments, chosen, sentences, target))
+        recommended = None if chosen is None else assessments.index(chosen)
+        found = {"about": about, "p95_wanted": target, "recommended": recommended, "reasons": list(sentences)}
+        document({**found, "candidates": [it.described() for it in assessments]})
     else:
         _show(about, assessments, chosen, sentences)
         if html:
@@ -155,19 +157,3 @@ def _show(
         screen.print(curves(assessments, screen.width))
         typer.echo()
     screen.print("\n".join(sentences), markup=False, soft_wrap=True)
-
-
-def _described(
-    about: str,
-    assessments: "Sequence[Assessment]",
-    chosen: "Assessment | None",
-    sentences: Sequence[str],
-    target: float | None,
-) -> dict[str, object]:
-    return {
-        "about": about,
-        "p95_wanted": target,
-        "recommended": None if chosen is None else assessments.index(chosen),
-        "reasons": list(sentences),
-        "candidates": [it.described() for it in assessments],
-    }

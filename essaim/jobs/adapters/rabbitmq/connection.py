@@ -57,7 +57,8 @@ class RabbitConnection:
     def __init__(self, url: str) -> None:
         try:
             self._url = URL(url).update_query({"heartbeat": HEARTBEAT_SECONDS, **URL(url).query})
-            self.address = f"{self._url.host or 'localhost'}:{self._url.port or self._default_port()}"
+            port = self._url.port or (5671 if self._url.scheme == "amqps" else 5672)
+            self.address = f"{self._url.host or 'localhost'}:{port}"
         except ValueError as error:
             raise SettingsError(f"ESSAIM_QUEUE_URL is no amqp://user:password@host:port/vhost: {error}") from error
         self._current: AbstractConnection | None = None
@@ -143,9 +144,6 @@ class RabbitConnection:
             case _:
                 detail = (str(error) or type(error).__name__).splitlines()[0]
                 return UnavailableError(f"RabbitMQ at {self.address} does not answer: {detail}")
-
-    def _default_port(self) -> int:
-        return 5671 if self._url.scheme == "amqps" else 5672
 
 
 async def close_quietly(channel: AbstractChannel) -> None:
