@@ -64,7 +64,7 @@ def test_a_plan_is_its_patches_and_changes_nothing(command: Command, kubernetes:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--release", "V2"), "no name of a release"),
+        (("--release", "V2"), "not a release name"),
         (("--release", "v2", "--steps", "50,5"), "steps rise"),
         (("--release", "v2", "--steps", "half"), "no steps"),
         (("--release", "v2", "--max-slowdown", "much"), "no share"),
