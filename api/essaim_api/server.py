@@ -17,7 +17,7 @@ from essaim.jobs.watching import watch
 from essaim.telemetry import is_exporting, log
 from essaim_api.app import create_app
 from essaim_api.connection import ConnectionConfig
-from essaim_api.entrance import Entrance
+from essaim_api.starting import StartingApp
 
 DRAIN_SECONDS = 3  # for transfers; streams and waits end at once
 BACKLOG = 2048
@@ -56,8 +56,8 @@ async def serve(settings: Settings) -> None:
     """Serve until told to stop. Raises as `open_backends`, and `OSError` if the address is not available."""
     with listen(settings) as listening:
         starting, draining = Starting(), asyncio.Event()
-        entrance = Entrance(starting, settings.max_open_requests)
-        server = HttpServer(entrance, settings, draining)
+        waiting = StartingApp(starting, settings.max_open_requests)
+        server = HttpServer(waiting, settings, draining)
         orphaned = asyncio.create_task(parent_gone())
         orphaned.add_done_callback(lambda _: server.leave())
         serving = asyncio.create_task(server.serve([listening]))
@@ -67,7 +67,7 @@ async def serve(settings: Settings) -> None:
                 if (backends := await unless(draining, opening)) is not None:
                     app = create_app(settings, backends, draining)
                     freeze_gc()
-                    entrance.let_in(app)
+                    waiting.pass_to(app)
                     if is_exporting():
                         stack.callback(asyncio.create_task(watch(backends.queue, lambda: 0)).cancel)
                     await serving

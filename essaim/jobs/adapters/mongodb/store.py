@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from essaim.jobs.adapters.batches import Batches
-from essaim.jobs.adapters.leases import FORGET_LEASES
-from essaim.jobs.adapters.mongodb import first_attempt, jobs, merging, tasks
+from essaim.jobs.adapters.lease_time import FORGET_LEASES
+from essaim.jobs.adapters.mongodb import first_attempt, jobs, merge_claim, tasks
 from essaim.jobs.adapters.mongodb.database import Database, open_database
 from essaim.jobs.adapters.mongodb.documents import worker_from, worker_to
 from essaim.jobs.adapters.values import stamp
@@ -83,7 +83,7 @@ class MongoStore:
             after = page[-1][0]
 
     async def complete(self, claim: Claim, outcome: bytes | Problem) -> bool:
-        return await self._do(merging.complete, claim, outcome)
+        return await self._do(merge_claim.complete, claim, outcome)
 
     async def cancel(self, job_id: str) -> Job:
         return await self._do(jobs.cancel, job_id)

@@ -14,8 +14,8 @@ from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from essaim.errors import JobNotFoundError, LeaseLostError, UnavailableError
-from essaim.jobs.adapters.leases import lost, seconds_left
-from essaim.jobs.adapters.mongodb import merging
+from essaim.jobs.adapters.lease_time import lost, seconds_left
+from essaim.jobs.adapters.mongodb import merge_claim
 from essaim.jobs.adapters.mongodb.database import PAUSE_SECONDS, TRIES, Database, duplicates
 from essaim.jobs.adapters.mongodb.documents import (
     OPEN,
@@ -86,7 +86,7 @@ async def claim(db: Database, job_id: str, number: int, worker: str, lease: time
 
 async def beat(db: Database, claim: Claim, progress: float | None, checkpoint: bytes | None, lease: timedelta) -> bool:
     if claim.number == MERGE:
-        return await merging.beat(db, claim, lease)
+        return await merge_claim.beat(db, claim, lease)
     job = await _job_of(db, claim)
     if is_ended(job):
         return False
@@ -101,7 +101,7 @@ async def beat(db: Database, claim: Claim, progress: float | None, checkpoint: b
 
 async def release(db: Database, claim: Claim, problem: Problem | None) -> None:
     if claim.number == MERGE:
-        return await merging.release(db, claim)
+        return await merge_claim.release(db, claim)
     job = await _job_of(db, claim)
     if is_ended(job):
         raise lost(claim)
@@ -166,7 +166,7 @@ async def _claim(
     task = found or new_task(job, 0, "", None)
     state = task_state(task, job)
     if state is State.SUCCEEDED:
-        return await merging.claim(db, job, worker, lease) if await all_succeeded(db, job) else Ended()
+        return await merge_claim.claim(db, job, worker, lease) if await all_succeeded(db, job) else Ended()
     if state is State.FAILED:
         await fail(db, job, task.get("problem"))
         return Ended()

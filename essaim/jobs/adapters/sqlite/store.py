@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from essaim.jobs.adapters.leases import FORGET_LEASES
-from essaim.jobs.adapters.sqlite import jobs, merging, tasks
+from essaim.jobs.adapters.lease_time import FORGET_LEASES
+from essaim.jobs.adapters.sqlite import jobs, merge_claim, tasks
 from essaim.jobs.adapters.sqlite.database import Database, open_database
 from essaim.jobs.adapters.sqlite.rows import worker_from
 from essaim.jobs.adapters.values import stamp, to_json
@@ -72,7 +72,7 @@ class SqliteStore:
             after = page[-1][0]
 
     async def complete(self, claim: Claim, outcome: bytes | Problem) -> bool:
-        return await self._database.write(merging.complete, claim, outcome, durable=True)
+        return await self._database.write(merge_claim.complete, claim, outcome, durable=True)
 
     async def cancel(self, job_id: str) -> Job:
         return await self._database.write(jobs.cancel, job_id, durable=True)

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from essaim.errors import JobNotFoundError, LeaseLostError
-from essaim.jobs.adapters.leases import lost, seconds_left
-from essaim.jobs.adapters.sqlite import jobs, merging
+from essaim.jobs.adapters.lease_time import lost, seconds_left
+from essaim.jobs.adapters.sqlite import jobs, merge_claim
 from essaim.jobs.adapters.sqlite.rows import TASK_COLUMNS, states_to_json, task_from
 from essaim.jobs.adapters.values import problem_to, stamp
 from essaim.jobs.model import MERGE, Busy, Claim, Claimed, Ended, Job, Problem, State, Task
@@ -56,7 +56,7 @@ def claim(db: sqlite3.Connection, job_id: str, number: int, worker: str, lease: 
     if task is None:
         raise JobNotFoundError(f"job {job_id} has no task {number}")
     if not ended and job["tasks"] == job["tasks_ended"]:
-        return merging.claim(db, job_id, worker, lease)
+        return merge_claim.claim(db, job_id, worker, lease)
     if ended or State(task["state"]).ended:
         return Ended()
 
@@ -84,7 +84,7 @@ def beat(
     db: sqlite3.Connection, claim: Claim, progress: float | None, checkpoint: bytes | None, lease: timedelta
 ) -> bool:
     if claim.number == MERGE:
-        return merging.beat(db, claim, lease)
+        return merge_claim.beat(db, claim, lease)
     row = _attempt(db, claim)
     if State(row["job_state"]).ended:
         return False
@@ -100,7 +100,7 @@ def beat(
 
 def release(db: sqlite3.Connection, claim: Claim, problem: Problem | None) -> None:
     if claim.number == MERGE:
-        return merging.release(db, claim)
+        return merge_claim.release(db, claim)
     _must_run(_attempt(db, claim), claim)
     db.execute(
         "UPDATE tasks SET state = 'queued', worker = NULL, lease_until = NULL, failures = failures + ?, "

@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from essaim.jobs.adapters.leases import lost, seconds_left
+from essaim.jobs.adapters.lease_time import lost, seconds_left
 from essaim.jobs.adapters.sqlite import jobs
 from essaim.jobs.adapters.values import stamp
 from essaim.jobs.model import ENDED, MERGE, Busy, Claim, Claimed, Problem

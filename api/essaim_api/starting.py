@@ -10,9 +10,9 @@ from essaim_api.errors import BusyError
 from essaim_api.problems import respond
 
 
-class Entrance:
+class StartingApp:
     """`/livez` answers at once. Other requests wait for the first attempt to open the backends; if one is missing, they get
-    503 with its name until all are open. `let_in` then passes requests to the app.
+    503 with its name until all are open. `pass_to` then passes requests to the app.
     """
 
     def __init__(self, starting: Starting, limit: int) -> None:
@@ -22,7 +22,7 @@ class Entrance:
         self._app: ASGIApp | None = None
         self._closed = Edge(self._answer, limit)
 
-    def let_in(self, app: ASGIApp) -> None:
+    def pass_to(self, app: ASGIApp) -> None:
         """Pass requests to the app from now on."""
         self._app = app
         self._starting.tried.set()

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from essaim.jobs.adapters.leases import lost, seconds_left
+from essaim.jobs.adapters.lease_time import lost, seconds_left
 from essaim.jobs.adapters.mongodb.database import Database
 from essaim.jobs.adapters.mongodb.documents import OPEN, Document, readable, run_of
 from essaim.jobs.adapters.mongodb.jobs import head, is_ended, known_head, plans_of
