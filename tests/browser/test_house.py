@@ -129,7 +129,7 @@ def test_a_token_is_asked_for_kept_in_the_tab_and_sent(visit: Visit, tmp_path: P
         page.get_by_role("button", name="Token").click()
         dialog.get_by_label("Token").fill("wrong")
         page.keyboard.press("Enter")
-        expect(dialog).to_contain_text("The API does not know this token.")
+        expect(dialog).to_contain_text("Unknown token.")
         dialog.get_by_label("Token").fill(TOKEN)
         dialog.get_by_role("button", name="Continue").click()
         expect(page.locator("#health")).to_have_text("live")

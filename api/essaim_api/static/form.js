@@ -14,7 +14,7 @@ function plain(schema, resolve) {
 /** A field for `schema` at the JSON pointer `pointer`: `node`, `read()` (undefined: left away), `write(value)`, `marks`. */
 function field(name, given, required, pointer, resolve) {
   const schema = plain(given, resolve);
-  const own = { name, required, pointer, id: `field${pointer.replaceAll("/", "-")}`, fallback: schema.default };
+  const own = { name, required, pointer, id: `field${pointer.replaceAll("/", "-")}`, fallback: schema.default ?? undefined }; // null: left away, which says the same
   if (schema.properties) return group(own, schema, resolve);
   const control = pick(own, schema, resolve);
   const complaint = h("p", { class: "complaint", id: `${own.id}-complaint`, hidden: true });
