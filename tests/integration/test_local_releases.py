@@ -280,7 +280,7 @@ def test_killed_it_leaves_no_orphan(tmp_path: Path) -> None:
         (["--release", "v1.2"], "is not a release name"),  # no tag for a rollout could be called so
         (["--release", "v1", "--release", "v2={empty}"], "holds no release"),
         (["--release", "v1", "--release", "v2={empty}/absent"], "holds no release"),
-        (["--release", "v1={empty}/../data/releases/v1"], "is where the copy of a release goes"),
+        (["--release", "v1={empty}/../data/releases/v1"], "is the folder for the copy of the release"),
     ],
 )
 def test_what_is_no_release_is_one_sentence(tmp_path: Path, options: list[str], says: str) -> None:
