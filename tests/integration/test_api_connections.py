@@ -50,8 +50,8 @@ async def taken(site: Site, writer: asyncio.StreamWriter) -> None:
 def was_read(site: Site, client: socket.socket) -> bool:
     """Whether the server has read what the kernel has for it."""
     for connection in site.server.server_state.connections:
-        if connection.client == client.getsockname():  # type: ignore[union-attr]
-            return not queued(connection.transport.get_extra_info("socket"), termios.FIONREAD)  # type: ignore[union-attr]
+        if connection.client == client.getsockname():
+            return not queued(connection.transport.get_extra_info("socket"), termios.FIONREAD)
     return False
 
 
@@ -177,7 +177,7 @@ async def test_what_waits_behind_an_open_request_is_bounded_and_answered(site: S
         for _ in range(times):
             await asyncio.sleep(LOOK_SECONDS)
             for connection in site.server.server_state.connections:
-                most = max(most, len(connection.conn.trailing_data[0]))  # type: ignore[union-attr]
+                most = max(most, len(connection.conn.trailing_data[0]))
         return most
 
     writer.write((b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + filler + b"\r\n\r\n") * count)
@@ -225,7 +225,7 @@ async def test_the_end_of_an_answer_may_be_taken_slowly(tmp_path: Path) -> None:
             while piece := client.recv(65536):
                 count += len(piece)
                 if time.monotonic() < slow_until:
-                    time.sleep(0.1)
+                    time.sleep(0.1)  # a client that reads slowly
             return count
 
     with listen(settings) as listening:
