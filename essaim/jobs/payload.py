@@ -1,5 +1,6 @@
 """The types of the workload that this installation runs: what goes into a job, and what comes out."""
 
+import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -32,8 +33,17 @@ def load_module(workload: str, name: str, members: tuple[str, ...]) -> ModuleTyp
         module = import_module(f"{workload}.{name}")
     except ModuleNotFoundError as error:
         if error.name not in (workload, f"{workload}.{name}"):
-            raise  # the module is there; what it imports is not
+            raise _not_importable(workload, name, error) from error
         raise SettingsError(f"ESSAIM_WORKLOAD: there is no module {workload}.{name}") from error
+    except Exception as error:
+        raise _not_importable(workload, name, error) from error
     if missing := [member for member in members if not hasattr(module, member)]:
         raise SettingsError(f"ESSAIM_WORKLOAD: {module.__file__} does not define {', '.join(missing)}")
     return module
+
+
+def _not_importable(workload: str, name: str, error: Exception) -> SettingsError:
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return SettingsError(
+        f"ESSAIM_WORKLOAD: importing {workload}.{name} failed at {last.filename}:{last.lineno}: {error!r}"
+    )

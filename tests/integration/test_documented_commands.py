@@ -26,6 +26,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 README = PAGES[0].read_text()
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 FENCE = re.compile(r"^(?:<!-- (.+) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PYTHON = dict(re.findall(r"^<!-- (\w+\.py) of [^\n]*-->\n```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
 COMMANDS = sorted(
     {line for page in PAGES for line in re.findall(r"^\$ (.+)$", page.read_text(), re.MULTILINE)}
 )  # of the blocks of the language `console`
@@ -93,14 +94,38 @@ async def test_a_job_with_a_callback_is_submitted_as_it_is_written(serving: Serv
         assert (await site.http.get(f"/v1/jobs/{job}")).json()["callback"] == "https://hooks.example.com/done"
 
 
+def test_your_own_work_comes_up_as_it_is_written(folder: Path) -> None:
+    (command,) = starting("ESSAIM_WORKLOAD=")
+    (folder / "checksums").mkdir()
+    for name, content in PYTHON.items():
+        (folder / "checksums" / name).write_text(content)
+    with subprocess.Popen(
+        ["sh", "-c", command],
+        cwd=folder,
+        env=environment(PATH=PATH, ESSAIM_API_PORT="0"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, "")
+            url = next(found[0] for line in lines if (found := re.findall(r"http://[0-9.]+:\d+", line)))
+            document = httpx.get(f"{url}/openapi.json", trust_env=False, timeout=60).json()
+            os.killpg(process.pid, signal.SIGINT)
+            assert "drained\n" in list(lines)
+        finally:
+            process.kill()
+    assert list(document["components"]["schemas"]["Request"]["properties"]) == ["pattern"]
+
+
 def test_two_releases_come_up_as_it_is_written(folder: Path) -> None:
     (command,) = starting("essaim up")
     (other,) = re.findall(r"v2=(\S+)", command)
-    python = dict(re.findall(r"^<!-- (\w+\.py) of [^\n]*-->\n```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
     here = folder / "here"
     here.mkdir()
     (here / other).resolve().mkdir()
-    for name, content in python.items():
+    for name, content in PYTHON.items():
         (here / other / name).write_text(content)
     variables = environment(PATH=PATH, ESSAIM_API_PORT="0")
     with subprocess.Popen(
